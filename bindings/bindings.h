@@ -1,0 +1,63 @@
+/* bindings.h - the Lua modules that are written in C, one file each.
+ *
+ * A binding checks its arguments, calls the core, and returns the result; it holds no logic. Misuse
+ * raises and says what was expected; the world failing returns `nil, message, "CODE"`.
+ */
+#ifndef HOB_BINDINGS_H
+#define HOB_BINDINGS_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hob_job;
+
+/** What every binding may reach: set by whoever opens the state (a job's sandbox, `hob lua`). */
+struct hob_bindings_host {
+    struct hob_loop *loop;
+    struct hob_log *log;
+};
+
+struct hob_bindings_host *hob_bindings_host(lua_State *L); /* borrowed */
+
+/* One opener a file; each leaves the module's table on the stack (lua_CFunction for preload). */
+int hob_lua_open_download(lua_State *L); /* hob.http */
+int hob_lua_open_exec(lua_State *L);     /* hob.exec */
+int hob_lua_open_fs(lua_State *L);       /* hob.fs */
+int hob_lua_open_httpd(lua_State *L);    /* hob.httpd: `hob lua` only */
+int hob_lua_open_json(lua_State *L);     /* hob.json */
+int hob_lua_open_log(lua_State *L);      /* hob.log */
+int hob_lua_open_mqtt(lua_State *L);     /* hob.mqtt: `hob lua` only */
+int hob_lua_open_time(lua_State *L);     /* hob.time */
+
+/** Every module for a job's sandbox / for `hob lua`, into package.preload. Raises on no memory. */
+void hob_bindings_open_job(lua_State *L);
+void hob_bindings_open_lua(lua_State *L);
+
+/** Push the `job` object that a handler is given. */
+void hob_bindings_push_job(lua_State *L, struct hob_job *job);
+
+/* ---- shared by the binding files (lua_util.c) ---- */
+
+/** Push nil, message, "CODE". @return 3 */
+int hob_lua_fail(lua_State *L, const struct hob_error *err);
+
+/* Members of an options table at `index`. A member of another type raises "NAME: expected string,
+ * got number"; an absent one gives the fallback (NULL, false or the number). */
+const char *hob_lua_opt_string(lua_State *L, int index, const char *name, const char *fallback);
+double hob_lua_opt_number(lua_State *L, int index, const char *name, double fallback);
+bool hob_lua_opt_boolean(lua_State *L, int index, const char *name, bool fallback);
+/** Raises on a member that is not in the NULL-terminated list: "unknown option 'timout'; ...". */
+void hob_lua_check_options(lua_State *L, int index, const char *const *known);
+/** Seconds as Lua gives them to ms; negative and NaN raise. */
+uint64_t hob_lua_ms(lua_State *L, double seconds, const char *name);
+
+/** Register the reference of a function member (LUA_NOREF if absent) for later hob_task_call. */
+int hob_lua_opt_function(lua_State *L, int index, const char *name);
+
+#endif

@@ -1,0 +1,74 @@
+/* json.h - JSON by lua-cjson, without its traps.
+ *
+ * What lua-cjson 2.1.0 gets wrong is mended here and only here: integral numbers become integers
+ * again, depth is capped at 32, text at 256 KB in and out, integers over 2^53 and NaN, mixed and
+ * sparse tables are refused naming the path ("steps[2].action"), and text must be valid UTF-8.
+ *
+ * Two faces:
+ *  - hob_json: a parser for C code. Owns a small Lua state of its own; one document at a time.
+ *  - hob_json_push / hob_json_encode: Lua values in a caller's state (a job's sandbox).
+ * Loop thread only.  Spec: spec/unit/json_spec.lua
+ */
+#ifndef HOB_BASE_JSON_H
+#define HOB_BASE_JSON_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HOB_JSON_TEXT_MAX (256 * 1024)
+#define HOB_JSON_DEPTH_MAX 32
+
+struct lua_State;
+struct hob_json;
+
+int hob_json_new(struct hob_json **out, struct hob_error *err);
+void hob_json_free(struct hob_json *json); /* NULL is legal */
+
+/** Parse a text; the former document is dropped, also on failure.
+ * @return 0, HOB_EJSON (message says what and at which character) or HOB_EMSGSIZE */
+int hob_json_parse(struct hob_json *json, const char *text, size_t len, struct hob_error *err);
+
+enum hob_json_type {
+    HOB_JSON_ABSENT,
+    HOB_JSON_NULL,
+    HOB_JSON_BOOLEAN,
+    HOB_JSON_NUMBER,
+    HOB_JSON_STRING,
+    HOB_JSON_OBJECT, /* also `{}`; and `[]`, which lua-cjson cannot tell from it */
+    HOB_JSON_ARRAY
+};
+
+/* A place in the parsed document: a path such as "execution.jobId", "jobs.QUEUED[0].jobId"; ""
+ * is the whole. Strings are borrowed until the next parse. Getters never raise: a place that is
+ * absent or of another type gives NULL, `fallback` or 0. Keys with '.' or '[' cannot be named. */
+enum hob_json_type hob_json_type(struct hob_json *json, const char *path);
+const char *hob_json_string(struct hob_json *json, const char *path, size_t *len);
+int64_t hob_json_integer(struct hob_json *json, const char *path, int64_t fallback);
+bool hob_json_boolean(struct hob_json *json, const char *path, bool fallback);
+size_t hob_json_length(struct hob_json *json, const char *path); /* of an array */
+
+/** Call `fn` for each member of the object at `path`, in key order. Stops when fn returns false. */
+typedef bool hob_json_member_fn(void *user, const char *key, enum hob_json_type type);
+void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user);
+
+/** The bytes of the value at a path of member names ("execution.jobDocument") in a text that
+ * hob_json_parse has accepted: a job document is handed on as it came, never encoded again.
+ * @return a pointer into `text`, or NULL if there is no such member */
+const char *hob_json_slice(const char *text, size_t len, const char *path, size_t *out_len);
+
+/** Append `string` as a JSON string, quoted and escaped; invalid UTF-8 becomes U+FFFD. */
+int hob_json_quote(struct hob_buf *out, const char *string, size_t len);
+
+/** Push the decoded text on L. null becomes `hob.json.null` (a light userdata, NULL).
+ * Memory errors are raised in L: call it inside a protected call.
+ * @return 0 and one value pushed, or a code and nothing pushed */
+int hob_json_push(struct lua_State *L, const char *text, size_t len, struct hob_error *err);
+
+/** Append the value at `index` as JSON; `nil` is "null". Same rules for memory.
+ * @return 0, or HOB_EINVAL with the path and the reason ("result.list[3]: function") */
+int hob_json_encode(struct lua_State *L, int index, struct hob_buf *out, struct hob_error *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* log.h - one event a line, as text for people or JSON for machines.
+ *
+ * Keys: ts mono level event thing job execution step code msg action. `event` is a stable id such
+ * as "job.finished" or "conn.refused"; docs/reference/events.md lists them all and a spec compares
+ * that list with the source. `action` says what the reader can do.
+ *
+ * Secrets never appear: every string is masked before it is written (the query of a URL and its
+ * user info become "?...", PEM private key blocks and values after password=, passphrase=, token=,
+ * secret= become "***"). Control characters and invalid UTF-8 are escaped, a line is at most 8 KB.
+ *
+ * Owner: the runtime. Life: hob_log_open -> hob_log_write -> hob_log_close. A failing sink never
+ * fails the caller (a full disk is counted and said when it recovers). Loop thread only.
+ * Spec: spec/unit/log_spec.lua
+ */
+#ifndef HOB_BASE_LOG_H
+#define HOB_BASE_LOG_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <stdint.h>
+
+enum hob_log_level { HOB_LOG_DEBUG, HOB_LOG_INFO, HOB_LOG_WARN, HOB_LOG_ERROR, HOB_LOG_OFF };
+enum hob_log_format { HOB_LOG_TEXT, HOB_LOG_JSON };
+
+struct hob_log_options {
+    enum hob_log_level level;
+    enum hob_log_format format;
+    const char *target; /* NULL or "stderr", "syslog", or a file's path (appended to) */
+};
+
+/** What an event is about; members that do not apply stay NULL or 0. All borrowed. */
+struct hob_log_record {
+    enum hob_log_level level;
+    const char *event;
+    const char *thing;
+    const char *job;
+    int64_t execution;
+    const char *step;
+    const char *code;
+    const char *action;
+};
+
+struct hob_log;
+
+int hob_log_open(const struct hob_log_options *options, struct hob_log **out,
+                 struct hob_error *err);
+void hob_log_close(struct hob_log *log); /* NULL is legal */
+
+/** Open the file again (after rotation). Keeps the old one if that fails. */
+int hob_log_reopen(struct hob_log *log, struct hob_error *err);
+
+/** Write one event; `log` may be NULL (nothing is written). */
+void hob_log_write(struct hob_log *log, const struct hob_log_record *record, const char *format,
+                   ...) __attribute__((format(printf, 3, 4)));
+
+/** Shorthand for an event about nothing but the process. */
+#define hob_log_event(log, lvl, name, ...)                                                         \
+    hob_log_write((log), &(struct hob_log_record){.level = (lvl), .event = (name)}, __VA_ARGS__)
+
+enum hob_log_level hob_log_level(const struct hob_log *log);
+
+/** "debug" ... "off". @return 0 or HOB_EINVAL */
+int hob_log_level_parse(const char *name, enum hob_log_level *out);
+
+/** Append `text` to `out` with secrets masked, as every line is. */
+void hob_log_mask(struct hob_buf *out, const char *text, size_t len);
+
+/** Where a line goes besides its target, for specs and for observers. NULL takes it off. */
+typedef void hob_log_tap_fn(void *user, const char *line, size_t len);
+void hob_log_tap(struct hob_log *log, hob_log_tap_fn *tap, void *user);
+
+#endif

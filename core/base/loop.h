@@ -1,0 +1,42 @@
+/* loop.h - the one event loop of a runtime, its timers, and "not now, but soon".
+ *
+ * A thin cover over libuv: whoever needs sockets or processes takes hob_loop_uv and uses libuv
+ * itself. All callbacks run on the loop's thread, never inside the call that started them.
+ *
+ * Life: hob_loop_new -> hob_loop_run -> hob_loop_free. hob_loop_free runs the loop until every
+ * handle that is closing has closed, then frees it; a handle that was left open is a bug (assert).
+ * Spec: spec/unit/loop_spec.lua
+ */
+#ifndef HOB_BASE_LOOP_H
+#define HOB_BASE_LOOP_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct hob_loop;
+typedef void hob_loop_fn(void *user);
+
+int hob_loop_new(struct hob_loop **out, struct hob_error *err);
+void hob_loop_free(struct hob_loop *loop); /* NULL is legal */
+
+/** Run until hob_loop_stop, or until nothing is left that could call back. */
+void hob_loop_run(struct hob_loop *loop);
+void hob_loop_stop(struct hob_loop *loop);
+
+uv_loop_t *hob_loop_uv(struct hob_loop *loop); /* borrowed */
+
+/** Call `fn` once, in the next turn of the loop. Cannot be taken back: `user` must live till then. */
+void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user);
+
+/* A one-shot timer that can be started again, also from its own callback. */
+struct hob_timer;
+struct hob_timer *hob_timer_new(struct hob_loop *loop, hob_loop_fn *fn, void *user);
+void hob_timer_start(struct hob_timer *timer, uint64_t ms); /* replaces an earlier start */
+void hob_timer_stop(struct hob_timer *timer);
+bool hob_timer_active(const struct hob_timer *timer);
+void hob_timer_close(struct hob_timer *timer); /* takes; frees later; `fn` is not called again */
+
+#endif

@@ -1,0 +1,57 @@
+/* exec.h - run a program: no shell, its own process group, both output streams drained.
+ *
+ * Knows how a process ended: exit code, signal, time-out and "could not be started" are told apart.
+ * Output never blocks or fails the child: each stream is read as it comes, its tail is kept (the
+ * last tail_bytes), the rest is counted; on_line gets whole lines (cut at 64 KB) as they come.
+ * The run ends when the process ends and both pipes are drained, but a background child that keeps
+ * a pipe open holds it for at most one second: stragglers are ended with the group.
+ *
+ * Life: hob_exec_start -> done, after which it is freed by itself; or hob_exec_cancel, after which
+ * nothing is called any more (the group gets TERM, after grace_ms KILL, and is reaped in the
+ * background). Loop thread only.  Spec: spec/unit/exec_spec.lua
+ */
+#ifndef HOB_DEVICE_EXEC_H
+#define HOB_DEVICE_EXEC_H
+
+#include "base/error.h"
+#include "base/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hob_exec;
+
+struct hob_exec_result {
+    int code;       /* exit code; -1 if it did not exit by itself */
+    int signal;     /* the signal that ended it; 0: none */
+    bool timed_out; /* ended by us after timeout_ms */
+    const char *out, *err; /* tails, NUL-terminated, may hold any byte; borrowed */
+    size_t out_len, err_len;
+    uint64_t out_cut, err_cut; /* bytes that came before the tails */
+};
+
+struct hob_exec_options { /* all borrowed for the call (copied) */
+    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
+    const char *const *env;  /* NULL-terminated "K=V" list; NULL: inherited */
+    const char *cwd;         /* NULL: inherited */
+    const char *input;       /* for its standard input; NULL: /dev/null */
+    size_t input_len;
+    uint64_t timeout_ms; /* 0: none */
+    uint64_t grace_ms;   /* between TERM and KILL; 0: 5,000 */
+    size_t tail_bytes;   /* of each stream; 0: 64 KB; at most 16 MB */
+    void (*on_line)(void *user, bool is_err, const char *line, size_t len); /* may be NULL */
+    void (*done)(void *user, const struct hob_exec_result *result);
+    void *user;
+};
+
+/** @return 0 (done will come), or a code and the reason: "fw-install: not found in PATH" */
+int hob_exec_start(struct hob_loop *loop, const struct hob_exec_options *options,
+                   struct hob_exec **out, struct hob_error *err);
+void hob_exec_kill(struct hob_exec *exec, int signal); /* the group; `done` still comes */
+void hob_exec_cancel(struct hob_exec *exec);
+int hob_exec_pid(const struct hob_exec *exec);
+
+/** How it ended, in words: "exit code 3", "killed by signal 9 (Killed)", "timed out after 30 s". */
+const char *hob_exec_words(const struct hob_exec_result *result, char *out, size_t len);
+
+#endif

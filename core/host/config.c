@@ -1,0 +1,1 @@
+typedef int hob_stub_config;

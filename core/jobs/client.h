@@ -1,0 +1,67 @@
+/* client.h - the jobs operations of one thing over one MQTT connection.
+ *
+ * Subscribes on every connect (batches of at most 8, every SUBACK checked), gives each request a
+ * clientToken and finds its answer by it, ends a request that has none after request_timeout_ms, and
+ * tells the two events. A filter that is refused - by SUBACK, or by the broker closing the connection
+ * within the SUBSCRIBE's time-out, as AWS does - is named in the log (jobs.subscribe_refused) together
+ * with the IoT policy action that is missing; it is tried again, never fatal. Knows nothing of Lua,
+ * stores or handlers.
+ *
+ * The owner of the connection hands its events on: hob_jobs_client_up/_down/_message.
+ * Life: hob_jobs_client_new -> hob_jobs_client_free (every waiting request ends with HOB_ECANCELED,
+ * inside that call). Callbacks never run inside the call that starts a request. Loop thread only.
+ * Spec: spec/integration/client_spec.lua
+ */
+#ifndef HOB_JOBS_CLIENT_H
+#define HOB_JOBS_CLIENT_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "jobs/protocol.h"
+#include "net/mqtt.h"
+
+struct hob_jobs_client;
+
+struct hob_jobs_client_options {
+    const char *thing;           /* copied */
+    uint64_t request_timeout_ms; /* 0: 10,000; also the SUBSCRIBE's */
+    int answer_qos;              /* of the answers' subscriptions; default 0 */
+
+    /** Subscribed: from now on nothing that is announced is missed. Once per connection. */
+    void (*on_ready)(void *user);
+    /** notify-next; execution.present is false when nothing is pending. */
+    void (*on_next)(void *user, const struct hob_jobs_execution *next);
+    /** notify: the pending list (at most 10 or 15: never complete for sure). */
+    void (*on_pending)(void *user, const struct hob_jobs_execution *list, size_t count);
+    void *user;
+};
+
+/** @param status  0: `answer` was accepted; HOB_EREJECTED: answer->code and message say why;
+ *                 HOB_ETIMEDOUT: no answer came; HOB_ENOTCONN: the link broke; HOB_ECANCELED
+ *  @param answer  borrowed; NULL unless status is 0 or HOB_EREJECTED */
+typedef void hob_jobs_answer_fn(void *user, int status, const struct hob_jobs_answer *answer);
+
+int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_mqtt *mqtt,
+                        const struct hob_jobs_client_options *options, struct hob_jobs_client **out,
+                        struct hob_error *err);
+void hob_jobs_client_free(struct hob_jobs_client *client); /* NULL is legal */
+
+void hob_jobs_client_up(struct hob_jobs_client *client);
+void hob_jobs_client_down(struct hob_jobs_client *client, const struct hob_error *why);
+void hob_jobs_client_message(struct hob_jobs_client *client, const struct hob_mqtt_message *message);
+
+bool hob_jobs_client_ready(const struct hob_jobs_client *client);
+
+/* Requests. @return 0, HOB_ENOTCONN, HOB_EINVAL, HOB_EMSGSIZE (then `done` is never called). */
+int hob_jobs_describe(struct hob_jobs_client *client, const char *job_id, int64_t execution_number,
+                      hob_jobs_answer_fn *done, void *user); /* "$next" looks without claiming */
+int hob_jobs_update(struct hob_jobs_client *client, const struct hob_jobs_update *update,
+                    hob_jobs_answer_fn *done, void *user);
+int hob_jobs_get_pending(struct hob_jobs_client *client, hob_jobs_answer_fn *done, void *user);
+int hob_jobs_start_next(struct hob_jobs_client *client, hob_jobs_answer_fn *done, void *user);
+
+/** Forget a waiting request: its `done` is not called. For an owner that goes away. */
+void hob_jobs_client_forget(struct hob_jobs_client *client, void *user);
+
+#endif

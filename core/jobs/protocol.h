@@ -1,0 +1,164 @@
+/* protocol.h - the AWS IoT Jobs device API as data: topics, messages, limits. No I/O.
+ *
+ * Facts: AWS IoT Core Developer Guide, "Jobs device MQTT API operations" and "Jobs notifications",
+ * and the API reference of `iot-jobs-data`. Times are seconds since the epoch, as AWS sends them.
+ *
+ * Decoded strings and documents are borrowed from the parser and the payload: they are valid until
+ * the next decode or the end of the payload.  Spec: spec/unit/protocol_spec.lua
+ */
+#ifndef HOB_JOBS_PROTOCOL_H
+#define HOB_JOBS_PROTOCOL_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HOB_JOBS_ID_MAX 64
+#define HOB_JOBS_THING_MAX 128
+#define HOB_JOBS_TOPIC_MAX 256 /* the longest real one has 226 bytes */
+#define HOB_JOBS_DOCUMENT_MAX 32768
+#define HOB_JOBS_DETAILS_MAX 10
+#define HOB_JOBS_DETAIL_KEY_MAX 128
+#define HOB_JOBS_DETAIL_VALUE_MAX 1024 /* characters, not bytes */
+#define HOB_JOBS_TOKEN_MAX 64
+#define HOB_JOBS_STEP_MINUTES_MAX 10080
+#define HOB_JOBS_PENDING_MAX 20 /* AWS sends at most 15 */
+
+enum hob_jobs_status {
+    HOB_JOBS_STATUS_NONE, /* absent or unknown */
+    HOB_JOBS_QUEUED,
+    HOB_JOBS_IN_PROGRESS,
+    HOB_JOBS_SUCCEEDED,
+    HOB_JOBS_FAILED,
+    HOB_JOBS_TIMED_OUT,
+    HOB_JOBS_REJECTED,
+    HOB_JOBS_REMOVED,
+    HOB_JOBS_CANCELED
+};
+
+enum hob_jobs_code { /* of a rejection */
+    HOB_JOBS_CODE_NONE,
+    HOB_JOBS_INVALID_TOPIC,
+    HOB_JOBS_INVALID_JSON,
+    HOB_JOBS_INVALID_REQUEST,
+    HOB_JOBS_INVALID_STATE_TRANSITION,
+    HOB_JOBS_RESOURCE_NOT_FOUND,
+    HOB_JOBS_VERSION_MISMATCH,
+    HOB_JOBS_INTERNAL_ERROR,
+    HOB_JOBS_REQUEST_THROTTLED,
+    HOB_JOBS_TERMINAL_STATE_REACHED
+};
+
+const char *hob_jobs_status_name(enum hob_jobs_status status); /* "IN_PROGRESS"; "" for none */
+enum hob_jobs_status hob_jobs_status_parse(const char *name);  /* NULL is legal */
+bool hob_jobs_status_terminal(enum hob_jobs_status status);
+const char *hob_jobs_code_name(enum hob_jobs_code code); /* "VersionMismatch" */
+enum hob_jobs_code hob_jobs_code_parse(const char *name);
+bool hob_jobs_code_retryable(enum hob_jobs_code code); /* InternalError, RequestThrottled */
+
+bool hob_jobs_id_valid(const char *id);       /* 1-64 of [a-zA-Z0-9_-] */
+bool hob_jobs_thing_valid(const char *thing); /* 1-128 of [a-zA-Z0-9:_-] */
+
+/* ---- topics ---- */
+
+enum hob_jobs_op { HOB_JOBS_OP_GET, HOB_JOBS_OP_START_NEXT, HOB_JOBS_OP_DESCRIBE, HOB_JOBS_OP_UPDATE };
+enum hob_jobs_kind {
+    HOB_JOBS_FOREIGN, /* not a jobs topic of this thing */
+    HOB_JOBS_ACCEPTED,
+    HOB_JOBS_REJECTION,
+    HOB_JOBS_NOTIFY,
+    HOB_JOBS_NOTIFY_NEXT
+};
+
+struct hob_jobs_topic {
+    enum hob_jobs_kind kind;
+    enum hob_jobs_op op;                  /* of an answer */
+    char job_id[HOB_JOBS_ID_MAX + 1];     /* of describe and update; "$next" is legal */
+};
+
+/** The topic a request is published to. `job_id` only for DESCRIBE and UPDATE.
+ * @return 0 or HOB_EINVAL */
+int hob_jobs_topic_request(char out[HOB_JOBS_TOPIC_MAX], const char *thing, enum hob_jobs_op op,
+                           const char *job_id);
+
+/** Parse by counting segments, so that a job may be called "get" or "notify". */
+struct hob_jobs_topic hob_jobs_topic_parse(const char *topic, const char *thing);
+
+/** The filters a device subscribes to, in order: notify-next, notify, then the answers
+ * (get/+, start-next/+, +/get/+, +/update/+). @return 0-based name or NULL past the last */
+#define HOB_JOBS_FILTERS 6
+int hob_jobs_filter(char out[HOB_JOBS_TOPIC_MAX], const char *thing, size_t index, bool *is_event);
+
+/* ---- requests: each appends one JSON object to `out` ---- */
+
+struct hob_jobs_update {
+    const char *job_id;
+    enum hob_jobs_status status; /* IN_PROGRESS, SUCCEEDED, FAILED or REJECTED */
+    const char *details;         /* a JSON object of strings, as text; NULL: unchanged */
+    int64_t expected_version;    /* 0: no check */
+    int64_t execution_number;    /* 0: latest */
+    int step_timeout_minutes;    /* 0: unchanged; 1-10080, or -1 to discard the timer */
+    bool include_state;
+    bool include_document;
+};
+
+int hob_jobs_encode_update(struct hob_buf *out, const struct hob_jobs_update *update,
+                           const char *token, struct hob_error *err);
+int hob_jobs_encode_describe(struct hob_buf *out, int64_t execution_number, bool include_document,
+                             const char *token, struct hob_error *err);
+int hob_jobs_encode_start_next(struct hob_buf *out, const char *details, int step_timeout_minutes,
+                               const char *token, struct hob_error *err);
+int hob_jobs_encode_get(struct hob_buf *out, const char *token, struct hob_error *err);
+
+/* ---- answers and events ---- */
+
+struct hob_jobs_execution {
+    bool present; /* false: the answer holds none ("nothing pending") */
+    char job_id[HOB_JOBS_ID_MAX + 1];
+    enum hob_jobs_status status; /* NONE in a summary */
+    int64_t execution_number;
+    int64_t version_number;
+    int64_t queued_at, started_at, last_updated_at; /* 0: absent */
+    int64_t seconds_before_timeout;                 /* -1: no timer */
+    const char *document;                           /* the bytes as they came; NULL: none */
+    size_t document_len;
+    const char *details; /* raw JSON object; NULL: none */
+    size_t details_len;
+};
+
+struct hob_jobs_state { /* `executionState` of an answer */
+    bool present;
+    enum hob_jobs_status status;
+    int64_t version_number;
+};
+
+struct hob_jobs_answer {
+    char token[HOB_JOBS_TOKEN_MAX + 1]; /* "" if absent */
+    int64_t timestamp;
+    struct hob_jobs_execution execution; /* describe, start-next, notify-next */
+    struct hob_jobs_state state;         /* update accepted, and two rejections */
+    enum hob_jobs_code code;             /* of a rejection; NONE for an unknown one */
+    char code_text[64];
+    char message[512];
+    /* get and notify: IN_PROGRESS first, then QUEUED; status is filled in */
+    struct hob_jobs_execution pending[HOB_JOBS_PENDING_MAX];
+    size_t pending_count;
+};
+
+/** Decode what came on a topic of kind ACCEPTED, REJECTION, NOTIFY or NOTIFY_NEXT.
+ * Unknown members are ignored; a wrong type is HOB_EPROTO and names the member. */
+int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, const char *payload,
+                    size_t len, struct hob_jobs_answer *out, struct hob_error *err);
+
+/* ---- making values fit ---- */
+
+/** Append `value` as AWS takes it: control characters become blanks, invalid UTF-8 U+FFFD, and
+ * what is over 1024 characters is cut from the front ("tail") or the end with a note of how much;
+ * an empty value becomes "-". */
+int hob_jobs_detail_fit(struct hob_buf *out, const char *value, size_t len, bool keep_tail);
+bool hob_jobs_detail_key_valid(const char *key, size_t len); /* 1-128 of [a-zA-Z0-9:_-] */
+
+#endif

@@ -1,0 +1,101 @@
+/* mqtt.h - one MQTT connection to a broker, kept up.
+ *
+ * Owns a libmosquitto client and the pump between it and a stream (libmosquitto takes no file
+ * descriptor and no TLS but OpenSSL's, so it is connected to an AF_UNIX socket whose other end is
+ * ours; see docs/explanation/pump.md). Reconnects by itself with full jitter; each attempt reads the
+ * certificate files again, and has a new libmosquitto client, so that nothing but the caller ever
+ * sends a publish twice: what was not acknowledged when the link broke ends with HOB_ENOTCONN.
+ * Subscriptions are not replayed either: whoever needs one asks for it in on_up, and checks what
+ * was granted. Knows nothing of jobs.
+ *
+ * Life: hob_mqtt_new -> hob_mqtt_start -> hob_mqtt_close(cb), freed after cb. Loop thread only;
+ * callbacks never run inside a call of this file. Logs conn.up, conn.refused, conn.lost.
+ * Specs: spec/integration/mqtt_spec.lua, spec/integration/tls_spec.lua
+ */
+#ifndef HOB_NET_MQTT_H
+#define HOB_NET_MQTT_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "net/tls.h"
+
+#include <stdbool.h>
+
+#define HOB_MQTT_PAYLOAD_MAX (256 * 1024) /* of a message in either direction */
+
+struct hob_mqtt;
+
+struct hob_mqtt_message {
+    const char *topic; /* NUL-terminated */
+    const char *payload; /* not NUL-terminated; may hold any byte */
+    size_t len;
+    int qos;
+    bool retain;
+};
+
+struct hob_mqtt_options { /* all strings are copied */
+    const char *host;
+    int port;
+    const char *client_id;
+    const char *username; /* NULL: none */
+    const char *password;
+    bool use_tls;
+    struct hob_tls_options tls;
+    const char *runtime_dir; /* where the pump's socket directory may be made; tried last */
+    const char *thing;       /* for the log; may be NULL */
+    int protocol;            /* 4: MQTT 3.1.1 (0 means this), 5: MQTT 5 */
+    bool persistent_session; /* false: clean session */
+    unsigned keep_alive_s;   /* 0: 60; at least 5 */
+    size_t payload_max;      /* 0: HOB_MQTT_PAYLOAD_MAX; a larger message in is dropped and logged */
+    uint64_t connect_timeout_ms; /* 0: 30,000 */
+    uint64_t backoff_base_ms;    /* 0: 1,000 */
+    uint64_t backoff_cap_ms;     /* 0: 120,000 */
+
+    void (*on_up)(void *user, bool session_present);
+    /** The link broke, or an attempt failed; the next one starts in retry_ms. */
+    void (*on_down)(void *user, const struct hob_error *why, uint64_t retry_ms);
+    void (*on_message)(void *user, const struct hob_mqtt_message *message); /* borrowed */
+    void *user;
+};
+
+/** @param status  0 at PUBACK (QoS 1) or when sent (QoS 0); HOB_ENOTCONN: the link broke before;
+ *                 HOB_ECANCELED: the connection is being closed; HOB_EREFUSED (MQTT 5) */
+typedef void hob_mqtt_done_fn(void *user, int status);
+
+/** @param granted  QoS per filter, 128 or more: refused; NULL unless status is 0 */
+typedef void hob_mqtt_subscribed_fn(void *user, int status, const int *granted, size_t count);
+
+int hob_mqtt_new(struct hob_loop *loop, struct hob_log *log, const struct hob_mqtt_options *options,
+                 struct hob_mqtt **out, struct hob_error *err);
+
+/** Begin to connect. Failures are not returned: they are told to on_down, and tried again. */
+void hob_mqtt_start(struct hob_mqtt *mqtt);
+
+bool hob_mqtt_is_up(const struct hob_mqtt *mqtt);
+
+/** The link is not to be trusted (a request had no answer): drop it and connect anew, at once. */
+void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason);
+
+/** Queue a message.
+ * @param payload  borrowed for the call (copied)
+ * @param done     called once, later; may be NULL
+ * @return 0, HOB_ENOTCONN, HOB_EMSGSIZE, HOB_EINVAL (then done is never called) */
+int hob_mqtt_publish(struct hob_mqtt *mqtt, const char *topic, const void *payload, size_t len,
+                     int qos, bool retain, hob_mqtt_done_fn *done, void *user);
+
+/** One SUBSCRIBE packet for `count` filters (AWS takes at most 8).
+ * @return 0, HOB_ENOTCONN, HOB_EINVAL */
+int hob_mqtt_subscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count, int qos,
+                       hob_mqtt_subscribed_fn *done, void *user);
+int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count,
+                         hob_mqtt_done_fn *done, void *user);
+
+/** Send DISCONNECT and end. Every pending `done` is called with HOB_ECANCELED, then `closed`; no
+ * other callback runs after hob_mqtt_close. Takes the object. */
+void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *user);
+
+/** "2.0.11" */
+const char *hob_mqtt_library_version(char *out, size_t len);
+
+#endif

@@ -1,0 +1,99 @@
+/* task.h - Lua functions that look as if they blocked, on one loop. The only file that suspends and
+ * resumes coroutines.
+ *
+ * Glossary
+ *   task       one coroutine at the top, the operation it waits for, and what ends it
+ *   scheduler  the tasks of one Lua state (a job's sandbox, or `hob lua`)
+ *   wait       an operation of the core that a task is suspended on (a child process, a timer)
+ *   engine error  cancel, reject, a breached limit: one token that Hob's own pcall, xpcall and
+ *              coroutine functions raise again; no Lua code can catch it
+ *
+ * Rules: the loop never pushes into a Lua state; a wait's `push` runs inside the resumed task, so
+ * that a memory error there is an error of the task. Coroutines that a script makes itself are
+ * passed through: a suspending call in one suspends the whole task. Where no yield is possible
+ * (inside table.sort's comparator) a suspending call raises. A count hook forces a yield every
+ * 10,000 instructions, so that a tight loop delays nobody.
+ *
+ * Life: hob_scheduler_new (installs pcall, xpcall, coroutine in L) -> tasks -> hob_scheduler_free,
+ * before lua_close. Loop thread only.  Spec: spec/unit/task_spec.lua
+ */
+#ifndef HOB_WORK_TASK_H
+#define HOB_WORK_TASK_H
+
+#include "base/error.h"
+#include "base/loop.h"
+
+#include <stdbool.h>
+
+struct lua_State;
+struct hob_scheduler;
+struct hob_task;
+
+/** L's main thread; its extra space is taken. `user` is what hob_scheduler_user gives back. */
+struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, struct lua_State *L, void *user);
+/** Cancels every task's wait; no `done` is called any more. */
+void hob_scheduler_free(struct hob_scheduler *scheduler);
+
+struct hob_scheduler *hob_scheduler_of(struct lua_State *L);
+void *hob_scheduler_user(struct lua_State *L);
+struct hob_loop *hob_scheduler_loop(struct lua_State *L);
+
+/** How a task ended. `results` values (LUA_OK), or one error value, are on top of `L`. */
+typedef void hob_task_done_fn(void *user, struct lua_State *L, int status, int results);
+
+/** Start a task from `nargs` arguments with the function below them on top of L (popped). It first
+ * runs in the loop's next turn, or when hob_task_kick is called.
+ * @return the task, or NULL (out of memory; the values are popped) */
+struct hob_task *hob_task_start(struct lua_State *L, int nargs, hob_task_done_fn *done, void *user);
+
+/** Start a task for a callback: the function referenced by `ref`, with what `push` pushes (it returns
+ * the number of arguments, and runs inside the new task). Errors go to the scheduler's on_error. */
+typedef int hob_task_push_fn(struct lua_State *L, void *op);
+void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *push, void *op,
+                   void (*op_free)(void *op));
+
+/** What becomes of an error in a task that nobody waits for (hob_task_call). */
+void hob_scheduler_on_error(struct hob_scheduler *scheduler,
+                            void (*fn)(void *user, const char *message), void *user);
+
+/* ---- for bindings: the end of a blocking-looking call ----
+ *
+ *     static int push_result(lua_State *L, void *op) { ...; return 1; }     // inside the task
+ *     static void cancel(void *op) { hob_thing_cancel(...); free(op); }
+ *     static void on_done(void *op) { ...; hob_task_wake(op->task); }        // from the loop
+ *     ...
+ *     op->task = hob_task_current(L);
+ *     start the operation
+ *     return hob_task_suspend(L, &(struct hob_task_wait){"hob.thing", push_result, cancel, free_op, op});
+ */
+struct hob_task_wait {
+    const char *name;           /* "hob.exec.run": what the task waits in */
+    hob_task_push_fn *push;     /* called once, after the wake: pushes the results, or raises */
+    void (*cancel)(void *op);   /* end the operation at once; it must not wake any more */
+    void (*op_free)(void *op);  /* called once, after push or cancel; may be NULL */
+    void *op;
+};
+
+/** The running task. Raises in L if there is none or no yield is possible here, so call it BEFORE
+ * starting the operation. */
+struct hob_task *hob_task_current(struct lua_State *L);
+int hob_task_suspend(struct lua_State *L, const struct hob_task_wait *wait);
+
+/** The operation has ended. Resumes the task in the loop's next turn (never inside this call). */
+void hob_task_wake(struct hob_task *task);
+
+/* ---- engine errors ---- */
+
+/** Raise an engine error in the running task; never returns. `kind`: "reject", "cancelled", ... */
+int hob_task_raise(struct lua_State *L, const char *kind, const char *message);
+
+/** End a task from outside: its wait is cancelled and the engine error raised in it. */
+void hob_task_cancel(struct hob_task *task, const char *kind, const char *message);
+
+/** In a done callback: the engine error that ended the task, or NULL for an ordinary end. */
+const char *hob_task_engine_error(const struct hob_scheduler *scheduler, const char **message);
+
+/** What the task waits in ("hob.exec.run"), "" while it is ready to run. */
+const char *hob_task_waiting_in(const struct hob_task *task);
+
+#endif
