@@ -1,1 +1,35 @@
-typedef int hob_stub_bindings;
+#include "bindings.h"
+
+static const luaL_Reg job_modules[] = {{"hob.exec", hob_lua_open_exec},
+                                       {"hob.fs", hob_lua_open_fs},
+                                       {"hob.http", hob_lua_open_download},
+                                       {"hob.json", hob_lua_open_json},
+                                       {"hob.log", hob_lua_open_log},
+                                       {"hob.time", hob_lua_open_time},
+                                       {NULL, NULL}};
+
+static const luaL_Reg tool_modules[] = {{"hob.httpd", hob_lua_open_httpd},
+                                        {"hob.mqtt", hob_lua_open_mqtt},
+                                        {"hob.process", hob_lua_open_process},
+                                        {NULL, NULL}};
+
+static void preload(lua_State *L, const luaL_Reg *modules)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    for (; modules->name; modules++) {
+        lua_pushcfunction(L, modules->func);
+        lua_setfield(L, -2, modules->name);
+    }
+    lua_pop(L, 1);
+}
+
+void hob_modules_open_job(lua_State *L)
+{
+    preload(L, job_modules);
+}
+
+void hob_modules_open_tool(lua_State *L)
+{
+    preload(L, job_modules);
+    preload(L, tool_modules);
+}

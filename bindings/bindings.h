@@ -9,21 +9,15 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "work/modules.h"
 
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-struct hob_job;
-
-/** What every binding may reach: set by whoever opens the state (a job's sandbox, `hob lua`). */
-struct hob_bindings_host {
-    struct hob_loop *loop;
-    struct hob_log *log;
-};
-
-struct hob_bindings_host *hob_bindings_host(lua_State *L); /* borrowed */
+/** The surroundings of a state; borrowed. */
+struct hob_modules_host *hob_bindings_host(lua_State *L);
 
 /* One opener a file; each leaves the module's table on the stack (lua_CFunction for preload). */
 int hob_lua_open_download(lua_State *L); /* hob.http */
@@ -33,14 +27,8 @@ int hob_lua_open_httpd(lua_State *L);    /* hob.httpd: `hob lua` only */
 int hob_lua_open_json(lua_State *L);     /* hob.json */
 int hob_lua_open_log(lua_State *L);      /* hob.log */
 int hob_lua_open_mqtt(lua_State *L);     /* hob.mqtt: `hob lua` only */
+int hob_lua_open_process(lua_State *L);  /* hob.process: `hob lua` only */
 int hob_lua_open_time(lua_State *L);     /* hob.time */
-
-/** Every module for a job's sandbox / for `hob lua`, into package.preload. Raises on no memory. */
-void hob_bindings_open_job(lua_State *L);
-void hob_bindings_open_lua(lua_State *L);
-
-/** Push the `job` object that a handler is given. */
-void hob_bindings_push_job(lua_State *L, struct hob_job *job);
 
 /* ---- shared by the binding files (lua_util.c) ---- */
 

@@ -2,7 +2,7 @@
  *
  * Life: hob_buf_init -> use -> hob_buf_free. The struct is public so that it can be embedded; touch
  * its members only through these functions. Bytes live in one block that is never larger than
- * `limit`. Loop thread only.  Spec: spec/unit/buf_spec.lua
+ * `limit` and a NUL. Loop thread only.  Spec: spec/unit/buf_spec.lua
  */
 #ifndef HOB_BASE_BUF_H
 #define HOB_BASE_BUF_H
@@ -34,6 +34,9 @@ void hob_buf_commit(struct hob_buf *buf, size_t len);
 
 /** Drop `len` bytes (at most all) from the front. */
 void hob_buf_consume(struct hob_buf *buf, size_t len);
+
+/** Keep only the first `len` bytes (at most all): takes back what was appended after them. */
+void hob_buf_truncate(struct hob_buf *buf, size_t len);
 
 const char *hob_buf_data(const struct hob_buf *buf); /* not NUL-terminated; valid until a change */
 size_t hob_buf_len(const struct hob_buf *buf);

@@ -1,1 +1,64 @@
-typedef int hob_stub_clock;
+/* clock.c - see clock.h */
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* The years 0000 to 9999: what the text form has room for. */
+#define WALL_MS_MIN INT64_C(-62167219200000)
+#define WALL_MS_MAX INT64_C(253402300799999)
+
+static int64_t read_ms(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+uint64_t hob_clock_mono_ms(void)
+{
+    return (uint64_t)read_ms(CLOCK_MONOTONIC);
+}
+
+int64_t hob_clock_wall_ms(void)
+{
+    return read_ms(CLOCK_REALTIME);
+}
+
+const char *hob_clock_text(int64_t wall_ms, char out[HOB_CLOCK_TEXT_MAX])
+{
+    if (wall_ms < WALL_MS_MIN)
+        wall_ms = WALL_MS_MIN;
+    if (wall_ms > WALL_MS_MAX)
+        wall_ms = WALL_MS_MAX;
+    int64_t ms = wall_ms % 1000;
+    if (ms < 0)
+        ms += 1000; /* before 1970 the remainder is negative, the text's fraction never */
+    time_t seconds = (time_t)((wall_ms - ms) / 1000);
+    struct tm tm;
+    char date[24];
+    gmtime_r(&seconds, &tm);
+    snprintf(date, sizeof date, "%04u-%02u-%02u", (unsigned)(tm.tm_year + 1900) % 10000,
+             (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100);
+    snprintf(out, HOB_CLOCK_TEXT_MAX, "%.10sT%02u:%02u:%02u.%03uZ", date,
+             (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100,
+             (unsigned)ms % 1000);
+    return out;
+}
+
+static const struct {
+    uint64_t seconds;
+    const char *one, *many;
+} units[] = {{86400, "day", "days"}, {3600, "h", "h"}, {60, "min", "min"}, {1, "s", "s"}};
+
+const char *hob_clock_span(int64_t seconds, char out[HOB_CLOCK_TEXT_MAX])
+{
+    uint64_t length = seconds < 0 ? -(uint64_t)seconds : (uint64_t)seconds;
+    size_t i = 0;
+    while (units[i].seconds > 1 && length < units[i].seconds)
+        i++;
+    unsigned long long count = length / units[i].seconds;
+    snprintf(out, HOB_CLOCK_TEXT_MAX, "%llu %s", count, count == 1 ? units[i].one : units[i].many);
+    return out;
+}

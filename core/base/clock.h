@@ -16,8 +16,8 @@ int64_t hob_clock_wall_ms(void); /* since 1970-01-01T00:00:00Z */
 /** "2026-11-22T23:18:47.012Z" into `out`. @return out */
 const char *hob_clock_text(int64_t wall_ms, char out[HOB_CLOCK_TEXT_MAX]);
 
-/** "3 days", "2 h", "45 s": a length of time in its largest fitting unit. @return out */
+/** "3 days", "2 h", "45 s": a length of time in its largest fitting unit, rounded down; the sign is
+ * dropped. @return out */
 const char *hob_clock_span(int64_t seconds, char out[HOB_CLOCK_TEXT_MAX]);
-
 
 #endif

@@ -58,7 +58,8 @@ struct hob_error {
 int hob_error_set(struct hob_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** Put words before an existing message: "opening the store: " + message. @return err->code */
+/** Put words before an existing message: "opening the store: " + message; the words bring their own
+ * ": ". @return err->code, 0 if err is NULL */
 int hob_error_prefix(struct hob_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -1,1 +1,523 @@
-typedef int hob_stub_log;
+/* log.c - see log.h */
+#include "base/log.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 8192 /* with the newline */
+#define VALUE_MAX      640  /* of an identifier as written, quoted */
+#define ACTION_MAX     1536
+
+struct hob_log {
+    enum hob_log_level level;
+    enum hob_log_format format;
+    char *path; /* NULL: not a file */
+    int fd;     /* -1: syslog */
+    uint64_t lost;
+    int lost_errno;
+    bool torn; /* the last write ended in the middle of a line */
+    hob_log_tap_fn *tap;
+    void *tap_user;
+    bool in_tap;
+    struct hob_buf line;
+    struct hob_buf masked;
+    struct hob_buf piece;
+};
+
+static const char *const level_names[] = {"debug", "info", "warn", "error", "off"};
+static const char *const level_labels[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
+
+/* ---- open, close ---- */
+
+static int open_file(const char *path, int *fd, struct hob_error *err)
+{
+    *fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    if (*fd >= 0)
+        return 0;
+    return hob_error_set(err, hob_error_from_errno(errno), "opening the log file %s: %s", path,
+                         strerror(errno));
+}
+
+static int open_target(struct hob_log *log, const char *target, struct hob_error *err)
+{
+    if (!target || strcmp(target, "stderr") == 0) {
+        log->fd = STDERR_FILENO;
+        return 0;
+    }
+    if (strcmp(target, "syslog") == 0) {
+        log->fd = -1;
+        openlog("hob", LOG_PID, LOG_DAEMON);
+        return 0;
+    }
+    log->path = strdup(target);
+    if (!log->path)
+        return hob_error_set(err, HOB_ENOMEM, "opening the log file %s: out of memory", target);
+    return open_file(target, &log->fd, err);
+}
+
+int hob_log_open(const struct hob_log_options *options, struct hob_log **out, struct hob_error *err)
+{
+    struct hob_log *log = calloc(1, sizeof *log);
+    if (!log)
+        return hob_error_set(err, HOB_ENOMEM, "opening the log: out of memory");
+    log->level = options->level;
+    log->format = options->format;
+    log->fd = -1;
+    hob_buf_init(&log->line, LINE_MAX_BYTES);
+    hob_buf_init(&log->masked, 2 * LINE_MAX_BYTES);
+    hob_buf_init(&log->piece, 8 * LINE_MAX_BYTES);
+    int code = open_target(log, options->target, err);
+    if (code) {
+        hob_log_close(log);
+        return code;
+    }
+    *out = log;
+    return 0;
+}
+
+void hob_log_close(struct hob_log *log)
+{
+    if (!log)
+        return;
+    if (log->path && log->fd >= 0)
+        close(log->fd);
+    free(log->path);
+    hob_buf_free(&log->line);
+    hob_buf_free(&log->masked);
+    hob_buf_free(&log->piece);
+    free(log);
+}
+
+int hob_log_reopen(struct hob_log *log, struct hob_error *err)
+{
+    int fd;
+    if (!log || !log->path)
+        return 0;
+    int code = open_file(log->path, &fd, err);
+    if (code)
+        return code;
+    close(log->fd);
+    log->fd = fd;
+    log->torn = false;
+    return 0;
+}
+
+enum hob_log_level hob_log_level(const struct hob_log *log)
+{
+    return log ? log->level : HOB_LOG_OFF;
+}
+
+int hob_log_level_parse(const char *name, enum hob_log_level *out)
+{
+    for (size_t i = 0; i < sizeof level_names / sizeof *level_names; i++)
+        if (strcmp(name, level_names[i]) == 0) {
+            *out = (enum hob_log_level)i;
+            return 0;
+        }
+    return HOB_EINVAL;
+}
+
+void hob_log_tap(struct hob_log *log, hob_log_tap_fn *tap, void *user)
+{
+    log->tap = tap;
+    log->tap_user = user;
+}
+
+/* ---- masking ---- */
+
+struct scan {
+    const char *text;
+    size_t len, at;
+};
+
+static bool has(const struct scan *scan, size_t at, const char *word)
+{
+    size_t n = strlen(word);
+    return scan->len - at >= n && strncasecmp(scan->text + at, word, n) == 0;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool ends_value(char c)
+{
+    return (unsigned char)c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>';
+}
+
+/* "-----BEGIN RSA PRIVATE KEY-----" up to the end of the END line, or of the text.
+ * @return where it ends, `at` if none begins there */
+static size_t end_of_key(const struct scan *scan, size_t at)
+{
+    if (!has(scan, at, "-----BEGIN "))
+        return at;
+    size_t i = at + strlen("-----BEGIN ");
+    while (i < scan->len && scan->text[i] != '-' && !has(scan, i, "PRIVATE KEY"))
+        i++;
+    if (!has(scan, i, "PRIVATE KEY"))
+        return at;
+    while (i < scan->len && !has(scan, i, "-----END "))
+        i++;
+    while (i < scan->len && !has(scan, i, "KEY-----"))
+        i++;
+    return i < scan->len ? i + strlen("KEY-----") : i;
+}
+
+/* @return where the value ends that begins at `at`: at the closing quote, or at a blank */
+static size_t end_of_secret(const struct scan *scan, size_t at, char quote)
+{
+    for (; at < scan->len; at++) {
+        char c = scan->text[at];
+        if (quote && c == '\\' && at + 1 < scan->len)
+            at++;
+        else if (quote ? c == quote : ends_value(c))
+            break;
+    }
+    return at;
+}
+
+/* `password=`, `"password": `, `X-Amz-Signature=`: any name that ends in one of these words.
+ * @return where the secret begins, 0 if there is none here */
+static size_t secret_after(const struct scan *scan, size_t at)
+{
+    static const char *const words[] = {"password",  "passphrase", "token", "secret", "signature", "credential", "api_key"};
+    size_t i = 0, n;
+    while (i < sizeof words / sizeof *words && !has(scan, at, words[i]))
+        i++;
+    if (i == sizeof words / sizeof *words)
+        return 0;
+    n = strlen(words[i]);
+    at += n;
+    bool quoted = at < scan->len && (scan->text[at] == '"' || scan->text[at] == '\'');
+    at += quoted;
+    while (at < scan->len && is_blank(scan->text[at]))
+        at++;
+    if (at == scan->len || !(scan->text[at] == '=' || (quoted && scan->text[at] == ':')))
+        return 0;
+    at++;
+    while (at < scan->len && is_blank(scan->text[at]))
+        at++;
+    return at;
+}
+
+/* @return where the user info after "://" ends (at its '@'), `at` if there is none */
+static size_t end_of_user_info(const struct scan *scan, size_t at)
+{
+    size_t end = at;
+    for (size_t i = at; i < scan->len && !ends_value(scan->text[i]); i++) {
+        if (scan->text[i] == '/' || scan->text[i] == '?' || scan->text[i] == '#')
+            break;
+        if (scan->text[i] == '@')
+            end = i;
+    }
+    return end;
+}
+
+static void copy(struct hob_buf *out, struct scan *scan, size_t end)
+{
+    hob_buf_append(out, scan->text + scan->at, end - scan->at);
+    scan->at = end;
+}
+
+static void hide(struct hob_buf *out, struct scan *scan, size_t end)
+{
+    hob_buf_append_string(out, "***");
+    scan->at = end;
+}
+
+static void mask_url(struct hob_buf *out, struct scan *scan)
+{
+    copy(out, scan, scan->at + strlen("://"));
+    size_t at = end_of_user_info(scan, scan->at);
+    if (at > scan->at)
+        hide(out, scan, at);
+    at = scan->at;
+    while (at < scan->len && !ends_value(scan->text[at]) && scan->text[at] != '?')
+        at++;
+    copy(out, scan, at);
+    if (at == scan->len || scan->text[at] != '?')
+        return;
+    hob_buf_append_string(out, "?...");
+    while (scan->at < scan->len && !ends_value(scan->text[scan->at]))
+        scan->at++;
+}
+
+static void mask_value(struct hob_buf *out, struct scan *scan, size_t begin)
+{
+    copy(out, scan, begin);
+    char quote = begin < scan->len ? scan->text[begin] : 0;
+    if (quote == '"' || quote == '\'')
+        copy(out, scan, ++begin);
+    else
+        quote = 0;
+    size_t end = end_of_secret(scan, begin, quote);
+    if (end > begin)
+        hide(out, scan, end);
+}
+
+void hob_log_mask(struct hob_buf *out, const char *text, size_t len)
+{
+    struct scan scan = {.text = text, .len = len};
+    while (scan.at < len) {
+        size_t end = end_of_key(&scan, scan.at);
+        size_t secret = secret_after(&scan, scan.at);
+        if (end > scan.at)
+            hide(out, &scan, end);
+        else if (has(&scan, scan.at, "://"))
+            mask_url(out, &scan);
+        else if (secret > 0)
+            mask_value(out, &scan, secret);
+        else
+            copy(out, &scan, scan.at + 1);
+    }
+}
+
+/* ---- a line ---- */
+
+/* Appends `text` in the form of the line, without a newline of its own. */
+typedef int write_fn(struct hob_buf *out, const char *text, size_t len);
+
+/* Control characters (C0, DEL, C1) and bytes that are no UTF-8 must not reach a terminal. */
+static int write_plain(struct hob_buf *out, const char *text, size_t len)
+{
+    int code = 0;
+    for (size_t at = 0; at < len && code == 0;) {
+        unsigned char byte = (unsigned char)text[at];
+        size_t n = hob_utf8_length(text + at, len - at);
+        if (byte == '\n')
+            code = hob_buf_append_string(out, "\\n");
+        else if (n == 0 || byte < 0x20 || byte == 0x7F)
+            code = hob_buf_printf(out, "\\x%02x", byte);
+        else if (n == 2 && byte == 0xC2 && (unsigned char)text[at + 1] < 0xA0)
+            code = hob_buf_printf(out, "\\u00%02x", (unsigned char)text[at + 1]);
+        else
+            code = hob_buf_append(out, text + at, n);
+        at += n > 0 ? n : 1;
+    }
+    return code;
+}
+
+static bool is_bare(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] <= ' ' || strchr("\"'=\\\x7F", text[i]))
+            return false;
+    return len > 0;
+}
+
+static int write_value(struct hob_buf *out, const char *text, size_t len)
+{
+    return is_bare(text, len) ? write_plain(out, text, len) : hob_json_quote(out, text, len);
+}
+
+/* Append to the line what of `text` fits into `max` bytes: masked first, since what is cut off must
+ * not be what would have shown that a secret begins. What does not fit ends in "...". */
+static void put(struct hob_log *log, const char *text, size_t len, size_t max, write_fn *write)
+{
+    hob_buf_clear(&log->masked);
+    hob_log_mask(&log->masked, text, hob_utf8_cut(text, len, LINE_MAX_BYTES));
+    const char *masked = hob_buf_data(&log->masked);
+    size_t keep = hob_buf_len(&log->masked);
+    const char *dots = "";
+    for (;;) {
+        hob_buf_clear(&log->piece);
+        if (write(&log->piece, masked, keep) == 0 && hob_buf_len(&log->piece) + strlen(dots) <= max)
+            break;
+        size_t over = hob_buf_len(&log->piece) + 3 > max ? hob_buf_len(&log->piece) + 3 - max : 1;
+        over = over / 6 + 1; /* a byte becomes at most six */
+        if (keep == 0)
+            return;
+        keep = hob_utf8_cut(masked, keep, over < keep ? keep - over : 0);
+        dots = "...";
+    }
+    size_t n = hob_buf_len(&log->piece);
+    const char *data = hob_buf_data(&log->piece);
+    bool quoted = *dots && n > 1 && data[0] == '"' && data[n - 1] == '"' && write != write_plain;
+    hob_buf_append(&log->line, data, quoted ? n - 1 : n);
+    hob_buf_append_string(&log->line, dots);
+    if (quoted)
+        hob_buf_append_string(&log->line, "\"");
+}
+
+static void put_string(struct hob_log *log, const char *text, size_t max, write_fn *write)
+{
+    put(log, text, strlen(text), max, write);
+}
+
+/* Room for `reserve` more bytes is kept. */
+static size_t room(const struct hob_log *log, size_t reserve)
+{
+    size_t left = hob_buf_room(&log->line);
+    return left > reserve ? left - reserve : 0;
+}
+
+static void put_pair(struct hob_log *log, const char *key, const char *value)
+{
+    if (!value || !*value)
+        return;
+    bool json = log->format == HOB_LOG_JSON;
+    hob_buf_printf(&log->line, json ? ",\"%s\":" : " %s=", key);
+    put_string(log, value, VALUE_MAX, json ? hob_json_quote : write_value);
+}
+
+static void put_subject(struct hob_log *log, const struct hob_log_record *record)
+{
+    bool json = log->format == HOB_LOG_JSON;
+    put_pair(log, "thing", record->thing);
+    put_pair(log, "job", record->job);
+    if (record->execution != 0)
+        hob_buf_printf(&log->line, json ? ",\"execution\":%lld" : " execution=%lld",
+                       (long long)record->execution);
+    put_pair(log, "step", record->step);
+    put_pair(log, "code", record->code);
+}
+
+/* @return where the part begins that syslog is given: it has a time of its own */
+static size_t build_text(struct hob_log *log, const struct hob_log_record *record, const char *msg)
+{
+    char ts[HOB_CLOCK_TEXT_MAX];
+    bool action = record->action && *record->action;
+    hob_buf_printf(&log->line, "%s %s ", hob_clock_text(hob_clock_wall_ms(), ts),
+                   level_labels[record->level]);
+    size_t head = hob_buf_len(&log->line);
+    put_string(log, record->event ? record->event : "-", VALUE_MAX, write_value);
+    put_subject(log, record);
+    if (*msg)
+        hob_buf_append_string(&log->line, " ");
+    put_string(log, msg, room(log, action ? ACTION_MAX + 8 : 1), write_plain);
+    if (action) {
+        hob_buf_append_string(&log->line, " (");
+        put_string(log, record->action, ACTION_MAX, write_plain);
+        hob_buf_append_string(&log->line, ")");
+    }
+    return head;
+}
+
+static void build_json(struct hob_log *log, const struct hob_log_record *record, const char *msg)
+{
+    char ts[HOB_CLOCK_TEXT_MAX];
+    unsigned long long mono = hob_clock_mono_ms();
+    bool action = record->action && *record->action;
+    hob_buf_printf(&log->line, "{\"ts\":\"%s\",\"mono\":%llu.%03llu,\"level\":\"%s\"",
+                   hob_clock_text(hob_clock_wall_ms(), ts), mono / 1000, mono % 1000,
+                   level_names[record->level]);
+    put_pair(log, "event", record->event);
+    put_subject(log, record);
+    hob_buf_append_string(&log->line, ",\"msg\":");
+    put_string(log, msg, room(log, action ? ACTION_MAX + 24 : 8), hob_json_quote);
+    if (action) {
+        hob_buf_append_string(&log->line, ",\"action\":");
+        put_string(log, record->action, ACTION_MAX, hob_json_quote);
+    }
+    hob_buf_append_string(&log->line, "}");
+}
+
+/* ---- where lines go ---- */
+
+static bool write_all(struct hob_log *log, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(log->fd, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        log->torn = (size_t)n < len;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static void lose_line(struct hob_log *log)
+{
+    log->lost++;
+    log->lost_errno = errno;
+}
+
+/* @return whether lines may be written again */
+static bool say_lost(struct hob_log *log)
+{
+    char ts[HOB_CLOCK_TEXT_MAX], line[512];
+    unsigned long long lost = log->lost, mono = hob_clock_mono_ms();
+    hob_clock_text(hob_clock_wall_ms(), ts);
+    if (log->torn && !write_all(log, "\n", 1))
+        return false;
+    if (log->format == HOB_LOG_JSON)
+        snprintf(
+            line, sizeof line,
+            "{\"ts\":\"%s\",\"mono\":%llu.%03llu,\"level\":\"warn\",\"event\":\"log.recovered\","
+            "\"msg\":\"%llu lines could not be written: %s\"}\n",
+            ts, mono / 1000, mono % 1000, lost, strerror(log->lost_errno));
+    else
+        snprintf(line, sizeof line, "%s WARN  log.recovered %llu lines could not be written: %s\n",
+                 ts, lost, strerror(log->lost_errno));
+    if (!write_all(log, line, strlen(line)))
+        return false;
+    log->lost = 0;
+    return true;
+}
+
+static void write_sink(struct hob_log *log, const char *line, size_t len)
+{
+    if ((log->lost > 0 && !say_lost(log)) || !write_all(log, line, len))
+        lose_line(log);
+}
+
+static void write_syslog(enum hob_log_level level, const char *line, size_t len)
+{
+    static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
+    syslog(priorities[level], "%.*s", (int)len, line);
+}
+
+static void tell_tap(struct hob_log *log, const char *line, size_t len)
+{
+    if (!log->tap || log->in_tap)
+        return;
+    log->in_tap = true;
+    log->tap(log->tap_user, line, len);
+    log->in_tap = false;
+}
+
+static void write_line(struct hob_log *log, const struct hob_log_record *record, const char *msg)
+{
+    size_t head = 0;
+    hob_buf_clear(&log->line);
+    if (log->format == HOB_LOG_JSON)
+        build_json(log, record, msg);
+    else
+        head = build_text(log, record, msg);
+    size_t len = hob_buf_len(&log->line);
+    if (log->fd < 0)
+        write_syslog(record->level, hob_buf_data(&log->line) + head, len - head);
+    hob_buf_append_string(&log->line, "\n");
+    if (log->fd >= 0)
+        write_sink(log, hob_buf_data(&log->line), hob_buf_len(&log->line));
+    tell_tap(log, hob_buf_data(&log->line), len);
+}
+
+/* A tap that logs would overwrite the line that it was given: what it logs is dropped. */
+void hob_log_write(struct hob_log *log, const struct hob_log_record *record, const char *format,
+                   ...)
+{
+    char msg[LINE_MAX_BYTES];
+    va_list args;
+    if (!log || log->in_tap || record->level < log->level || record->level >= HOB_LOG_OFF)
+        return;
+    va_start(args, format);
+    int len = vsnprintf(msg, sizeof msg, format, args);
+    va_end(args);
+    write_line(log, record, len < 0 ? format : msg);
+}

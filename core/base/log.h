@@ -4,9 +4,10 @@
  * as "job.finished" or "conn.refused"; docs/reference/events.md lists them all and a spec compares
  * that list with the source. `action` says what the reader can do.
  *
- * Secrets never appear: every string is masked before it is written (the query of a URL and its
- * user info become "?...", PEM private key blocks and values after password=, passphrase=, token=,
- * secret= become "***"). Control characters and invalid UTF-8 are escaped, a line is at most 8 KB.
+ * Secrets never appear: every string is masked before it is written (the query of a URL becomes
+ * "?...", its user info, PEM private key blocks and values after password=, passphrase=, token=,
+ * secret=, signature=, credential=, api_key= become "***", in JSON too). Control characters and
+ * invalid UTF-8 are escaped, a line is at most 8 KB; what does not fit ends in "...".
  *
  * Owner: the runtime. Life: hob_log_open -> hob_log_write -> hob_log_close. A failing sink never
  * fails the caller (a full disk is counted and said when it recovers). Loop thread only.
@@ -63,10 +64,11 @@ enum hob_log_level hob_log_level(const struct hob_log *log);
 /** "debug" ... "off". @return 0 or HOB_EINVAL */
 int hob_log_level_parse(const char *name, enum hob_log_level *out);
 
-/** Append `text` to `out` with secrets masked, as every line is. */
+/** Append `text` to `out` with secrets masked, as every line is; what is over its limit is lost. */
 void hob_log_mask(struct hob_buf *out, const char *text, size_t len);
 
-/** Where a line goes besides its target, for specs and for observers. NULL takes it off. */
+/** Where a line (without its newline, borrowed) goes besides its target, for specs and for observers.
+ * NULL takes it off. What a tap itself logs is dropped. */
 typedef void hob_log_tap_fn(void *user, const char *line, size_t len);
 void hob_log_tap(struct hob_log *log, hob_log_tap_fn *tap, void *user);
 

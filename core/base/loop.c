@@ -1,1 +1,173 @@
-typedef int hob_stub_loop;
+/* loop.c - see loop.h */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct deferred {
+    struct deferred *next;
+    hob_loop_fn *fn;
+    void *user;
+};
+
+struct hob_loop {
+    uv_loop_t uv;
+    uv_idle_t idle; /* active while something is deferred, so that the poll does not block */
+    struct deferred *first;
+    struct deferred **end;
+    unsigned holds;
+};
+
+struct hob_timer {
+    uv_timer_t handle;
+    hob_loop_fn *fn;
+    void *user;
+};
+
+/* Only what was deferred before this turn: a function that defers itself lets the others in. */
+static void run_deferred(uv_idle_t *idle)
+{
+    struct hob_loop *loop = idle->data;
+    struct deferred *batch = loop->first;
+    loop->first = NULL;
+    loop->end = &loop->first;
+    while (batch) {
+        struct deferred *one = batch;
+        batch = one->next;
+        one->fn(one->user);
+        free(one);
+    }
+    if (!loop->first)
+        uv_idle_stop(idle);
+}
+
+int hob_loop_new(struct hob_loop **out, struct hob_error *err)
+{
+    struct hob_loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return hob_error_set(err, HOB_ENOMEM, "making an event loop: out of memory");
+    int status = uv_loop_init(&loop->uv);
+    if (status) {
+        free(loop);
+        return hob_error_set(err, hob_error_from_uv(status), "making an event loop: %s",
+                             uv_strerror(status));
+    }
+    uv_idle_init(&loop->uv, &loop->idle);
+    loop->idle.data = loop;
+    loop->end = &loop->first;
+    *out = loop;
+    return 0;
+}
+
+static void close_left_open(uv_handle_t *handle, void *unused)
+{
+    if (uv_is_closing(handle))
+        return;
+    fprintf(stderr, "hob: a %s handle was left open\n", uv_handle_type_name(handle->type));
+    assert(!"a handle was left open");
+    uv_close(handle, NULL); /* without asserts: do not wait for ever */
+}
+
+void hob_loop_free(struct hob_loop *loop)
+{
+    if (!loop)
+        return;
+    while (loop->first || loop->holds)
+        uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&loop->idle, NULL);
+    uv_walk(&loop->uv, close_left_open, NULL);
+    while (uv_loop_close(&loop->uv) == UV_EBUSY)
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+    assert(!loop->first);
+    free(loop);
+}
+
+void hob_loop_run(struct hob_loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void hob_loop_stop(struct hob_loop *loop)
+{
+    uv_stop(&loop->uv);
+}
+
+uv_loop_t *hob_loop_uv(struct hob_loop *loop)
+{
+    return &loop->uv;
+}
+
+/* A completion that is lost would hang whoever waits for it: without these few bytes there is no
+ * way on, and the supervisor starts a fresh process. */
+void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user)
+{
+    struct deferred *one = malloc(sizeof *one);
+    if (!one) {
+        fputs("hob: out of memory\n", stderr);
+        abort();
+    }
+    *one = (struct deferred){.fn = fn, .user = user};
+    *loop->end = one;
+    loop->end = &one->next;
+    if (!uv_is_active((uv_handle_t *)&loop->idle))
+        uv_idle_start(&loop->idle, run_deferred);
+}
+
+void hob_loop_hold(struct hob_loop *loop)
+{
+    loop->holds++;
+}
+
+void hob_loop_release(struct hob_loop *loop)
+{
+    assert(loop->holds > 0);
+    loop->holds--;
+}
+
+static void fire(uv_timer_t *handle)
+{
+    struct hob_timer *timer = handle->data;
+    timer->fn(timer->user);
+}
+
+struct hob_timer *hob_timer_new(struct hob_loop *loop, hob_loop_fn *fn, void *user)
+{
+    struct hob_timer *timer = calloc(1, sizeof *timer);
+    if (!timer)
+        return NULL;
+    uv_timer_init(&loop->uv, &timer->handle);
+    timer->handle.data = timer;
+    timer->fn = fn;
+    timer->user = user;
+    return timer;
+}
+
+/* libuv counts from the turn's beginning: after a long callback a short timer would fire at once.
+ */
+void hob_timer_start(struct hob_timer *timer, uint64_t ms)
+{
+    uv_update_time(timer->handle.loop);
+    uv_timer_start(&timer->handle, fire, ms, 0);
+}
+
+void hob_timer_stop(struct hob_timer *timer)
+{
+    uv_timer_stop(&timer->handle);
+}
+
+bool hob_timer_active(const struct hob_timer *timer)
+{
+    return uv_is_active((const uv_handle_t *)&timer->handle);
+}
+
+static void free_timer(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void hob_timer_close(struct hob_timer *timer)
+{
+    if (timer)
+        uv_close((uv_handle_t *)&timer->handle, free_timer);
+}

@@ -28,15 +28,23 @@ void hob_loop_stop(struct hob_loop *loop);
 
 uv_loop_t *hob_loop_uv(struct hob_loop *loop); /* borrowed */
 
-/** Call `fn` once, in the next turn of the loop. Cannot be taken back: `user` must live till then. */
+/** Call `fn` once, in the next turn of the loop, in the order of the calls. Cannot be taken back:
+ * `user` must live till then; what is left when hob_loop_free is called runs there. */
 void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user);
+
+/** hob_loop_free waits until every hold is released: for what ends in the background, such as a
+ * cancelled process that has its grace time. The handles of the holder may be open till then. */
+void hob_loop_hold(struct hob_loop *loop);
+void hob_loop_release(struct hob_loop *loop);
 
 /* A one-shot timer that can be started again, also from its own callback. */
 struct hob_timer;
+/** @return NULL: out of memory */
 struct hob_timer *hob_timer_new(struct hob_loop *loop, hob_loop_fn *fn, void *user);
 void hob_timer_start(struct hob_timer *timer, uint64_t ms); /* replaces an earlier start */
 void hob_timer_stop(struct hob_timer *timer);
 bool hob_timer_active(const struct hob_timer *timer);
-void hob_timer_close(struct hob_timer *timer); /* takes; frees later; `fn` is not called again */
+/** Takes; frees later; `fn` is not called again. NULL is legal. */
+void hob_timer_close(struct hob_timer *timer);
 
 #endif

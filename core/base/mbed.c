@@ -1,1 +1,85 @@
-typedef int hob_stub_mbed;
+/* mbed.c - see mbed.h */
+#include "base/mbed.h"
+
+#include <mbedtls/error.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/version.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* 3.x dropped the _ret names that 2.28 has; both return a code. */
+#if MBEDTLS_VERSION_MAJOR < 3
+#define sha256_starts mbedtls_sha256_starts_ret
+#define sha256_update mbedtls_sha256_update_ret
+#define sha256_finish mbedtls_sha256_finish_ret
+#else
+#define sha256_starts mbedtls_sha256_starts
+#define sha256_update mbedtls_sha256_update
+#define sha256_finish mbedtls_sha256_finish
+#endif
+
+struct hob_sha256 {
+    mbedtls_sha256_context context;
+    int failed; /* hardware digests may fail: then no text is ever a match */
+};
+
+static void begin(struct hob_sha256 *sha)
+{
+    mbedtls_sha256_init(&sha->context);
+    sha->failed = sha256_starts(&sha->context, 0);
+}
+
+struct hob_sha256 *hob_sha256_new(void)
+{
+    struct hob_sha256 *sha = malloc(sizeof *sha);
+    if (sha)
+        begin(sha);
+    return sha;
+}
+
+void hob_sha256_update(struct hob_sha256 *sha, const void *data, size_t len)
+{
+    if (len > 0)
+        sha->failed |= sha256_update(&sha->context, data, len);
+}
+
+void hob_sha256_hex(struct hob_sha256 *sha, char out[HOB_SHA256_HEX_MAX])
+{
+    unsigned char digest[32];
+    sha->failed |= sha256_finish(&sha->context, digest);
+    if (sha->failed) {
+        out[0] = '\0';
+        return;
+    }
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+void hob_sha256_free(struct hob_sha256 *sha)
+{
+    if (!sha)
+        return;
+    mbedtls_sha256_free(&sha->context);
+    free(sha);
+}
+
+const char *hob_sha256_of(const void *data, size_t len, char out[HOB_SHA256_HEX_MAX])
+{
+    struct hob_sha256 sha;
+    begin(&sha);
+    hob_sha256_update(&sha, data, len);
+    hob_sha256_hex(&sha, out);
+    mbedtls_sha256_free(&sha.context);
+    return out;
+}
+
+const char *hob_mbed_words(int code, char *out, size_t len)
+{
+    mbedtls_strerror(code, out, len);
+    return out;
+}
+
+const char *hob_mbed_version(void)
+{
+    return MBEDTLS_VERSION_STRING_FULL;
+}

@@ -11,10 +11,12 @@
 #define HOB_SHA256_HEX_MAX 65
 
 struct hob_sha256;
+/** @return NULL: out of memory */
 struct hob_sha256 *hob_sha256_new(void);
 void hob_sha256_update(struct hob_sha256 *sha, const void *data, size_t len);
-void hob_sha256_hex(struct hob_sha256 *sha, char out[HOB_SHA256_HEX_MAX]); /* ends it */
-void hob_sha256_free(struct hob_sha256 *sha);
+/** The digest, in lower case; "" if mbedTLS failed. Ends it. */
+void hob_sha256_hex(struct hob_sha256 *sha, char out[HOB_SHA256_HEX_MAX]);
+void hob_sha256_free(struct hob_sha256 *sha); /* NULL is legal */
 
 /** One call for bytes in memory. @return out */
 const char *hob_sha256_of(const void *data, size_t len, char out[HOB_SHA256_HEX_MAX]);

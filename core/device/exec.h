@@ -4,11 +4,13 @@
  * Output never blocks or fails the child: each stream is read as it comes, its tail is kept (the
  * last tail_bytes), the rest is counted; on_line gets whole lines (cut at 64 KB) as they come.
  * The run ends when the process ends and both pipes are drained, but a background child that keeps
- * a pipe open holds it for at most one second: stragglers are ended with the group.
+ * a pipe open holds it for at most one second: stragglers are ended with the group. After a
+ * time-out or a cancel the whole group is ended, whatever it holds open. The streams are true pipes
+ * (not libuv's sockets, on which `echo x >/dev/stderr` fails).
  *
  * Life: hob_exec_start -> done, after which it is freed by itself; or hob_exec_cancel, after which
  * nothing is called any more (the group gets TERM, after grace_ms KILL, and is reaped in the
- * background). Loop thread only.  Spec: spec/unit/exec_spec.lua
+ * background, which hob_loop_free waits for). Loop thread only.  Spec: spec/unit/exec_spec.lua
  */
 #ifndef HOB_DEVICE_EXEC_H
 #define HOB_DEVICE_EXEC_H
@@ -25,12 +27,13 @@ struct hob_exec_result {
     int code;       /* exit code; -1 if it did not exit by itself */
     int signal;     /* the signal that ended it; 0: none */
     bool timed_out; /* ended by us after timeout_ms */
+    uint64_t timeout_ms;
     const char *out, *err; /* tails, NUL-terminated, may hold any byte; borrowed */
     size_t out_len, err_len;
     uint64_t out_cut, err_cut; /* bytes that came before the tails */
 };
 
-struct hob_exec_options { /* all borrowed for the call (copied) */
+struct hob_exec_options {    /* all borrowed for the call (copied) */
     const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     const char *const *env;  /* NULL-terminated "K=V" list; NULL: inherited */
     const char *cwd;         /* NULL: inherited */
@@ -48,6 +51,7 @@ struct hob_exec_options { /* all borrowed for the call (copied) */
 int hob_exec_start(struct hob_loop *loop, const struct hob_exec_options *options,
                    struct hob_exec **out, struct hob_error *err);
 void hob_exec_kill(struct hob_exec *exec, int signal); /* the group; `done` still comes */
+/** Not after `done`. */
 void hob_exec_cancel(struct hob_exec *exec);
 int hob_exec_pid(const struct hob_exec *exec);
 

@@ -1,1 +1,55 @@
-int main(void){return 0;}
+/* main.c - the program `hob`: which command, and its exit code. */
+#include "base/mbed.h"
+#include "host/tool.h"
+#include "net/mqtt.h"
+#include "work/store.h"
+
+#include <lua.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#define EXIT_USAGE 2
+
+static const char usage[] =
+    "Hob runs AWS IoT Jobs on this gateway; what a job does is a Lua file.\n"
+    "\n"
+    "usage: hob run --config FILE [flags]     run the jobs of a thing (hob run --help)\n"
+    "       hob lua [FILE [ARG...]]           a Lua interpreter with Hob's modules\n"
+    "       hob service --endpoint HOST ...   a local Jobs service, for the bench and tests\n"
+    "       hob job create|list|describe|cancel|delete|watch   talk to a local Jobs service\n"
+    "       hob --version\n"
+    "       hob --help\n";
+
+static int print_version(void)
+{
+    char mosquitto[32];
+    printf("hob %s\n", HOB_VERSION);
+    printf("  %s, libuv %s, libmosquitto %s, %s (MQTT), SQLite %s\n", LUA_RELEASE,
+           uv_version_string(), hob_mqtt_library_version(mosquitto, sizeof mosquitto),
+           hob_mbed_version(), hob_store_library_version());
+    printf("  downloads: libcurl with its own TLS, loaded when first used\n");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a peer that closed is an error code, not our end */
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "--version") == 0) {
+        return print_version();
+    }
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (hob_tool_exists(command)) {
+        return hob_tool_run(command, argc - 2, argv + 2);
+    }
+    if (*command) {
+        fprintf(stderr, "hob: no command '%s'\n", command);
+    }
+    fputs(usage, stderr);
+    return EXIT_USAGE;
+}

@@ -1,1 +1,673 @@
-typedef int hob_stub_client;
+#include "jobs/client.h"
+
+#include "base/backoff.h"
+#include "base/random.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_MAX          8            /* filters in a SUBSCRIBE that AWS takes */
+#define REQUEST_MAX        (128 * 1024) /* AWS's limit of a message */
+#define TIMEOUT_DEFAULT_MS 10000
+#define RETRY_BASE_MS      5000
+#define RETRY_CAP_MS       600000
+#define RETRY_FLOOR_MS     1000
+#define TEXT_MAX           1024
+
+enum filter_state { WANTED, ASKED, GRANTED, REFUSED };
+
+struct filter {
+    char text[HOB_JOBS_TOPIC_MAX];
+    bool is_event;
+    bool blocked; /* its SUBSCRIBE alone closed the connection: not asked until the retry */
+    enum filter_state state;
+};
+
+/** A SUBSCRIBE in flight. It may outlive the client, which then takes itself out. */
+struct batch {
+    struct hob_jobs_client *client;
+    struct batch *next;
+    size_t count;
+    size_t index[BATCH_MAX];
+};
+
+/** A request. It lives until it has ended and its publish is done, whichever is later. */
+struct request {
+    struct hob_jobs_client *client; /* NULL: has ended */
+    struct request *next;
+    struct hob_timer *timer;
+    enum hob_jobs_op op;
+    char job_id[HOB_JOBS_ID_MAX + 1];
+    char token[HOB_JOBS_TOKEN_MAX + 1];
+    char topic[HOB_JOBS_TOPIC_MAX];
+    bool publishing; /* hob_mqtt will still call on_published */
+    hob_jobs_answer_fn *done;
+    void *user;
+};
+
+struct hob_jobs_client {
+    struct hob_loop *loop;
+    struct hob_log *log;
+    struct hob_mqtt *mqtt;
+    struct hob_jobs_client_options options;
+    char thing[HOB_JOBS_THING_MAX + 1];
+    struct hob_json *json;
+    struct hob_jobs_answer answer; /* too large for a stack frame */
+    bool up;
+    bool ready;
+    bool one_by_one; /* a SUBSCRIBE of several filters closed the connection: find which it was */
+    struct filter filters[HOB_JOBS_FILTERS];
+    struct batch *batches;
+    struct hob_timer *suback_timer;
+    struct hob_timer *retry_timer;
+    struct hob_backoff retry;
+    struct request *requests; /* oldest first */
+    char token_prefix[9];
+    uint64_t token_count;
+};
+
+static void note(struct hob_jobs_client *client, const struct hob_log_record *about,
+                 const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void note(struct hob_jobs_client *client, const struct hob_log_record *about,
+                 const char *format, ...)
+{
+    char text[TEXT_MAX * 2];
+    struct hob_log_record record = *about;
+    va_list args;
+    record.thing = client->thing;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    hob_log_write(client->log, &record, "%s", text);
+}
+
+#define ABOUT(lvl, ...) (&(struct hob_log_record){.level = (lvl), __VA_ARGS__})
+
+/* ---- subscribing ---- */
+
+static void subscribe_wanted(struct hob_jobs_client *client);
+
+static size_t count_filters(const struct hob_jobs_client *client, enum filter_state state)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++)
+        count += client->filters[i].state == state;
+    return count;
+}
+
+/** As a policy writes it: the MQTT wildcard is no wildcard there. */
+static const char *policy_resource(const char *filter, char out[HOB_JOBS_TOPIC_MAX])
+{
+    size_t i = 0;
+    for (; filter[i]; i++)
+        out[i] = filter[i] == '+' ? '*' : filter[i];
+    out[i] = '\0';
+    return out;
+}
+
+static void note_refused(struct hob_jobs_client *client, const char *filter)
+{
+    char action[TEXT_MAX], resource[HOB_JOBS_TOPIC_MAX];
+    policy_resource(filter, resource);
+    snprintf(action, sizeof(action),
+             "the policy of this certificate must allow iot:Subscribe on topicfilter/%s and "
+             "iot:Receive on topic/%s",
+             resource, resource);
+    note(client,
+         ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_refused", .code = "EREFUSED",
+               .action = action),
+         "the broker refused the subscription to %s; it is tried again, the rest goes on", filter);
+}
+
+static void note_closed(struct hob_jobs_client *client, const char *filters, const char *why)
+{
+    char action[TEXT_MAX];
+    snprintf(action, sizeof(action),
+             "if this repeats: the policy of this certificate must allow iot:Subscribe on "
+             "topicfilter/$aws/things/%s/jobs/* and iot:Receive on topic/$aws/things/%s/jobs/*",
+             client->thing, client->thing);
+    note(
+        client,
+        ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_closed", .code = "ENOTCONN", .action = action),
+        "the connection closed while subscribing to %s: %s", filters, why);
+}
+
+static void schedule_retry(struct hob_jobs_client *client)
+{
+    if (count_filters(client, REFUSED) > 0 && !hob_timer_active(client->retry_timer))
+        hob_timer_start(client->retry_timer, hob_backoff_next_ms(&client->retry));
+}
+
+static void on_retry(void *user)
+{
+    struct hob_jobs_client *client = user;
+    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++) {
+        client->filters[i].blocked = false;
+        if (client->filters[i].state == REFUSED)
+            client->filters[i].state = WANTED;
+    }
+    if (client->up)
+        subscribe_wanted(client);
+}
+
+static void all_granted(struct hob_jobs_client *client)
+{
+    client->one_by_one = false;
+    hob_backoff_reset(&client->retry);
+    hob_timer_stop(client->retry_timer);
+    note(client, ABOUT(HOB_LOG_INFO, .event = "jobs.subscribed"), "subscribed to all %d filters",
+         HOB_JOBS_FILTERS);
+}
+
+/** Something was granted, refused or found blocked: is every filter settled? */
+static void settle(struct hob_jobs_client *client)
+{
+    if (count_filters(client, WANTED) + count_filters(client, ASKED) > 0)
+        return;
+    hob_timer_stop(client->suback_timer);
+    if (count_filters(client, GRANTED) == HOB_JOBS_FILTERS)
+        all_granted(client);
+    else
+        schedule_retry(client);
+    if (client->ready)
+        return;
+    client->ready = true;
+    if (client->options.on_ready)
+        client->options.on_ready(client->options.user);
+}
+
+static void take_out_batch(struct hob_jobs_client *client, struct batch *batch)
+{
+    struct batch **at = &client->batches;
+    while (*at && *at != batch)
+        at = &(*at)->next;
+    if (*at)
+        *at = batch->next;
+}
+
+static void on_suback(void *user, int status, const int *granted, size_t count)
+{
+    struct batch *batch = user;
+    struct hob_jobs_client *client = batch->client;
+    if (client && status == 0) {
+        for (size_t i = 0; i < batch->count; i++) {
+            struct filter *filter = &client->filters[batch->index[i]];
+            bool refused = i >= count || granted[i] >= 128;
+            filter->state = refused ? REFUSED : GRANTED;
+            if (refused)
+                note_refused(client, filter->text);
+        }
+    }
+    if (client)
+        take_out_batch(client, batch);
+    free(batch);
+    if (client && status == 0) {
+        subscribe_wanted(client);
+        settle(client);
+    }
+}
+
+/** Fill a batch with wanted filters of one kind, since a batch has one QoS. */
+static void fill_batch(struct hob_jobs_client *client, struct batch *batch,
+                       const char *texts[BATCH_MAX], bool events)
+{
+    size_t most = client->one_by_one ? 1 : BATCH_MAX;
+    for (size_t i = 0; i < HOB_JOBS_FILTERS && batch->count < most; i++) {
+        struct filter *filter = &client->filters[i];
+        if (filter->state != WANTED || filter->is_event != events)
+            continue;
+        texts[batch->count] = filter->text;
+        batch->index[batch->count++] = i;
+    }
+}
+
+/** Ask for one batch. @return false if there was none, or it could not be sent */
+static bool subscribe_batch(struct hob_jobs_client *client, bool events)
+{
+    const char *texts[BATCH_MAX];
+    struct batch *batch = calloc(1, sizeof(*batch));
+    int rc = batch ? 0 : HOB_ENOMEM;
+    if (batch) {
+        batch->client = client;
+        fill_batch(client, batch, texts, events);
+    }
+    if (batch && batch->count > 0)
+        rc = hob_mqtt_subscribe(client->mqtt, texts, batch->count,
+                                events ? 1 : client->options.answer_qos, on_suback, batch);
+    if (rc < 0)
+        note(client,
+             ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_failed", .code = hob_error_name(rc)),
+             "the SUBSCRIBE could not be sent: %s", hob_error_words(rc));
+    if (rc < 0 || batch->count == 0) {
+        free(batch);
+        return false;
+    }
+    for (size_t i = 0; i < batch->count; i++)
+        client->filters[batch->index[i]].state = ASKED;
+    batch->next = client->batches;
+    client->batches = batch;
+    return true;
+}
+
+static void subscribe_wanted(struct hob_jobs_client *client)
+{
+    bool more =
+        client->up && count_filters(client, WANTED) > 0 && !(client->one_by_one && client->batches);
+    if (more)
+        hob_timer_start(client->suback_timer, client->options.request_timeout_ms);
+    while (more)
+        more = (subscribe_batch(client, true) || subscribe_batch(client, false)) &&
+               !client->one_by_one;
+}
+
+static const char *list_asked(const struct hob_jobs_client *client, char *out, size_t size)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < HOB_JOBS_FILTERS && len < size; i++) {
+        if (client->filters[i].state == ASKED)
+            len += (size_t)snprintf(out + len, size - len, "%s%s", len ? ", " : "",
+                                    client->filters[i].text);
+    }
+    return out;
+}
+
+static void on_no_suback(void *user)
+{
+    struct hob_jobs_client *client = user;
+    char filters[TEXT_MAX], reason[64];
+    if (!client->up || count_filters(client, ASKED) + count_filters(client, WANTED) == 0)
+        return;
+    snprintf(reason, sizeof(reason), "no SUBACK within %" PRIu64 " ms",
+             client->options.request_timeout_ms);
+    note(client, ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_timeout", .code = "ETIMEDOUT"),
+         "%s for %s; connecting anew", reason, list_asked(client, filters, sizeof(filters)));
+    hob_mqtt_reconnect(client->mqtt, reason);
+}
+
+/** AWS closes the connection where a plain broker would refuse in the SUBACK. If a SUBSCRIBE of
+ * several filters was in flight, the next connection asks for them one by one; the filter whose
+ * SUBSCRIBE then closes it is left out until the retry, so that the rest works. */
+static void lost_while_subscribing(struct hob_jobs_client *client, const char *why)
+{
+    char filters[TEXT_MAX];
+    size_t asked = count_filters(client, ASKED);
+    if (asked == 0)
+        return;
+    note_closed(client, list_asked(client, filters, sizeof(filters)), why);
+    if (asked > 1) {
+        client->one_by_one = true;
+        return;
+    }
+    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++) {
+        if (client->filters[i].state == ASKED) {
+            client->filters[i].blocked = true;
+            client->filters[i].state = REFUSED;
+        }
+    }
+    schedule_retry(client);
+}
+
+/* ---- requests ---- */
+
+static void request_unlink(struct request *request)
+{
+    struct request **at = &request->client->requests;
+    while (*at != request)
+        at = &(*at)->next;
+    *at = request->next;
+    hob_timer_close(request->timer);
+    request->timer = NULL;
+    request->client = NULL;
+}
+
+/** Take it out, free what can be freed, and tell its owner, in this order: the owner may start
+ * another one at once. */
+static void request_end(struct request *request, int status, const struct hob_jobs_answer *answer)
+{
+    hob_jobs_answer_fn *done = request->done;
+    void *user = request->user;
+    request_unlink(request);
+    if (!request->publishing)
+        free(request);
+    if (done)
+        done(user, status, answer);
+}
+
+/** A forbidden publish closes the connection on AWS, without a word. */
+static void note_lost(const struct request *request, const char *why)
+{
+    char action[TEXT_MAX];
+    snprintf(action, sizeof(action),
+             "if this repeats: the policy of this certificate must allow iot:Publish on topic/%s",
+             request->topic);
+    note(request->client,
+         ABOUT(request->publishing ? HOB_LOG_WARN : HOB_LOG_DEBUG, .event = "jobs.request_lost",
+               .job = request->job_id, .code = "ENOTCONN", .action = action),
+         "the connection closed %s the request on %s: %s",
+         request->publishing ? "before the broker acknowledged" : "before the answer came to",
+         request->topic, why);
+}
+
+static void on_published(void *user, int status)
+{
+    struct request *request = user;
+    if (!request->client) {
+        free(request);
+        return;
+    }
+    if (status == HOB_ENOTCONN)
+        note_lost(request, hob_error_words(status));
+    request->publishing = false;
+    if (status == HOB_EREFUSED)
+        note(request->client,
+             ABOUT(HOB_LOG_WARN, .event = "jobs.publish_refused", .code = "EREFUSED",
+                   .action = "the policy of this certificate must allow iot:Publish on it"),
+             "the broker refused the request on %s", request->topic);
+    if (status < 0)
+        request_end(request, status, NULL);
+}
+
+static void on_no_answer(void *user)
+{
+    struct request *request = user;
+    note(
+        request->client,
+        ABOUT(HOB_LOG_WARN, .event = "jobs.no_answer", .job = request->job_id, .code = "ETIMEDOUT"),
+        "no answer within %" PRIu64 " ms to the request on %s",
+        request->client->options.request_timeout_ms, request->topic);
+    request_end(request, HOB_ETIMEDOUT, NULL);
+}
+
+/** @return 0 and a request that is not sent yet, and in no list */
+static int request_new(struct hob_jobs_client *client, enum hob_jobs_op op, const char *job_id,
+                       struct request **out)
+{
+    if (!client->ready)
+        return HOB_ENOTCONN;
+    struct request *request = calloc(1, sizeof(*request));
+    if (!request)
+        return HOB_ENOMEM;
+    int rc = hob_jobs_topic_request(request->topic, client->thing, op, job_id);
+    request->timer = rc == 0 ? hob_timer_new(client->loop, on_no_answer, request) : NULL;
+    if (rc == 0 && !request->timer)
+        rc = HOB_ENOMEM;
+    if (rc < 0) {
+        free(request);
+        return rc;
+    }
+    request->op = op;
+    snprintf(request->job_id, sizeof(request->job_id), "%s", job_id ? job_id : "");
+    snprintf(request->token, sizeof(request->token), "%s-%" PRIu64, client->token_prefix,
+             ++client->token_count);
+    *out = request;
+    return 0;
+}
+
+/** Publish it and put it last in the list; a failure (also an earlier one, `rc`) frees it. */
+static int request_send(struct hob_jobs_client *client, struct request *request, int rc,
+                        struct hob_buf *payload, hob_jobs_answer_fn *done, void *user)
+{
+    struct request **at = &client->requests;
+    request->done = done;
+    request->user = user;
+    request->publishing = true;
+    if (rc == 0)
+        rc = hob_mqtt_publish(client->mqtt, request->topic, hob_buf_data(payload),
+                              hob_buf_len(payload), 1, false, on_published, request);
+    hob_buf_free(payload);
+    if (rc < 0) {
+        hob_timer_close(request->timer);
+        free(request);
+        return rc;
+    }
+    request->client = client;
+    while (*at)
+        at = &(*at)->next;
+    *at = request;
+    hob_timer_start(request->timer, client->options.request_timeout_ms);
+    return 0;
+}
+
+static void note_unsendable(struct hob_jobs_client *client, const struct request *request, int rc,
+                            const struct hob_error *err)
+{
+    if (rc < 0)
+        note(client,
+             ABOUT(HOB_LOG_WARN, .event = "jobs.bad_request", .job = request->job_id,
+                   .code = hob_error_name(rc)),
+             "a request on %s cannot be made: %s", request->topic, err->message);
+}
+
+/* `expression` encodes into `payload` with `request->token` and `err`. */
+#define START_REQUEST(op, id, expression)                                                          \
+    struct request *request;                                                                       \
+    struct hob_buf payload;                                                                        \
+    struct hob_error err = {0};                                                                    \
+    int rc = request_new(client, (op), (id), &request);                                            \
+    if (rc < 0)                                                                                    \
+        return rc;                                                                                 \
+    hob_buf_init(&payload, REQUEST_MAX);                                                           \
+    rc = (expression);                                                                             \
+    note_unsendable(client, request, rc, &err);                                                    \
+    return request_send(client, request, rc, &payload, done, user)
+
+int hob_jobs_describe(struct hob_jobs_client *client, const char *job_id, int64_t execution_number,
+                      hob_jobs_answer_fn *done, void *user)
+{
+    START_REQUEST(HOB_JOBS_OP_DESCRIBE, job_id,
+                  hob_jobs_encode_describe(&payload, execution_number, true, request->token, &err));
+}
+
+int hob_jobs_update(struct hob_jobs_client *client, const struct hob_jobs_update *update,
+                    hob_jobs_answer_fn *done, void *user)
+{
+    START_REQUEST(HOB_JOBS_OP_UPDATE, update->job_id,
+                  hob_jobs_encode_update(&payload, update, request->token, &err));
+}
+
+int hob_jobs_get_pending(struct hob_jobs_client *client, hob_jobs_answer_fn *done, void *user)
+{
+    START_REQUEST(HOB_JOBS_OP_GET, NULL, hob_jobs_encode_get(&payload, request->token, &err));
+}
+
+int hob_jobs_start_next(struct hob_jobs_client *client, hob_jobs_answer_fn *done, void *user)
+{
+    START_REQUEST(HOB_JOBS_OP_START_NEXT, NULL,
+                  hob_jobs_encode_start_next(&payload, NULL, 0, request->token, &err));
+}
+
+void hob_jobs_client_forget(struct hob_jobs_client *client, void *user)
+{
+    struct request *next;
+    for (struct request *request = client->requests; request; request = next) {
+        next = request->next;
+        if (request->user != user)
+            continue;
+        request_unlink(request);
+        if (!request->publishing)
+            free(request);
+    }
+}
+
+/* ---- what comes in ---- */
+
+static bool same_topic(const struct request *request, const struct hob_jobs_topic *topic)
+{
+    return request->op == topic->op && strcmp(request->job_id, topic->job_id) == 0;
+}
+
+static struct request *find_by_token(struct hob_jobs_client *client,
+                                     const struct hob_jobs_topic *topic, const char *token)
+{
+    for (struct request *request = client->requests; request; request = request->next) {
+        if (strcmp(request->token, token) == 0)
+            return same_topic(request, topic) ? request : NULL;
+    }
+    return NULL;
+}
+
+/** Who sent what the service could not read: it cannot give the token back. */
+static struct request *find_only(struct hob_jobs_client *client, const struct hob_jobs_topic *topic)
+{
+    struct request *found = NULL;
+    for (struct request *request = client->requests; request; request = request->next) {
+        if (!same_topic(request, topic))
+            continue;
+        if (found)
+            return NULL;
+        found = request;
+    }
+    return found;
+}
+
+static void on_answer(struct hob_jobs_client *client, const struct hob_jobs_topic *topic,
+                      const char *name)
+{
+    const struct hob_jobs_answer *answer = &client->answer;
+    bool rejected = topic->kind == HOB_JOBS_REJECTION;
+    struct request *request = NULL;
+    if (*answer->token)
+        request = find_by_token(client, topic, answer->token);
+    else if (rejected && answer->code == HOB_JOBS_INVALID_JSON)
+        request = find_only(client, topic);
+    if (request)
+        request_end(request, rejected ? HOB_EREJECTED : 0, answer);
+    else
+        note(client, ABOUT(HOB_LOG_DEBUG, .event = "jobs.unknown_answer", .job = topic->job_id),
+             "an answer on %s that nothing here waits for (clientToken '%s')", name, answer->token);
+}
+
+void hob_jobs_client_message(struct hob_jobs_client *client, const struct hob_mqtt_message *message)
+{
+    struct hob_error err;
+    struct hob_jobs_topic topic = hob_jobs_topic_parse(message->topic, client->thing);
+    if (topic.kind == HOB_JOBS_FOREIGN)
+        return;
+    if (hob_jobs_decode(client->json, &topic, message->payload, message->len, &client->answer,
+                        &err) < 0) {
+        note(client,
+             ABOUT(HOB_LOG_WARN, .event = "jobs.bad_message", .job = topic.job_id,
+                   .code = hob_error_name(err.code)),
+             "a message on %s was dropped: %s", message->topic, err.message);
+        return;
+    }
+    if (topic.kind == HOB_JOBS_ACCEPTED || topic.kind == HOB_JOBS_REJECTION)
+        on_answer(client, &topic, message->topic);
+    else if (topic.kind == HOB_JOBS_NOTIFY && client->options.on_pending)
+        client->options.on_pending(client->options.user, client->answer.pending,
+                                   client->answer.pending_count);
+    else if (topic.kind == HOB_JOBS_NOTIFY_NEXT && client->options.on_next)
+        client->options.on_next(client->options.user, &client->answer.execution);
+}
+
+/* ---- life ---- */
+
+static int client_init(struct hob_jobs_client *client, struct hob_error *err)
+{
+    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++) {
+        struct filter *filter = &client->filters[i];
+        int rc = hob_jobs_filter(filter->text, client->thing, i, &filter->is_event);
+        assert(rc == 0);
+        (void)rc;
+    }
+    hob_random_hex(client->token_prefix, sizeof(client->token_prefix));
+    hob_backoff_init(&client->retry, RETRY_BASE_MS, RETRY_CAP_MS, RETRY_FLOOR_MS);
+    client->suback_timer = hob_timer_new(client->loop, on_no_suback, client);
+    client->retry_timer = hob_timer_new(client->loop, on_retry, client);
+    if (!client->suback_timer || !client->retry_timer)
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    return hob_json_new(&client->json, err);
+}
+
+int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_mqtt *mqtt,
+                        const struct hob_jobs_client_options *options, struct hob_jobs_client **out,
+                        struct hob_error *err)
+{
+    if (!hob_jobs_thing_valid(options->thing))
+        return hob_error_set(err, HOB_EINVAL,
+                             "thing name: '%.140s', expected 1 to %d of a-z A-Z 0-9 : _ -",
+                             options->thing ? options->thing : "", HOB_JOBS_THING_MAX);
+    struct hob_jobs_client *client = calloc(1, sizeof(*client));
+    if (!client)
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    client->loop = loop;
+    client->log = log;
+    client->mqtt = mqtt;
+    client->options = *options;
+    snprintf(client->thing, sizeof(client->thing), "%s", options->thing);
+    client->options.thing = client->thing;
+    if (!client->options.request_timeout_ms)
+        client->options.request_timeout_ms = TIMEOUT_DEFAULT_MS;
+    int rc = client_init(client, err);
+    if (rc < 0) {
+        hob_jobs_client_free(client);
+        return rc;
+    }
+    *out = client;
+    return 0;
+}
+
+static void end_all(struct hob_jobs_client *client, int status)
+{
+    while (client->requests)
+        request_end(client->requests, status, NULL);
+}
+
+static void detach_batches(struct hob_jobs_client *client)
+{
+    for (struct batch *batch = client->batches; batch; batch = batch->next)
+        batch->client = NULL;
+    client->batches = NULL;
+}
+
+void hob_jobs_client_free(struct hob_jobs_client *client)
+{
+    if (!client)
+        return;
+    client->up = client->ready = false;
+    end_all(client, HOB_ECANCELED);
+    detach_batches(client);
+    if (client->suback_timer)
+        hob_timer_close(client->suback_timer);
+    if (client->retry_timer)
+        hob_timer_close(client->retry_timer);
+    hob_json_free(client->json);
+    free(client);
+}
+
+void hob_jobs_client_up(struct hob_jobs_client *client)
+{
+    detach_batches(client);
+    client->up = true;
+    client->ready = false;
+    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++)
+        client->filters[i].state = client->filters[i].blocked ? REFUSED : WANTED;
+    subscribe_wanted(client);
+    if (count_filters(client, REFUSED) == HOB_JOBS_FILTERS)
+        schedule_retry(client);
+}
+
+void hob_jobs_client_down(struct hob_jobs_client *client, const struct hob_error *why)
+{
+    const char *reason = why && *why->message ? why->message : "closed";
+    if (!client->up)
+        return;
+    client->up = client->ready = false;
+    hob_timer_stop(client->suback_timer);
+    for (const struct request *request = client->requests; request; request = request->next)
+        note_lost(request, reason);
+    lost_while_subscribing(client, reason);
+    detach_batches(client);
+    end_all(client, HOB_ENOTCONN);
+}
+
+bool hob_jobs_client_ready(const struct hob_jobs_client *client)
+{
+    return client->ready;
+}

@@ -1,1 +1,820 @@
-typedef int hob_stub_protocol;
+#include "jobs/protocol.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NEXT            "$next"
+#define MILLISECONDS    100000000000 /* a time over this cannot be in seconds (year 5138) */
+#define VALUE_BYTES_MAX (HOB_JOBS_DETAIL_VALUE_MAX * 4)
+#define PATH_SIZE       64
+
+/* ---- names ---- */
+
+static const char *const status_names[] = {
+    [HOB_JOBS_STATUS_NONE] = "",
+    [HOB_JOBS_QUEUED] = "QUEUED",
+    [HOB_JOBS_IN_PROGRESS] = "IN_PROGRESS",
+    [HOB_JOBS_SUCCEEDED] = "SUCCEEDED",
+    [HOB_JOBS_FAILED] = "FAILED",
+    [HOB_JOBS_TIMED_OUT] = "TIMED_OUT",
+    [HOB_JOBS_REJECTED] = "REJECTED",
+    [HOB_JOBS_REMOVED] = "REMOVED",
+    [HOB_JOBS_CANCELED] = "CANCELED",
+};
+
+static const char *const code_names[] = {
+    [HOB_JOBS_CODE_NONE] = "",
+    [HOB_JOBS_INVALID_TOPIC] = "InvalidTopic",
+    [HOB_JOBS_INVALID_JSON] = "InvalidJson",
+    [HOB_JOBS_INVALID_REQUEST] = "InvalidRequest",
+    [HOB_JOBS_INVALID_STATE_TRANSITION] = "InvalidStateTransition",
+    [HOB_JOBS_RESOURCE_NOT_FOUND] = "ResourceNotFound",
+    [HOB_JOBS_VERSION_MISMATCH] = "VersionMismatch",
+    [HOB_JOBS_INTERNAL_ERROR] = "InternalError",
+    [HOB_JOBS_REQUEST_THROTTLED] = "RequestThrottled",
+    [HOB_JOBS_TERMINAL_STATE_REACHED] = "TerminalStateReached",
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *name_at(const char *const *names, size_t count, size_t index)
+{
+    return index < count ? names[index] : "";
+}
+
+static size_t index_of(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 1; name && i < count; i++) {
+        if (strcmp(names[i], name) == 0)
+            return i;
+    }
+    return 0;
+}
+
+const char *hob_jobs_status_name(enum hob_jobs_status status)
+{
+    return name_at(status_names, COUNT(status_names), (size_t)status);
+}
+
+enum hob_jobs_status hob_jobs_status_parse(const char *name)
+{
+    return (enum hob_jobs_status)index_of(status_names, COUNT(status_names), name);
+}
+
+bool hob_jobs_status_terminal(enum hob_jobs_status status)
+{
+    return status != HOB_JOBS_STATUS_NONE && status != HOB_JOBS_QUEUED &&
+           status != HOB_JOBS_IN_PROGRESS;
+}
+
+const char *hob_jobs_code_name(enum hob_jobs_code code)
+{
+    return name_at(code_names, COUNT(code_names), (size_t)code);
+}
+
+enum hob_jobs_code hob_jobs_code_parse(const char *name)
+{
+    return (enum hob_jobs_code)index_of(code_names, COUNT(code_names), name);
+}
+
+bool hob_jobs_code_retryable(enum hob_jobs_code code)
+{
+    return code == HOB_JOBS_INTERNAL_ERROR || code == HOB_JOBS_REQUEST_THROTTLED;
+}
+
+/** 1 to `max` of [a-zA-Z0-9_-], and ':' where `colon`. */
+static bool name_valid(const char *name, size_t len, size_t max, bool colon)
+{
+    if (len < 1 || len > max)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = name[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '-' || (colon && c == ':')))
+            return false;
+    }
+    return true;
+}
+
+bool hob_jobs_id_valid(const char *id)
+{
+    return id && name_valid(id, strnlen(id, HOB_JOBS_ID_MAX + 1), HOB_JOBS_ID_MAX, false);
+}
+
+bool hob_jobs_thing_valid(const char *thing)
+{
+    return thing &&
+           name_valid(thing, strnlen(thing, HOB_JOBS_THING_MAX + 1), HOB_JOBS_THING_MAX, true);
+}
+
+bool hob_jobs_detail_key_valid(const char *key, size_t len)
+{
+    return key && name_valid(key, len, HOB_JOBS_DETAIL_KEY_MAX, true);
+}
+
+/* ---- topics ---- */
+
+static int topic_print(char out[HOB_JOBS_TOPIC_MAX], const char *thing, const char *rest)
+{
+    int len = snprintf(out, HOB_JOBS_TOPIC_MAX, "$aws/things/%s/jobs/%s", thing, rest);
+    assert(len < HOB_JOBS_TOPIC_MAX);
+    return 0;
+}
+
+int hob_jobs_topic_request(char out[HOB_JOBS_TOPIC_MAX], const char *thing, enum hob_jobs_op op,
+                           const char *job_id)
+{
+    char rest[HOB_JOBS_ID_MAX + 16];
+    bool next = op == HOB_JOBS_OP_DESCRIBE && job_id && strcmp(job_id, NEXT) == 0;
+    if (!hob_jobs_thing_valid(thing))
+        return HOB_EINVAL;
+    if (op == HOB_JOBS_OP_GET)
+        return topic_print(out, thing, "get");
+    if (op == HOB_JOBS_OP_START_NEXT)
+        return topic_print(out, thing, "start-next");
+    if (!next && !hob_jobs_id_valid(job_id))
+        return HOB_EINVAL;
+    snprintf(rest, sizeof(rest), "%s/%s", job_id, op == HOB_JOBS_OP_UPDATE ? "update" : "get");
+    return topic_print(out, thing, rest);
+}
+
+int hob_jobs_filter(char out[HOB_JOBS_TOPIC_MAX], const char *thing, size_t index, bool *is_event)
+{
+    static const char *const filters[HOB_JOBS_FILTERS] = {"notify-next",  "notify",  "get/+",
+                                                          "start-next/+", "+/get/+", "+/update/+"};
+    if (index >= HOB_JOBS_FILTERS)
+        return HOB_ENOENT;
+    if (!hob_jobs_thing_valid(thing))
+        return HOB_EINVAL;
+    *is_event = index < 2;
+    return topic_print(out, thing, filters[index]);
+}
+
+struct segment {
+    const char *text;
+    size_t len;
+};
+
+static bool is(struct segment segment, const char *name)
+{
+    return segment.len == strlen(name) && memcmp(segment.text, name, segment.len) == 0;
+}
+
+/** @return how many segments, at most `max` are filled in */
+static size_t split(const char *topic, struct segment *segments, size_t max)
+{
+    size_t count = 0;
+    for (const char *at = topic; at; count++) {
+        const char *end = strchr(at, '/');
+        if (count < max)
+            segments[count] = (struct segment){at, end ? (size_t)(end - at) : strlen(at)};
+        at = end ? end + 1 : NULL;
+    }
+    return count;
+}
+
+/** What follows "$aws/things/THING/jobs/", or NULL. */
+static const char *own_rest(const char *topic, const char *thing)
+{
+    char prefix[HOB_JOBS_TOPIC_MAX];
+    int len = snprintf(prefix, sizeof(prefix), "$aws/things/%s/jobs/", thing);
+    if (len < 0 || (size_t)len >= sizeof(prefix) || strncmp(topic, prefix, (size_t)len) != 0)
+        return NULL;
+    return topic + len;
+}
+
+static enum hob_jobs_kind answer_kind(struct segment segment)
+{
+    if (is(segment, "accepted"))
+        return HOB_JOBS_ACCEPTED;
+    return is(segment, "rejected") ? HOB_JOBS_REJECTION : HOB_JOBS_FOREIGN;
+}
+
+static struct hob_jobs_topic parse_two(const struct segment *segments)
+{
+    struct hob_jobs_topic out = {.kind = answer_kind(segments[1]), .op = HOB_JOBS_OP_GET};
+    if (is(segments[0], "start-next"))
+        out.op = HOB_JOBS_OP_START_NEXT;
+    else if (!is(segments[0], "get"))
+        out.kind = HOB_JOBS_FOREIGN;
+    return out;
+}
+
+static struct hob_jobs_topic parse_three(const struct segment *segments)
+{
+    struct hob_jobs_topic out = {.kind = answer_kind(segments[2]), .op = HOB_JOBS_OP_DESCRIBE};
+    bool update = is(segments[1], "update");
+    if (update)
+        out.op = HOB_JOBS_OP_UPDATE;
+    if (!(update || is(segments[1], "get")) ||
+        !(name_valid(segments[0].text, segments[0].len, HOB_JOBS_ID_MAX, false) ||
+          (!update && is(segments[0], NEXT))))
+        return (struct hob_jobs_topic){.kind = HOB_JOBS_FOREIGN};
+    memcpy(out.job_id, segments[0].text, segments[0].len);
+    return out;
+}
+
+struct hob_jobs_topic hob_jobs_topic_parse(const char *topic, const char *thing)
+{
+    struct hob_jobs_topic out = {.kind = HOB_JOBS_FOREIGN};
+    struct segment segments[3];
+    const char *rest = own_rest(topic, thing);
+    size_t count = rest ? split(rest, segments, COUNT(segments)) : 0;
+    if (count == 1 && is(segments[0], "notify"))
+        out.kind = HOB_JOBS_NOTIFY;
+    else if (count == 1 && is(segments[0], "notify-next"))
+        out.kind = HOB_JOBS_NOTIFY_NEXT;
+    else if (count == 2)
+        out = parse_two(segments);
+    else if (count == 3)
+        out = parse_three(segments);
+    return out;
+}
+
+/* ---- requests ---- */
+
+/** An object that is being built; `rc` keeps the first failure. */
+struct object {
+    struct hob_buf *out;
+    int rc;
+    bool comma;
+};
+
+static void object_key(struct object *object, const char *key)
+{
+    if (object->rc == 0)
+        object->rc = hob_buf_printf(object->out, "%s\"%s\":", object->comma ? "," : "{", key);
+    object->comma = true;
+}
+
+static void object_raw(struct object *object, const char *key, const char *value)
+{
+    object_key(object, key);
+    if (object->rc == 0)
+        object->rc = hob_buf_append_string(object->out, value);
+}
+
+static void object_string(struct object *object, const char *key, const char *value)
+{
+    object_key(object, key);
+    if (object->rc == 0)
+        object->rc = hob_json_quote(object->out, value, strlen(value));
+}
+
+static void object_integer(struct object *object, const char *key, int64_t value)
+{
+    object_key(object, key);
+    if (object->rc == 0)
+        object->rc = hob_buf_printf(object->out, "%" PRId64, value);
+}
+
+static int object_end(struct object *object, const char *token, struct hob_error *err)
+{
+    if (token && *token)
+        object_string(object, "clientToken", token);
+    if (object->rc == 0)
+        object->rc = hob_buf_append_string(object->out, object->comma ? "}" : "{}");
+    if (object->rc < 0)
+        return hob_error_set(err, object->rc, "the request does not fit: %s (limit %zu bytes)",
+                             hob_error_words(object->rc), object->out->limit);
+    return 0;
+}
+
+static int check_token(const char *token, struct hob_error *err)
+{
+    if (!token || strlen(token) <= HOB_JOBS_TOKEN_MAX)
+        return 0;
+    return hob_error_set(err, HOB_EINVAL, "clientToken: %zu bytes, at most %d are allowed",
+                         strlen(token), HOB_JOBS_TOKEN_MAX);
+}
+
+static int check_details(const char *details, struct hob_error *err)
+{
+    if (!details || details[strspn(details, " \t\r\n")] == '{')
+        return 0;
+    return hob_error_set(err, HOB_EINVAL, "statusDetails: expected a JSON object, got '%.20s'",
+                         details);
+}
+
+/** -1 discards a timer, which only an update can do. */
+static int check_minutes(int minutes, bool may_discard, struct hob_error *err)
+{
+    if ((minutes >= 0 && minutes <= HOB_JOBS_STEP_MINUTES_MAX) || (may_discard && minutes == -1))
+        return 0;
+    return hob_error_set(err, HOB_EINVAL, "stepTimeoutInMinutes: %d, expected 1 to %d%s", minutes,
+                         HOB_JOBS_STEP_MINUTES_MAX, may_discard ? ", or -1" : "");
+}
+
+static int check_number(const char *name, int64_t number, struct hob_error *err)
+{
+    return number >= 0
+               ? 0
+               : hob_error_set(err, HOB_EINVAL, "%s: %" PRId64 ", expected a number from 0 on",
+                               name, number);
+}
+
+static int check_update(const struct hob_jobs_update *update, struct hob_error *err)
+{
+    enum hob_jobs_status status = update->status;
+    int rc = 0;
+    if (!hob_jobs_id_valid(update->job_id))
+        rc = hob_error_set(err, HOB_EINVAL, "jobId: '%.80s', expected 1 to %d of a-z A-Z 0-9 _ -",
+                           update->job_id ? update->job_id : "", HOB_JOBS_ID_MAX);
+    else if (status != HOB_JOBS_IN_PROGRESS && status != HOB_JOBS_SUCCEEDED &&
+             status != HOB_JOBS_FAILED && status != HOB_JOBS_REJECTED)
+        rc = hob_error_set(err, HOB_EINVAL,
+                           "status: '%s', expected IN_PROGRESS, SUCCEEDED, FAILED or REJECTED",
+                           hob_jobs_status_name(status));
+    if (rc == 0)
+        rc = check_details(update->details, err);
+    if (rc == 0)
+        rc = check_number("expectedVersion", update->expected_version, err);
+    if (rc == 0)
+        rc = check_number("executionNumber", update->execution_number, err);
+    return rc == 0 ? check_minutes(update->step_timeout_minutes, true, err) : rc;
+}
+
+int hob_jobs_encode_update(struct hob_buf *out, const struct hob_jobs_update *update,
+                           const char *token, struct hob_error *err)
+{
+    struct object object = {.out = out};
+    int rc = check_update(update, err);
+    if (rc == 0)
+        rc = check_token(token, err);
+    if (rc < 0)
+        return rc;
+    object_string(&object, "status", hob_jobs_status_name(update->status));
+    if (update->details)
+        object_raw(&object, "statusDetails", update->details);
+    if (update->expected_version)
+        object_integer(&object, "expectedVersion", update->expected_version);
+    if (update->execution_number)
+        object_integer(&object, "executionNumber", update->execution_number);
+    if (update->step_timeout_minutes)
+        object_integer(&object, "stepTimeoutInMinutes", update->step_timeout_minutes);
+    if (update->include_state)
+        object_raw(&object, "includeJobExecutionState", "true");
+    if (update->include_document)
+        object_raw(&object, "includeJobDocument", "true");
+    return object_end(&object, token, err);
+}
+
+int hob_jobs_encode_describe(struct hob_buf *out, int64_t execution_number, bool include_document,
+                             const char *token, struct hob_error *err)
+{
+    struct object object = {.out = out};
+    int rc = check_number("executionNumber", execution_number, err);
+    if (rc == 0)
+        rc = check_token(token, err);
+    if (rc < 0)
+        return rc;
+    if (execution_number)
+        object_integer(&object, "executionNumber", execution_number);
+    object_raw(&object, "includeJobDocument", include_document ? "true" : "false");
+    return object_end(&object, token, err);
+}
+
+int hob_jobs_encode_start_next(struct hob_buf *out, const char *details, int step_timeout_minutes,
+                               const char *token, struct hob_error *err)
+{
+    struct object object = {.out = out};
+    int rc = check_details(details, err);
+    if (rc == 0)
+        rc = check_minutes(step_timeout_minutes, false, err);
+    if (rc == 0)
+        rc = check_token(token, err);
+    if (rc < 0)
+        return rc;
+    if (details)
+        object_raw(&object, "statusDetails", details);
+    if (step_timeout_minutes)
+        object_integer(&object, "stepTimeoutInMinutes", step_timeout_minutes);
+    return object_end(&object, token, err);
+}
+
+int hob_jobs_encode_get(struct hob_buf *out, const char *token, struct hob_error *err)
+{
+    struct object object = {.out = out};
+    int rc = check_token(token, err);
+    return rc < 0 ? rc : object_end(&object, token, err);
+}
+
+/* ---- answers and events ---- */
+
+/** A payload that is being decoded; `rc` keeps the first failure, after which nothing is read. */
+struct reader {
+    struct hob_json *json;
+    const char *payload;
+    size_t len;
+    struct hob_error *err;
+    int rc;
+};
+
+static const char *type_name(enum hob_json_type type)
+{
+    static const char *const names[] = {
+        [HOB_JSON_ABSENT] = "nothing", [HOB_JSON_NULL] = "null",     [HOB_JSON_BOOLEAN] = "boolean",
+        [HOB_JSON_NUMBER] = "number",  [HOB_JSON_STRING] = "string", [HOB_JSON_OBJECT] = "object",
+        [HOB_JSON_ARRAY] = "array"};
+    return names[type];
+}
+
+/** @return true if the member is there with this type; null counts as absent, any other type is
+ * the reader's failure */
+static bool has(struct reader *reader, const char *path, enum hob_json_type expected)
+{
+    enum hob_json_type type = reader->rc < 0 ? HOB_JSON_ABSENT : hob_json_type(reader->json, path);
+    if (type == HOB_JSON_ABSENT || type == HOB_JSON_NULL)
+        return false;
+    if (type != expected)
+        reader->rc = hob_error_set(reader->err, HOB_EPROTO, "%s: expected %s, got %s", path,
+                                   type_name(expected), type_name(type));
+    return type == expected;
+}
+
+static const char *join(char path[PATH_SIZE], const char *base, const char *member)
+{
+    snprintf(path, PATH_SIZE, "%s%s%s", base, *base ? "." : "", member);
+    return path;
+}
+
+static int64_t integer_at(struct reader *reader, const char *base, const char *member)
+{
+    char path[PATH_SIZE];
+    join(path, base, member);
+    return has(reader, path, HOB_JSON_NUMBER) ? hob_json_integer(reader->json, path, 0) : 0;
+}
+
+static int64_t time_at(struct reader *reader, const char *base, const char *member)
+{
+    int64_t time = integer_at(reader, base, member);
+    return time > MILLISECONDS ? time / 1000 : time;
+}
+
+/** @return "" if absent */
+static const char *string_at(struct reader *reader, const char *base, const char *member)
+{
+    char path[PATH_SIZE];
+    size_t len;
+    join(path, base, member);
+    const char *text =
+        has(reader, path, HOB_JSON_STRING) ? hob_json_string(reader->json, path, &len) : NULL;
+    return text ? text : "";
+}
+
+/** Copy, cut where it does not fit, but never inside a character. */
+static void copy_cut(char *out, size_t size, const char *text)
+{
+    size_t len = strlen(text);
+    if (len >= size) {
+        len = size - 1;
+        while (len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80)
+            len--;
+    }
+    memcpy(out, text, len);
+    out[len] = '\0';
+}
+
+static const char *slice(struct reader *reader, const char *path, size_t *len)
+{
+    enum hob_json_type type = hob_json_type(reader->json, path);
+    if (reader->rc < 0 || type == HOB_JSON_ABSENT || type == HOB_JSON_NULL)
+        return NULL;
+    return hob_json_slice(reader->payload, reader->len, path, len);
+}
+
+/** @return false if there is no jobId here, or a wrong one (then the reader has failed) */
+static bool read_job_id(struct reader *reader, const char *base, char out[HOB_JOBS_ID_MAX + 1])
+{
+    const char *id = string_at(reader, base, "jobId");
+    if (!*id)
+        return false;
+    if (!hob_jobs_id_valid(id)) {
+        reader->rc = hob_error_set(reader->err, HOB_EPROTO,
+                                   "%s.jobId: '%.80s', expected 1 to %d of a-z A-Z 0-9 _ -", base,
+                                   id, HOB_JOBS_ID_MAX);
+        return false;
+    }
+    copy_cut(out, HOB_JOBS_ID_MAX + 1, id);
+    return true;
+}
+
+/** The members that a summary has too. @return whether there is an execution */
+static bool read_summary(struct reader *reader, const char *base, struct hob_jobs_execution *out)
+{
+    out->seconds_before_timeout = -1;
+    if (!has(reader, base, HOB_JSON_OBJECT) || !read_job_id(reader, base, out->job_id))
+        return false;
+    out->execution_number = integer_at(reader, base, "executionNumber");
+    out->version_number = integer_at(reader, base, "versionNumber");
+    out->queued_at = time_at(reader, base, "queuedAt");
+    out->started_at = time_at(reader, base, "startedAt");
+    out->last_updated_at = time_at(reader, base, "lastUpdatedAt");
+    return reader->rc == 0;
+}
+
+static void read_execution(struct reader *reader, struct hob_jobs_execution *out)
+{
+    if (!read_summary(reader, "execution", out))
+        return;
+    out->status = hob_jobs_status_parse(string_at(reader, "execution", "status"));
+    if (has(reader, "execution.approximateSecondsBeforeTimedOut", HOB_JSON_NUMBER))
+        out->seconds_before_timeout =
+            integer_at(reader, "execution", "approximateSecondsBeforeTimedOut");
+    if (has(reader, "execution.statusDetails", HOB_JSON_OBJECT))
+        out->details = slice(reader, "execution.statusDetails", &out->details_len);
+    out->document = slice(reader, "execution.jobDocument", &out->document_len);
+    out->present = reader->rc == 0;
+}
+
+static void read_state(struct reader *reader, struct hob_jobs_state *out)
+{
+    if (!has(reader, "executionState", HOB_JSON_OBJECT))
+        return;
+    out->status = hob_jobs_status_parse(string_at(reader, "executionState", "status"));
+    out->version_number = integer_at(reader, "executionState", "versionNumber");
+    out->present = reader->rc == 0;
+}
+
+static bool note_member(void *user, const char *key, enum hob_json_type type)
+{
+    *(bool *)user = true;
+    return false;
+}
+
+/** An empty list looks like an empty object. */
+static bool has_list(struct reader *reader, const char *path)
+{
+    bool members = false;
+    if (reader->rc == 0 && hob_json_type(reader->json, path) == HOB_JSON_OBJECT) {
+        hob_json_each(reader->json, path, note_member, &members);
+        if (!members)
+            return false;
+    }
+    return has(reader, path, HOB_JSON_ARRAY);
+}
+
+static void read_list(struct reader *reader, const char *base, enum hob_jobs_status status,
+                      struct hob_jobs_answer *out)
+{
+    char path[PATH_SIZE];
+    size_t count = has_list(reader, base) ? hob_json_length(reader->json, base) : 0;
+    for (size_t i = 0; i < count && out->pending_count < HOB_JOBS_PENDING_MAX; i++) {
+        struct hob_jobs_execution *execution = &out->pending[out->pending_count];
+        snprintf(path, sizeof(path), "%s[%zu]", base, i);
+        *execution = (struct hob_jobs_execution){.status = status};
+        execution->present = read_summary(reader, path, execution);
+        if (execution->present)
+            out->pending_count++;
+    }
+}
+
+static void read_rejection(struct reader *reader, struct hob_jobs_answer *out)
+{
+    const char *code = string_at(reader, "", "code");
+    out->code = hob_jobs_code_parse(code);
+    copy_cut(out->code_text, sizeof(out->code_text), code);
+    copy_cut(out->message, sizeof(out->message), string_at(reader, "", "message"));
+    read_state(reader, &out->state);
+}
+
+static void read_accepted(struct reader *reader, enum hob_jobs_op op, struct hob_jobs_answer *out)
+{
+    switch (op) {
+    case HOB_JOBS_OP_GET:
+        read_list(reader, "inProgressJobs", HOB_JOBS_IN_PROGRESS, out);
+        read_list(reader, "queuedJobs", HOB_JOBS_QUEUED, out);
+        return;
+    case HOB_JOBS_OP_START_NEXT:
+    case HOB_JOBS_OP_DESCRIBE:
+        read_execution(reader, &out->execution);
+        return;
+    case HOB_JOBS_OP_UPDATE:
+        read_state(reader, &out->state);
+        out->execution.document = slice(reader, "jobDocument", &out->execution.document_len);
+        return;
+    }
+}
+
+static void read_members(struct reader *reader, const struct hob_jobs_topic *topic,
+                         struct hob_jobs_answer *out)
+{
+    copy_cut(out->token, sizeof(out->token), string_at(reader, "", "clientToken"));
+    out->timestamp = time_at(reader, "", "timestamp");
+    switch (topic->kind) {
+    case HOB_JOBS_ACCEPTED:
+        read_accepted(reader, topic->op, out);
+        return;
+    case HOB_JOBS_REJECTION:
+        read_rejection(reader, out);
+        return;
+    case HOB_JOBS_NOTIFY:
+        if (!has(reader, "jobs", HOB_JSON_OBJECT))
+            return;
+        read_list(reader, "jobs.IN_PROGRESS", HOB_JOBS_IN_PROGRESS, out);
+        read_list(reader, "jobs.QUEUED", HOB_JOBS_QUEUED, out);
+        return;
+    case HOB_JOBS_NOTIFY_NEXT:
+        read_execution(reader, &out->execution);
+        return;
+    case HOB_JOBS_FOREIGN:
+        assert(!"only topics of this thing are decoded");
+    }
+}
+
+int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, const char *payload,
+                    size_t len, struct hob_jobs_answer *out, struct hob_error *err)
+{
+    struct reader reader = {.json = json, .payload = payload, .len = len, .err = err};
+    size_t blanks = 0;
+    memset(out, 0, sizeof(*out));
+    out->execution.seconds_before_timeout = -1;
+    int rc = hob_json_parse(json, payload, len, err);
+    if (rc < 0)
+        return rc;
+    while (blanks < len && strchr(" \t\r\n", payload[blanks]))
+        blanks++;
+    if (blanks == len || payload[blanks] != '{') /* an empty list would pass for an object */
+        return hob_error_set(err, HOB_EPROTO, "payload: expected a JSON object, got '%.*s'",
+                             (int)(len - blanks < 20 ? len - blanks : 20), payload + blanks);
+    read_members(&reader, topic, out);
+    return reader.rc;
+}
+
+/* ---- making values fit ---- */
+
+/** Decode one character. @return its bytes; what is not UTF-8 is U+FFFD, one byte at a time */
+static size_t next_char(const char *text, size_t len, uint32_t *out)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *s = (const unsigned char *)text;
+    size_t need = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
+    uint32_t c = need == 1 ? s[0] : need ? s[0] & (0xFFu >> (need + 1)) : 0;
+    *out = 0xFFFD;
+    if (need == 0 || s[0] > 0xF4 || need > len)
+        return 1;
+    for (size_t i = 1; i < need; i++) {
+        if ((s[i] & 0xC0) != 0x80)
+            return 1;
+        c = c << 6 | (s[i] & 0x3F);
+    }
+    if (c < least[need] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
+        return 1;
+    *out = c;
+    return need;
+}
+
+/** Of \p{C}: control, format and private characters, and those that are none. (Unassigned ones
+ * change with each version of Unicode and are let through.) */
+static bool refused(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {{0, 0x1F},          {0x7F, 0x9F},       {0xAD, 0xAD},       {0x600, 0x605},
+                  {0x61C, 0x61C},     {0x6DD, 0x6DD},     {0x70F, 0x70F},     {0x890, 0x891},
+                  {0x8E2, 0x8E2},     {0x180E, 0x180E},   {0x200B, 0x200F},   {0x202A, 0x202E},
+                  {0x2060, 0x206F},   {0xE000, 0xF8FF},   {0xFDD0, 0xFDEF},   {0xFEFF, 0xFEFF},
+                  {0xFFF0, 0xFFFB},   {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x1343F},
+                  {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE00FF}, {0xE01F0, 0x10FFFF}};
+    for (size_t i = 0; i < COUNT(ranges); i++) {
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    }
+    return (c & 0xFFFE) == 0xFFFE;
+}
+
+/** AWS may count in UTF-16 units, as Java does: what fits so fits by any count. */
+static size_t units(uint32_t c)
+{
+    return c > 0xFFFF && !refused(c) ? 2 : 1;
+}
+
+static size_t count_units(const char *value, size_t len)
+{
+    size_t count = 0;
+    uint32_t c;
+    for (size_t i = 0; i < len; count += units(c))
+        i += next_char(value + i, len - i, &c);
+    return count;
+}
+
+/** Walk over characters of at most `most` units. @return bytes; *units_out of those */
+static size_t walk(const char *value, size_t len, size_t most, size_t *units_out)
+{
+    size_t at = 0, used = 0;
+    uint32_t c;
+    while (at < len) {
+        size_t bytes = next_char(value + at, len - at, &c);
+        if (used + units(c) > most)
+            break;
+        used += units(c);
+        at += bytes;
+    }
+    *units_out = used;
+    return at;
+}
+
+static int put_char(struct hob_buf *out, const char *bytes, size_t len, uint32_t c)
+{
+    if (refused(c))
+        return hob_buf_append(out, " ", 1);
+    return c == 0xFFFD ? hob_buf_append(out, "\xEF\xBF\xBD", 3) : hob_buf_append(out, bytes, len);
+}
+
+static int put_clean(struct hob_buf *out, const char *value, size_t len)
+{
+    uint32_t c;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < len;) {
+        size_t bytes = next_char(value + i, len - i, &c);
+        rc = put_char(out, value + i, bytes, c);
+        i += bytes;
+    }
+    return rc;
+}
+
+#define CUT_NOTE "[cut %zu characters]"
+
+static int put_tail(struct hob_buf *out, const char *value, size_t len, size_t cut)
+{
+    size_t skipped;
+    size_t at = walk(value, len, cut, &skipped);
+    if (skipped < cut) { /* a character of two units stands across the cut */
+        uint32_t c;
+        at += next_char(value + at, len - at, &c);
+        skipped += units(c);
+    }
+    int rc = hob_buf_printf(out, CUT_NOTE " ", skipped);
+    return rc < 0 ? rc : put_clean(out, value + at, len - at);
+}
+
+static int put_head(struct hob_buf *out, const char *value, size_t len, size_t total, size_t keep)
+{
+    size_t kept;
+    size_t bytes = walk(value, len, keep, &kept);
+    int rc = put_clean(out, value, bytes);
+    return rc < 0 ? rc : hob_buf_printf(out, " " CUT_NOTE, total - kept);
+}
+
+int hob_jobs_detail_fit(struct hob_buf *out, const char *value, size_t len, bool keep_tail)
+{
+    if (len == 0)
+        return hob_buf_append(out, "-", 1);
+    size_t total = count_units(value, len);
+    if (total <= HOB_JOBS_DETAIL_VALUE_MAX)
+        return put_clean(out, value, len);
+    size_t note = (size_t)snprintf(NULL, 0, CUT_NOTE " ", total);
+    size_t keep = HOB_JOBS_DETAIL_VALUE_MAX - note;
+    return keep_tail ? put_tail(out, value, len, total - keep)
+                     : put_head(out, value, len, total, keep);
+}
+
+static bool usable(const struct hob_jobs_detail *details, size_t index)
+{
+    const char *key = details[index].key;
+    if (!key || !hob_jobs_detail_key_valid(key, strnlen(key, HOB_JOBS_DETAIL_KEY_MAX + 1)))
+        return false;
+    for (size_t i = 0; i < index; i++) {
+        if (details[i].key && strcmp(details[i].key, key) == 0)
+            return false;
+    }
+    return true;
+}
+
+/** Append `"key":"value"`. `scratch` is cleared first. */
+static int put_pair(struct hob_buf *out, struct hob_buf *scratch,
+                    const struct hob_jobs_detail *detail)
+{
+    hob_buf_clear(scratch);
+    int rc = hob_jobs_detail_fit(scratch, detail->value ? detail->value : "",
+                                 detail->value ? detail->len : 0, detail->keep_tail);
+    if (rc == 0)
+        rc = hob_buf_printf(out, "%s\"%s\":", hob_buf_len(out) ? "," : "{", detail->key);
+    return rc < 0 ? rc : hob_json_quote(out, hob_buf_data(scratch), hob_buf_len(scratch));
+}
+
+int hob_jobs_details_fit(struct hob_buf *out, const struct hob_jobs_detail *details, size_t count)
+{
+    struct hob_buf text, scratch;
+    int rc = 0, dropped = 0, used = 0;
+    hob_buf_init(&text, 128 * 1024);
+    hob_buf_init(&scratch, VALUE_BYTES_MAX);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (used == HOB_JOBS_DETAILS_MAX || !usable(details, i)) {
+            dropped++;
+            continue;
+        }
+        rc = put_pair(&text, &scratch, &details[i]);
+        used++;
+    }
+    if (rc == 0)
+        rc = hob_buf_append_string(&text, used ? "}" : "{}");
+    if (rc == 0)
+        rc = hob_buf_append(out, hob_buf_data(&text), hob_buf_len(&text));
+    hob_buf_free(&text);
+    hob_buf_free(&scratch);
+    return rc < 0 ? rc : dropped;
+}

@@ -16,16 +16,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HOB_JOBS_ID_MAX 64
-#define HOB_JOBS_THING_MAX 128
-#define HOB_JOBS_TOPIC_MAX 256 /* the longest real one has 226 bytes */
-#define HOB_JOBS_DOCUMENT_MAX 32768
-#define HOB_JOBS_DETAILS_MAX 10
-#define HOB_JOBS_DETAIL_KEY_MAX 128
+#define HOB_JOBS_ID_MAX           64
+#define HOB_JOBS_THING_MAX        128
+#define HOB_JOBS_TOPIC_MAX        256 /* the longest real one has 226 bytes */
+#define HOB_JOBS_DOCUMENT_MAX     32768
+#define HOB_JOBS_DETAILS_MAX      10
+#define HOB_JOBS_DETAIL_KEY_MAX   128
 #define HOB_JOBS_DETAIL_VALUE_MAX 1024 /* characters, not bytes */
-#define HOB_JOBS_TOKEN_MAX 64
+#define HOB_JOBS_TOKEN_MAX        64
 #define HOB_JOBS_STEP_MINUTES_MAX 10080
-#define HOB_JOBS_PENDING_MAX 20 /* AWS sends at most 15 */
+#define HOB_JOBS_PENDING_MAX      20 /* AWS sends at most 15 */
 
 enum hob_jobs_status {
     HOB_JOBS_STATUS_NONE, /* absent or unknown */
@@ -40,16 +40,16 @@ enum hob_jobs_status {
 };
 
 enum hob_jobs_code { /* of a rejection */
-    HOB_JOBS_CODE_NONE,
-    HOB_JOBS_INVALID_TOPIC,
-    HOB_JOBS_INVALID_JSON,
-    HOB_JOBS_INVALID_REQUEST,
-    HOB_JOBS_INVALID_STATE_TRANSITION,
-    HOB_JOBS_RESOURCE_NOT_FOUND,
-    HOB_JOBS_VERSION_MISMATCH,
-    HOB_JOBS_INTERNAL_ERROR,
-    HOB_JOBS_REQUEST_THROTTLED,
-    HOB_JOBS_TERMINAL_STATE_REACHED
+                     HOB_JOBS_CODE_NONE,
+                     HOB_JOBS_INVALID_TOPIC,
+                     HOB_JOBS_INVALID_JSON,
+                     HOB_JOBS_INVALID_REQUEST,
+                     HOB_JOBS_INVALID_STATE_TRANSITION,
+                     HOB_JOBS_RESOURCE_NOT_FOUND,
+                     HOB_JOBS_VERSION_MISMATCH,
+                     HOB_JOBS_INTERNAL_ERROR,
+                     HOB_JOBS_REQUEST_THROTTLED,
+                     HOB_JOBS_TERMINAL_STATE_REACHED
 };
 
 const char *hob_jobs_status_name(enum hob_jobs_status status); /* "IN_PROGRESS"; "" for none */
@@ -64,7 +64,12 @@ bool hob_jobs_thing_valid(const char *thing); /* 1-128 of [a-zA-Z0-9:_-] */
 
 /* ---- topics ---- */
 
-enum hob_jobs_op { HOB_JOBS_OP_GET, HOB_JOBS_OP_START_NEXT, HOB_JOBS_OP_DESCRIBE, HOB_JOBS_OP_UPDATE };
+enum hob_jobs_op {
+    HOB_JOBS_OP_GET,
+    HOB_JOBS_OP_START_NEXT,
+    HOB_JOBS_OP_DESCRIBE,
+    HOB_JOBS_OP_UPDATE
+};
 enum hob_jobs_kind {
     HOB_JOBS_FOREIGN, /* not a jobs topic of this thing */
     HOB_JOBS_ACCEPTED,
@@ -75,8 +80,8 @@ enum hob_jobs_kind {
 
 struct hob_jobs_topic {
     enum hob_jobs_kind kind;
-    enum hob_jobs_op op;                  /* of an answer */
-    char job_id[HOB_JOBS_ID_MAX + 1];     /* of describe and update; "$next" is legal */
+    enum hob_jobs_op op;              /* of an answer */
+    char job_id[HOB_JOBS_ID_MAX + 1]; /* of describe and update; "$next" is legal */
 };
 
 /** The topic a request is published to. `job_id` only for DESCRIBE and UPDATE.
@@ -88,11 +93,15 @@ int hob_jobs_topic_request(char out[HOB_JOBS_TOPIC_MAX], const char *thing, enum
 struct hob_jobs_topic hob_jobs_topic_parse(const char *topic, const char *thing);
 
 /** The filters a device subscribes to, in order: notify-next, notify, then the answers
- * (get/+, start-next/+, +/get/+, +/update/+). @return 0-based name or NULL past the last */
+ * (get/+, start-next/+, +/get/+, +/update/+).
+ * @return 0, HOB_ENOENT past the last one, HOB_EINVAL: the thing's name is none */
 #define HOB_JOBS_FILTERS 6
 int hob_jobs_filter(char out[HOB_JOBS_TOPIC_MAX], const char *thing, size_t index, bool *is_event);
 
-/* ---- requests: each appends one JSON object to `out` ---- */
+/* ---- requests: each appends one JSON object to `out` ----
+ *
+ * `token` NULL: none. @return 0, or HOB_EINVAL and the message names the member and its limit, or
+ * HOB_EMSGSIZE; then what `out` holds is worth nothing. */
 
 struct hob_jobs_update {
     const char *job_id;
@@ -123,7 +132,7 @@ struct hob_jobs_execution {
     int64_t version_number;
     int64_t queued_at, started_at, last_updated_at; /* 0: absent */
     int64_t seconds_before_timeout;                 /* -1: no timer */
-    const char *document;                           /* the bytes as they came; NULL: none */
+    const char *document; /* the bytes as they came, of any JSON type; NULL: none */
     size_t document_len;
     const char *details; /* raw JSON object; NULL: none */
     size_t details_len;
@@ -138,9 +147,10 @@ struct hob_jobs_state { /* `executionState` of an answer */
 struct hob_jobs_answer {
     char token[HOB_JOBS_TOKEN_MAX + 1]; /* "" if absent */
     int64_t timestamp;
-    struct hob_jobs_execution execution; /* describe, start-next, notify-next */
-    struct hob_jobs_state state;         /* update accepted, and two rejections */
-    enum hob_jobs_code code;             /* of a rejection; NONE for an unknown one */
+    /* describe, start-next, notify-next; of an update only `document`, if it was asked for */
+    struct hob_jobs_execution execution;
+    struct hob_jobs_state state; /* update accepted, and two rejections */
+    enum hob_jobs_code code;     /* of a rejection; NONE for an unknown one */
     char code_text[64];
     char message[512];
     /* get and notify: IN_PROGRESS first, then QUEUED; status is filled in */
@@ -149,16 +159,29 @@ struct hob_jobs_answer {
 };
 
 /** Decode what came on a topic of kind ACCEPTED, REJECTION, NOTIFY or NOTIFY_NEXT.
- * Unknown members are ignored; a wrong type is HOB_EPROTO and names the member. */
+ * Unknown members are ignored and null counts as absent; times in milliseconds become seconds.
+ * @return 0, HOB_EJSON, HOB_EMSGSIZE, or HOB_EPROTO: a wrong type, the message names the member */
 int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, const char *payload,
                     size_t len, struct hob_jobs_answer *out, struct hob_error *err);
 
 /* ---- making values fit ---- */
 
-/** Append `value` as AWS takes it: control characters become blanks, invalid UTF-8 U+FFFD, and
- * what is over 1024 characters is cut from the front ("tail") or the end with a note of how much;
- * an empty value becomes "-". */
+/** Append `value` as AWS takes it (not quoted): control characters become blanks, invalid UTF-8
+ * U+FFFD, and what is over 1024 characters is cut from the front (`keep_tail`) or the end with a
+ * note of how much: "[cut 812 characters] ..."; an empty value becomes "-". */
 int hob_jobs_detail_fit(struct hob_buf *out, const char *value, size_t len, bool keep_tail);
 bool hob_jobs_detail_key_valid(const char *key, size_t len); /* 1-128 of [a-zA-Z0-9:_-] */
+
+struct hob_jobs_detail {
+    const char *key;
+    const char *value; /* may be NULL if len is 0 */
+    size_t len;
+    bool keep_tail; /* cut it from the front, as for the output of a program */
+};
+
+/** Append one JSON object of at most 10 pairs, each made to fit. An invalid key, one that came
+ * before, and what comes after the tenth pair is dropped.
+ * @return how many were dropped, or a code and nothing was appended */
+int hob_jobs_details_fit(struct hob_buf *out, const struct hob_jobs_detail *details, size_t count);
 
 #endif

@@ -1,1 +1,287 @@
-typedef int hob_stub_mqtt_pump;
+#include "net/mqtt_pump.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CHUNK    (16 * 1024)
+#define PATH_MAX_LEN 100
+#define SOCKET_NAME "/pump"
+/* How much may still come in while nothing can go out: each message in may leave an answer in the
+ * library, whose own queue has no end. */
+#define STUCK_IN_MAX (256 * 1024)
+
+struct hob_mqtt_pump {
+    struct hob_stream *stream;
+    struct hob_mqtt_pump_client client;
+    char dir[PATH_MAX_LEN]; /* "": removed */
+    char path[PATH_MAX_LEN];
+    int listener, fd;
+    char in[CHUNK], out[CHUNK]; /* bytes on their way, from `_at`, `_len` of them */
+    size_t in_at, in_len, out_at, out_len;
+    size_t stuck_in;
+    bool turning;
+    uv_prepare_t *prepare; /* active while a turn is wanted before the loop waits */
+    uv_idle_t *idle;       /* keeps that wait from beginning where prepare has already run */
+    struct hob_mqtt_pump_stats stats;
+};
+
+/* ---- the private directory ---- */
+
+static bool make_dir(struct hob_mqtt_pump *pump, const char *parent, size_t parent_len)
+{
+    static const char name[] = "/hob-XXXXXX";
+    if (parent_len == 0 || parent_len + sizeof(name) + sizeof(SOCKET_NAME) > PATH_MAX_LEN)
+        return false;
+    snprintf(pump->dir, sizeof(pump->dir), "%.*s%s", (int)parent_len, parent, name);
+    if (mkdtemp(pump->dir)) { /* 0700 */
+        snprintf(pump->path, sizeof(pump->path), "%s%s", pump->dir, SOCKET_NAME);
+        return true;
+    }
+    pump->dir[0] = '\0';
+    return false;
+}
+
+static int find_dir(struct hob_mqtt_pump *pump, const char *runtime_dir, struct hob_error *err)
+{
+    const char *given = getenv("RUNTIME_DIRECTORY"); /* systemd gives a list, with colons */
+    const char *parents[] = {given, "/run", "/tmp", runtime_dir};
+    for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++)
+        if (parents[i] && make_dir(pump, parents[i], strcspn(parents[i], ":")))
+            return 0;
+    return hob_error_set(err, HOB_EACCES,
+                         "no directory for a socket: none of $RUNTIME_DIRECTORY (%s), /run, /tmp, %s "
+                         "can be written to, or its path is longer than %d bytes",
+                         given ? given : "not set", runtime_dir ? runtime_dir : "(no runtime_dir)",
+                         PATH_MAX_LEN - (int)sizeof("/hob-XXXXXX" SOCKET_NAME));
+}
+
+static void remove_listener(struct hob_mqtt_pump *pump)
+{
+    if (pump->listener >= 0)
+        close(pump->listener);
+    pump->listener = -1;
+    if (pump->dir[0]) {
+        unlink(pump->path);
+        rmdir(pump->dir);
+    }
+    pump->dir[0] = '\0';
+}
+
+static int start_listening(struct hob_mqtt_pump *pump, struct hob_error *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", pump->path);
+    pump->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (pump->listener >= 0 &&
+        bind(pump->listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+        listen(pump->listener, 1) == 0)
+        return 0;
+    return hob_error_set(err, hob_error_from_errno(errno), "socket %s: %s", pump->path,
+                         strerror(errno));
+}
+
+/* ---- life ---- */
+
+static void on_prepare(uv_prepare_t *handle)
+{
+    struct hob_mqtt_pump *pump = handle->data;
+    uv_prepare_stop(pump->prepare);
+    uv_idle_stop(pump->idle);
+    hob_mqtt_pump_turn(pump);
+}
+
+static void on_idle(uv_idle_t *handle)
+{
+    (void)handle;
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static bool make_handles(struct hob_mqtt_pump *pump, struct hob_loop *loop)
+{
+    pump->prepare = calloc(1, sizeof(*pump->prepare));
+    pump->idle = calloc(1, sizeof(*pump->idle));
+    if (!pump->prepare || !pump->idle) {
+        free(pump->prepare);
+        free(pump->idle);
+        return false;
+    }
+    uv_prepare_init(hob_loop_uv(loop), pump->prepare);
+    uv_idle_init(hob_loop_uv(loop), pump->idle);
+    pump->prepare->data = pump;
+    return true;
+}
+
+int hob_mqtt_pump_new(struct hob_loop *loop, struct hob_stream *stream, const char *runtime_dir,
+                      const struct hob_mqtt_pump_client *client, struct hob_mqtt_pump **out,
+                      struct hob_error *err)
+{
+    struct hob_mqtt_pump *pump = calloc(1, sizeof(*pump));
+    if (!pump || !make_handles(pump, loop)) {
+        free(pump);
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    }
+    pump->stream = stream;
+    pump->client = *client;
+    pump->listener = pump->fd = -1;
+    pump->stats.last_in_ms = pump->stats.last_out_ms = hob_clock_mono_ms();
+    int code = find_dir(pump, runtime_dir, err);
+    if (code == 0)
+        code = start_listening(pump, err);
+    if (code) {
+        hob_mqtt_pump_free(pump);
+        return code;
+    }
+    *out = pump;
+    return 0;
+}
+
+const char *hob_mqtt_pump_path(const struct hob_mqtt_pump *pump)
+{
+    return pump->path;
+}
+
+int hob_mqtt_pump_accept(struct hob_mqtt_pump *pump, struct hob_error *err)
+{
+    struct ucred peer = {0};
+    socklen_t len = sizeof(peer);
+    pump->fd = accept4(pump->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int errnum = errno;
+    remove_listener(pump);
+    if (pump->fd < 0)
+        return hob_error_set(err, hob_error_from_errno(errnum), "socket %s: %s", pump->path,
+                             strerror(errnum));
+    if (getsockopt(pump->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || peer.pid != getpid())
+        return hob_error_set(err, HOB_EACCES,
+                             "socket %s: process %ld connected to it, not this one", pump->path,
+                             (long)peer.pid);
+    return 0;
+}
+
+void hob_mqtt_pump_free(struct hob_mqtt_pump *pump)
+{
+    if (!pump)
+        return;
+    assert(!pump->turning);
+    remove_listener(pump);
+    if (pump->fd >= 0)
+        close(pump->fd);
+    uv_close((uv_handle_t *)pump->prepare, free_handle);
+    uv_close((uv_handle_t *)pump->idle, free_handle);
+    free(pump);
+}
+
+/* ---- a turn ---- */
+
+/* What libmosquitto-like libraries leave behind in errno they take for their own later: clear it. */
+static void client_reads(struct hob_mqtt_pump *pump)
+{
+    int waiting = 0;
+    for (;;) {
+        int fd = pump->client.fd(pump->client.user);
+        if (fd < 0 || ioctl(fd, FIONREAD, &waiting) != 0 || waiting == 0)
+            return;
+        errno = 0;
+        pump->client.read(pump->client.user);
+    }
+}
+
+/* One chunk from the stream to the library. @return whether anything moved */
+static bool move_in(struct hob_mqtt_pump *pump)
+{
+    if (pump->in_len == 0) {
+        if (pump->stuck_in >= STUCK_IN_MAX)
+            return false;
+        pump->in_at = 0;
+        pump->in_len = hob_stream_read(pump->stream, pump->in, sizeof(pump->in));
+        pump->stats.bytes_in += pump->in_len;
+        if (pump->out_len > 0)
+            pump->stuck_in += pump->in_len;
+        if (pump->in_len == 0)
+            return false;
+        pump->stats.last_in_ms = hob_clock_mono_ms();
+    }
+    ssize_t put = send(pump->fd, pump->in + pump->in_at, pump->in_len, MSG_NOSIGNAL);
+    if (put <= 0)
+        return false; /* full, or the library has gone: `turned` finds out */
+    pump->in_at += (size_t)put;
+    pump->in_len -= (size_t)put;
+    client_reads(pump);
+    return true;
+}
+
+/* What the library has in the pipe, to the stream. @return whether anything moved */
+static bool move_out(struct hob_mqtt_pump *pump)
+{
+    if (pump->out_len == 0) {
+        ssize_t got = recv(pump->fd, pump->out, sizeof(pump->out), 0);
+        if (got <= 0)
+            return false;
+        pump->out_at = 0;
+        pump->out_len = (size_t)got;
+    }
+    size_t taken = hob_stream_write(pump->stream, pump->out + pump->out_at, pump->out_len);
+    pump->out_at += taken;
+    pump->out_len -= taken;
+    if (taken == 0)
+        return false;
+    pump->stats.bytes_out += taken;
+    pump->stats.last_out_ms = hob_clock_mono_ms();
+    pump->stuck_in = 0;
+    return pump->out_len == 0;
+}
+
+static bool client_stands(struct hob_mqtt_pump *pump)
+{
+    return pump->client.fd(pump->client.user) >= 0;
+}
+
+void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
+{
+    if (pump->turning || pump->fd < 0)
+        return;
+    pump->turning = true;
+    pump->stats.turns++;
+    bool moved;
+    do {
+        moved = false;
+        while (client_stands(pump) && move_in(pump))
+            moved = true;
+        if (client_stands(pump) && pump->out_len == 0) {
+            errno = 0;
+            pump->client.write(pump->client.user);
+        }
+        /* Also after the library has gone: its last words are in the pipe. */
+        while (move_out(pump))
+            moved = true;
+    } while (moved);
+    pump->turning = false;
+    pump->client.turned(pump->client.user); /* may free the pump */
+}
+
+void hob_mqtt_pump_wake(struct hob_mqtt_pump *pump)
+{
+    if (pump->turning)
+        return;
+    uv_prepare_start(pump->prepare, on_prepare);
+    uv_idle_start(pump->idle, on_idle);
+}
+
+void hob_mqtt_pump_get_stats(const struct hob_mqtt_pump *pump, struct hob_mqtt_pump_stats *out)
+{
+    *out = pump->stats;
+}

@@ -1,1 +1,304 @@
-typedef int hob_stub_sandbox;
+#include "work/sandbox.h"
+
+#include "work/modules.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COLLECTOR_PAUSE 120 /* small states: collect early rather than grow */
+
+struct hob_sandbox {
+    struct hob_modules_host host; /* first: hob_scheduler_user gives this */
+    lua_State *L;
+    struct hob_scheduler *scheduler;
+    char *script_lib;
+    char *lib;
+    size_t used;
+    size_t limit;
+};
+
+/* ---- memory ---- */
+
+static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
+{
+    struct hob_sandbox *sandbox = user;
+    size_t old = block ? old_size : 0; /* for a new block Lua passes its kind here */
+    if (new_size == 0) {
+        sandbox->used -= old;
+        free(block);
+        return NULL;
+    }
+    if (new_size > old && sandbox->used - old + new_size > sandbox->limit) {
+        return NULL;
+    }
+    void *moved = realloc(block, new_size);
+    if (moved) {
+        sandbox->used += new_size - old;
+    }
+    return moved;
+}
+
+size_t hob_sandbox_memory(const struct hob_sandbox *sandbox)
+{
+    return sandbox->used;
+}
+
+/* ---- globals ---- */
+
+static int safe_setmetatable(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_argexpected(L, lua_isnoneornil(L, 2) || lua_istable(L, 2), 2, "nil or table");
+    if (lua_istable(L, 2)) {
+        lua_pushstring(L, "__gc");
+        luaL_argcheck(L, lua_rawget(L, 2) == LUA_TNIL, 2, "__gc is not available to handlers");
+        lua_pop(L, 1);
+    }
+    luaL_argcheck(L, luaL_getmetafield(L, 1, "__metatable") == LUA_TNIL, 1,
+                  "cannot change a protected metatable");
+    lua_settop(L, 2);
+    lua_setmetatable(L, 1);
+    return 1;
+}
+
+static int safe_load(lua_State *L)
+{
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    const char *name = luaL_optstring(L, 2, text);
+    int has_env = !lua_isnone(L, 4);
+    if (luaL_loadbufferx(L, text, len, name, "t") != LUA_OK) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (has_env) {
+        lua_pushvalue(L, 4);
+        lua_setupvalue(L, -2, 1);
+    }
+    return 1;
+}
+
+static int log_print(lua_State *L)
+{
+    struct hob_modules_host *host = hob_scheduler_user(L);
+    luaL_Buffer line;
+    luaL_buffinit(L, &line);
+    int n = lua_gettop(L);
+    for (int i = 1; i <= n; i++) {
+        luaL_addstring(&line, i > 1 ? "\t" : "");
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&line);
+    }
+    luaL_pushresult(&line);
+    hob_log_event(host->log, HOB_LOG_INFO, "lua.print", "%s", lua_tostring(L, -1));
+    return 0;
+}
+
+static const char *const removed_globals[] = {"dofile", "loadfile", "collectgarbage", NULL};
+static const char *const kept_os[] = {"time", "clock", "date", "difftime", "getenv", NULL};
+
+static void restrict_os(lua_State *L)
+{
+    lua_getglobal(L, "os");
+    lua_newtable(L);
+    for (const char *const *name = kept_os; *name; name++) {
+        lua_getfield(L, -2, *name);
+        lua_setfield(L, -2, *name);
+    }
+    lua_setglobal(L, "os");
+    lua_pop(L, 1);
+}
+
+static void open_libraries(lua_State *L)
+{
+    static const luaL_Reg libraries[] = {{LUA_GNAME, luaopen_base},
+                                         {LUA_TABLIBNAME, luaopen_table},
+                                         {LUA_STRLIBNAME, luaopen_string},
+                                         {LUA_MATHLIBNAME, luaopen_math},
+                                         {LUA_UTF8LIBNAME, luaopen_utf8},
+                                         {LUA_OSLIBNAME, luaopen_os},
+                                         {NULL, NULL}};
+    for (const luaL_Reg *lib = libraries; lib->name; lib++) {
+        luaL_requiref(L, lib->name, lib->func, 1);
+        lua_pop(L, 1);
+    }
+    for (const char *const *name = removed_globals; *name; name++) {
+        lua_pushnil(L);
+        lua_setglobal(L, *name);
+    }
+    restrict_os(L);
+    lua_getglobal(L, "string");
+    lua_pushnil(L);
+    lua_setfield(L, -2, "dump");
+    lua_pop(L, 1);
+    lua_register(L, "setmetatable", safe_setmetatable);
+    lua_register(L, "load", safe_load);
+    lua_register(L, "print", log_print);
+}
+
+/* ---- require ---- */
+
+static int module_path(lua_State *L, const char *dir, const char *name, char *out, size_t len)
+{
+    char file[PATH_MAX];
+    if (strstr(name, "..") || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                           "0123456789_-.") != strlen(name)) {
+        return luaL_error(L, "require: '%s' is not a module name", name);
+    }
+    snprintf(file, sizeof file, "%s", name);
+    for (char *c = file; *c; c++) {
+        *c = *c == '.' ? '/' : *c;
+    }
+    int n = snprintf(out, len, "%s/%s.lua", dir, file);
+    return n > 0 && (size_t)n < len && access(out, R_OK) == 0;
+}
+
+static int find_module(lua_State *L, const char *name, char *path, size_t len)
+{
+    struct hob_sandbox *sandbox = hob_scheduler_user(L);
+    if (sandbox->script_lib && module_path(L, sandbox->script_lib, name, path, len)) {
+        return 1;
+    }
+    return strncmp(name, "hob.", 4) == 0 && module_path(L, sandbox->lib, name, path, len);
+}
+
+static void load_module(lua_State *L, const char *name)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    if (lua_getfield(L, -1, name) != LUA_TNIL) {
+        lua_remove(L, -2);
+        return;
+    }
+    lua_pop(L, 2);
+    char path[PATH_MAX];
+    if (!find_module(L, name, path, sizeof path)) {
+        struct hob_sandbox *sandbox = hob_scheduler_user(L);
+        luaL_error(L, "module '%s' not found: it is none of Hob's, and there is no such file in %s",
+                   name, sandbox->script_lib ? sandbox->script_lib : "scripts/lib");
+    }
+    if (luaL_loadfilex(L, path, "t") != LUA_OK) {
+        lua_error(L);
+    }
+}
+
+static int safe_require(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    if (lua_getfield(L, -1, name) != LUA_TNIL) {
+        return 1;
+    }
+    lua_pop(L, 1);
+    load_module(L, name);
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushboolean(L, 1);
+    }
+    lua_pushvalue(L, -1);
+    lua_setfield(L, 2, name);
+    return 1;
+}
+
+void hob_sandbox_require(lua_State *L, const char *name)
+{
+    lua_pushcfunction(L, safe_require);
+    lua_pushstring(L, name);
+    lua_call(L, 1, 1);
+}
+
+/* ---- life ---- */
+
+static int open_state(lua_State *L)
+{
+    lua_register(L, "require", safe_require);
+    hob_modules_open_job(L);
+    return 0;
+}
+
+/* Protected: hob_scheduler_new allocates in L. */
+static int make_scheduler(lua_State *L)
+{
+    struct hob_sandbox *sandbox = lua_touserdata(L, 1);
+    open_libraries(L);
+    sandbox->scheduler = hob_scheduler_new(sandbox->host.loop, L, sandbox);
+    return sandbox->scheduler ? 0 : luaL_error(L, "out of memory");
+}
+
+static int fill(struct hob_sandbox *sandbox, struct hob_error *err)
+{
+    lua_State *L = sandbox->L;
+    lua_gc(L, LUA_GCINC, COLLECTOR_PAUSE, 0, 0);
+    lua_pushcfunction(L, make_scheduler);
+    lua_pushlightuserdata(L, sandbox);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        return hob_error_set(err, HOB_ENOMEM, "sandbox: %s", lua_tostring(L, -1));
+    }
+    return hob_sandbox_call(sandbox, open_state, NULL, err);
+}
+
+int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,
+                    struct hob_error *err)
+{
+    struct hob_sandbox *sandbox = calloc(1, sizeof *sandbox);
+    if (!sandbox) {
+        return hob_error_set(err, HOB_ENOMEM, "sandbox: out of memory");
+    }
+    sandbox->host =
+        (struct hob_modules_host){.loop = options->loop, .log = options->log, .job = options->job};
+    sandbox->limit = options->memory_bytes ? options->memory_bytes : HOB_SANDBOX_MEMORY;
+    sandbox->script_lib = options->script_lib ? strdup(options->script_lib) : NULL;
+    sandbox->lib = strdup(options->lib);
+    sandbox->L = lua_newstate(allocate, sandbox);
+    int rc = HOB_ENOMEM;
+    if (sandbox->lib && sandbox->L) {
+        rc = fill(sandbox, err);
+    } else {
+        hob_error_set(err, rc, "sandbox: out of memory");
+    }
+    if (rc) {
+        hob_sandbox_free(sandbox);
+        return rc;
+    }
+    *out = sandbox;
+    return 0;
+}
+
+void hob_sandbox_free(struct hob_sandbox *sandbox)
+{
+    if (!sandbox) {
+        return;
+    }
+    hob_scheduler_free(sandbox->scheduler);
+    if (sandbox->L) {
+        lua_close(sandbox->L);
+    }
+    free(sandbox->script_lib);
+    free(sandbox->lib);
+    free(sandbox);
+}
+
+lua_State *hob_sandbox_lua(struct hob_sandbox *sandbox)
+{
+    return sandbox->L;
+}
+
+struct hob_scheduler *hob_sandbox_scheduler(struct hob_sandbox *sandbox)
+{
+    return sandbox->scheduler;
+}
+
+int hob_sandbox_call(struct hob_sandbox *sandbox, lua_CFunction fn, void *arg,
+                     struct hob_error *err)
+{
+    return hob_scheduler_call(sandbox->scheduler, fn, arg, err);
+}

@@ -1,11 +1,13 @@
 /* store.h - what Hob knows for sure: executions, their steps and their outcomes, in SQLite on disk.
  *
- * One file, WAL, synchronous=FULL, exclusive: one process owns it. Every function that writes has
- * committed when it returns 0, but for hob_store_mark_told and _put_version, which rides on the next commit (if
- * it is lost, the update is sent again and the service's answer says that it was there already).
- * The file is checked when it is opened; a damaged one is set aside (renamed to *.damaged-TIME, never
- * deleted) and a new one begun, which is said in the log. The schema has a version; a newer one that
- * is marked compatible is opened too.
+ * One file, WAL, synchronous=FULL, exclusive: one process owns it (HOB_EBUSY for a second one).
+ * Every function that writes has committed when it returns 0, but for hob_store_mark_told,
+ * _put_version and the _begin_run of a first run, which ride on the next commit (if it is lost, the
+ * update is sent again and the service's answer says that it was there already). A write that fails
+ * leaves what was stored before as it was; HOB_ENOSPC and HOB_EACCES say that the file system is
+ * full or read-only. The file is checked when it is opened; a damaged one is set aside (renamed to
+ * *.damaged-TIME, never deleted) and a new one begun, which is said in the log. The schema has a
+ * version; a newer one that is marked compatible is opened too.
  *
  * Strings that come out are borrowed until the next call of this file, or freed as said.
  * Life: hob_store_open -> hob_store_close. Loop thread only.  Spec: spec/unit/store_spec.lua
@@ -71,19 +73,25 @@ int64_t hob_store_add(struct hob_store *store, const struct hob_store_execution 
 /** Take out an execution that turned out not to be ours. */
 int hob_store_remove(struct hob_store *store, int64_t row, struct hob_error *err);
 
-/** Count one more run, with the handler that does it, before run() begins. Committed only when
- * `commit` (a resume); for a first run it rides on the next commit. */
+/** Count one more run, with the handler that does it, before run() begins; the claim was accepted:
+ * the state is RUNNING. Committed only when `commits` (a resume); else it rides on the next commit.
+ */
 int hob_store_begin_run(struct hob_store *store, int64_t row, const char *handler,
-                        const char *digest, int64_t version, bool commit, struct hob_error *err);
+                        const char *digest, int64_t version, bool commits, struct hob_error *err);
 
-/** A finished step. `result` is JSON text, or, if `failed`, a JSON object with `message` and
- * `code`. Sets the state to RUNNING. `state` (may be NULL) is job.state as JSON. */
+/** A finished step; one of the same name is replaced. `result` is JSON text, or, if `failed`, a
+ * JSON object with `message` and `code`. Sets the state to RUNNING. `state` (NULL: unchanged) is
+ * job.state as JSON. HOB_EMSGSIZE: more than 256 KB. */
 int hob_store_put_step(struct hob_store *store, int64_t row, const char *name, bool failed,
                        const char *result, const char *state, struct hob_error *err);
 
 /** @return 0 with *result (borrowed) and *failed, HOB_ENOENT, or HOB_ESTORE */
 int hob_store_get_step(struct hob_store *store, int64_t row, const char *name, bool *failed,
                        const char **result, struct hob_error *err);
+
+/** The job.state that came with the latest step. HOB_ENOENT: there was none. */
+int hob_store_get_state(struct hob_store *store, int64_t row, const char **state,
+                        struct hob_error *err);
 
 /** The outcome: state ENDED, in one commit. Only the first outcome counts: HOB_EEXIST after. */
 int hob_store_put_outcome(struct hob_store *store, int64_t row, const char *status,
@@ -93,12 +101,13 @@ int hob_store_put_outcome(struct hob_store *store, int64_t row, const char *stat
 int hob_store_put_version(struct hob_store *store, int64_t row, int64_t version,
                           struct hob_error *err);
 
-/** The service has the outcome, or gave a refusal that no further try can change. */
+/** The service has the outcome, or gave a refusal that no further try can change. Document, steps
+ * and job.state are dropped. Rides on the next commit. */
 int hob_store_mark_told(struct hob_store *store, int64_t row, const char *how,
                         struct hob_error *err);
 
-/** Every execution of a thing in a state, oldest first. Stops when `fn` returns false. `fn` must not
- * call the store. */
+/** Every execution of a thing in a state, oldest first. Stops when `fn` returns false. `fn` must
+ * not call the store. */
 typedef bool hob_store_each_fn(void *user, const struct hob_store_execution *execution);
 int hob_store_each(struct hob_store *store, const char *thing, enum hob_store_state state,
                    hob_store_each_fn *fn, void *user, struct hob_error *err);

@@ -46,8 +46,9 @@ typedef void hob_task_done_fn(void *user, struct lua_State *L, int status, int r
  * @return the task, or NULL (out of memory; the values are popped) */
 struct hob_task *hob_task_start(struct lua_State *L, int nargs, hob_task_done_fn *done, void *user);
 
-/** Start a task for a callback: the function referenced by `ref`, with what `push` pushes (it returns
- * the number of arguments, and runs inside the new task). Errors go to the scheduler's on_error. */
+/** Start a task for a callback: the function referenced by `ref`, with what `push` pushes (it
+ * returns the number of arguments, and runs inside the new task). Errors go to the scheduler's
+ * on_error. */
 typedef int hob_task_push_fn(struct lua_State *L, void *op);
 void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *push, void *op,
                    void (*op_free)(void *op));
@@ -64,13 +65,14 @@ void hob_scheduler_on_error(struct hob_scheduler *scheduler,
  *     ...
  *     op->task = hob_task_current(L);
  *     start the operation
- *     return hob_task_suspend(L, &(struct hob_task_wait){"hob.thing", push_result, cancel, free_op, op});
+ *     return hob_task_suspend(L, &(struct hob_task_wait){"hob.thing", push_result, cancel, free_op,
+ * op});
  */
 struct hob_task_wait {
-    const char *name;           /* "hob.exec.run": what the task waits in */
-    hob_task_push_fn *push;     /* called once, after the wake: pushes the results, or raises */
-    void (*cancel)(void *op);   /* end the operation at once; it must not wake any more */
-    void (*op_free)(void *op);  /* called once, after push or cancel; may be NULL */
+    const char *name;          /* "hob.exec.run": what the task waits in */
+    hob_task_push_fn *push;    /* called once, after the wake: pushes the results, or raises */
+    void (*cancel)(void *op);  /* end the operation at once; it must not wake any more */
+    void (*op_free)(void *op); /* called once, after push or cancel; may be NULL */
     void *op;
 };
 
@@ -81,6 +83,11 @@ int hob_task_suspend(struct lua_State *L, const struct hob_task_wait *wait);
 
 /** The operation has ended. Resumes the task in the loop's next turn (never inside this call). */
 void hob_task_wake(struct hob_task *task);
+
+/** Call a C function in L outside any task, protected: for loading and checking. It cannot wait,
+ * and an endless loop in it is ended after 200 ms. @return 0, or HOB_EHANDLER with Lua's message */
+int hob_scheduler_call(struct hob_scheduler *scheduler, int (*fn)(struct lua_State *L), void *arg,
+                       struct hob_error *err);
 
 /* ---- engine errors ---- */
 

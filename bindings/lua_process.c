@@ -1,0 +1,220 @@
+/* lua_process.c - hob.process: this process, for `hob lua` and Hob's own commands: signals, the
+ * exit code, lines from standard input, the terminal. Not in a job's sandbox. */
+#include "bindings.h"
+
+#include "work/task.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define WATCH_NAME "hob.process.signal"
+
+/* ---- signals ---- */
+
+struct watch {
+    uv_signal_t *handle;
+    struct hob_scheduler *scheduler;
+    int callback;
+};
+
+static const struct {
+    const char *name;
+    int number;
+} signals[] = {{"INT", SIGINT},   {"TERM", SIGTERM}, {"HUP", SIGHUP},
+               {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}};
+
+static int check_signal(lua_State *L, int index)
+{
+    const char *name = luaL_checkstring(L, index);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        if (strcmp(name, signals[i].name) == 0) {
+            return signals[i].number;
+        }
+    }
+    return luaL_error(L, "signal: expected INT, TERM, HUP, USR1, USR2 or WINCH, got %s", name);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct watch *watch = handle->data;
+    hob_task_call(watch->scheduler, watch->callback, NULL, NULL, NULL);
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static int watch_close(lua_State *L)
+{
+    struct watch *watch = luaL_checkudata(L, 1, WATCH_NAME);
+    if (watch->handle) {
+        uv_close((uv_handle_t *)watch->handle, free_handle);
+        watch->handle = NULL;
+        luaL_unref(L, LUA_REGISTRYINDEX, watch->callback);
+    }
+    return 0;
+}
+
+static int process_on_signal(lua_State *L)
+{
+    int number = check_signal(L, 1);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    struct watch *watch = lua_newuserdatauv(L, sizeof *watch, 0);
+    memset(watch, 0, sizeof *watch);
+    luaL_setmetatable(L, WATCH_NAME);
+    watch->scheduler = hob_scheduler_of(L);
+    lua_pushvalue(L, 2);
+    watch->callback = luaL_ref(L, LUA_REGISTRYINDEX);
+    watch->handle = calloc(1, sizeof *watch->handle);
+    if (!watch->handle) {
+        return luaL_error(L, "out of memory");
+    }
+    uv_signal_init(hob_loop_uv(hob_scheduler_loop(L)), watch->handle);
+    watch->handle->data = watch;
+    uv_unref((uv_handle_t *)watch->handle); /* waiting for a signal alone keeps nothing running */
+    uv_signal_start(watch->handle, on_signal, number);
+    lua_pushvalue(L, -1);
+    luaL_ref(L, LUA_REGISTRYINDEX); /* lives as long as the process, unless closed */
+    return 1;
+}
+
+/* ---- lines from standard input ---- */
+
+struct reader {
+    struct hob_task *task;
+    uv_work_t *work;
+    bool cancelled;
+    char *line;
+    ssize_t len;
+};
+
+/* A worker thread reads: standard input may be a file, a pipe or a terminal, and only the
+ * terminal's own line editing is wanted here. */
+static void read_work(uv_work_t *work)
+{
+    struct reader *reader = work->data;
+    size_t size = 0;
+    reader->len = getline(&reader->line, &size, stdin);
+}
+
+static void reader_free(struct reader *reader)
+{
+    free(reader->line);
+    free(reader->work);
+    free(reader);
+}
+
+static void read_done(uv_work_t *work, int status)
+{
+    struct reader *reader = work->data;
+    if (reader->cancelled) {
+        reader_free(reader);
+    } else {
+        reader->work->data = NULL;
+        hob_task_wake(reader->task);
+    }
+}
+
+static int read_push(lua_State *L, void *op)
+{
+    struct reader *reader = op;
+    if (reader->len < 0) {
+        lua_pushnil(L);
+        return 1;
+    }
+    size_t len = (size_t)reader->len;
+    if (len && reader->line[len - 1] == '\n') {
+        len--;
+    }
+    lua_pushlstring(L, reader->line, len);
+    return 1;
+}
+
+static void read_release(void *op)
+{
+    struct reader *reader = op;
+    if (reader->work->data) {
+        reader->cancelled = true; /* the worker still has it */
+    } else {
+        reader_free(reader);
+    }
+}
+
+static int process_read_line(lua_State *L)
+{
+    struct hob_task *task = hob_task_current(L);
+    struct reader *reader = calloc(1, sizeof *reader);
+    uv_work_t *work = calloc(1, sizeof *work);
+    if (!reader || !work) {
+        free(reader);
+        free(work);
+        return luaL_error(L, "out of memory");
+    }
+    *reader = (struct reader){.task = task, .work = work};
+    work->data = reader;
+    uv_queue_work(hob_loop_uv(hob_scheduler_loop(L)), work, read_work, read_done);
+    return hob_task_suspend(
+        L, &(struct hob_task_wait){"hob.process.read_line", read_push, NULL, read_release, reader});
+}
+
+/* ---- the rest ---- */
+
+static int process_exit(lua_State *L)
+{
+    int code = 0;
+    if (lua_isboolean(L, 1)) {
+        code = lua_toboolean(L, 1) ? 0 : 1;
+    } else {
+        code = (int)luaL_optinteger(L, 1, 0);
+    }
+    struct hob_modules_host *host = hob_bindings_host(L);
+    host->exit_code = code & 0xff;
+    hob_loop_stop(host->loop);
+    return hob_task_raise(L, "exit", "exit");
+}
+
+static int process_pid(lua_State *L)
+{
+    lua_pushinteger(L, getpid());
+    return 1;
+}
+
+static int process_is_terminal(lua_State *L)
+{
+    lua_pushboolean(L, isatty((int)luaL_optinteger(L, 1, STDOUT_FILENO)));
+    return 1;
+}
+
+static int process_columns(lua_State *L)
+{
+    struct winsize size;
+    int known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    lua_pushinteger(L, known ? size.ws_col : 80);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"on_signal", process_on_signal},
+                                     {"read_line", process_read_line},
+                                     {"exit", process_exit},
+                                     {"pid", process_pid},
+                                     {"is_terminal", process_is_terminal},
+                                     {"columns", process_columns},
+                                     {NULL, NULL}};
+static const luaL_Reg watch_meta[] = {
+    {"__gc", watch_close}, {"__close", watch_close}, {"__index", NULL}, {NULL, NULL}};
+static const luaL_Reg watch_methods[] = {{"close", watch_close}, {NULL, NULL}};
+
+int hob_lua_open_process(lua_State *L)
+{
+    luaL_newmetatable(L, WATCH_NAME);
+    luaL_setfuncs(L, watch_meta, 0);
+    luaL_newlib(L, watch_methods);
+    lua_setfield(L, -2, "__index");
+    luaL_newlib(L, functions);
+    return 1;
+}

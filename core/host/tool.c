@@ -1,0 +1,130 @@
+#include "host/tool.h"
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "host/paths.h"
+#include "work/modules.h"
+#include "work/task.h"
+
+#include <lauxlib.h>
+#include <limits.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct tool {
+    struct hob_modules_host host;
+    struct hob_scheduler *scheduler;
+    lua_State *L;
+    const char *name;
+    const char *lib;
+    int argc;
+    char **argv;
+    bool ended;
+};
+
+static void set_paths(lua_State *L, const char *lib)
+{
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "path");
+    lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", lib, lib, lua_tostring(L, -1));
+    lua_setfield(L, -3, "path");
+    lua_pop(L, 2);
+}
+
+static int start_command(lua_State *L)
+{
+    struct tool *tool = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    tool->scheduler = hob_scheduler_new(tool->host.loop, L, &tool->host);
+    if (!tool->scheduler) {
+        return luaL_error(L, "out of memory");
+    }
+    hob_modules_open_tool(L);
+    set_paths(L, tool->lib);
+    lua_getglobal(L, "require");
+    lua_pushfstring(L, "hob.cli.%s", tool->name);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "run");
+    lua_createtable(L, tool->argc, 0);
+    for (int i = 0; i < tool->argc; i++) {
+        lua_pushstring(L, tool->argv[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 2;
+}
+
+static void command_ended(void *user, lua_State *L, int status, int results)
+{
+    struct tool *tool = user;
+    tool->ended = true;
+    if (status == LUA_OK) {
+        tool->host.exit_code = results > 0 ? (int)lua_tointeger(L, -results) : 0;
+    } else if (!hob_task_engine_error(tool->scheduler, NULL)) {
+        tool->host.exit_code = 1;
+        fprintf(stderr, "hob: %s\n", lua_tostring(L, -1));
+    }
+    hob_loop_stop(tool->host.loop);
+}
+
+static void task_failed(void *user, const char *message)
+{
+    hob_log_event(((struct tool *)user)->host.log, HOB_LOG_ERROR, "lua.error", "%s", message);
+}
+
+static int run_state(struct tool *tool)
+{
+    lua_State *L = tool->L = luaL_newstate();
+    if (!L) {
+        fprintf(stderr, "hob: out of memory\n");
+        return 1;
+    }
+    lua_pushcfunction(L, start_command);
+    lua_pushlightuserdata(L, tool);
+    if (lua_pcall(L, 1, 2, 0) != LUA_OK) {
+        fprintf(stderr, "hob: %s\n", lua_tostring(L, -1));
+        tool->host.exit_code = 1;
+    } else {
+        hob_scheduler_on_error(tool->scheduler, task_failed, tool);
+        hob_task_start(L, 1, command_ended, tool);
+        hob_loop_run(tool->host.loop);
+        if (!tool->ended && tool->host.exit_code == 0) {
+            fprintf(stderr, "hob: nothing is left that could wake the script: it waits for ever\n");
+            tool->host.exit_code = 1;
+        }
+    }
+    hob_scheduler_free(tool->scheduler);
+    lua_close(L);
+    return tool->host.exit_code;
+}
+
+int hob_tool_run(const char *name, int argc, char **argv)
+{
+    struct hob_error err = {0};
+    char lib[PATH_MAX];
+    struct tool tool = {.name = name, .lib = lib, .argc = argc, .argv = argv};
+    if (hob_paths_lib(lib, sizeof lib, &err) || hob_loop_new(&tool.host.loop, &err) ||
+        hob_log_open(&(struct hob_log_options){.level = HOB_LOG_WARN}, &tool.host.log, &err)) {
+        fprintf(stderr, "hob: %s\n", err.message);
+        return 1;
+    }
+    int code = run_state(&tool);
+    fflush(stdout);
+    hob_loop_free(tool.host.loop);
+    hob_log_close(tool.host.log);
+    return code;
+}
+
+int hob_tool_exists(const char *name)
+{
+    char lib[PATH_MAX], file[PATH_MAX + 64];
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyz-") != strlen(name) || strlen(name) > 32 ||
+        hob_paths_lib(lib, sizeof lib, NULL)) {
+        return 0;
+    }
+    snprintf(file, sizeof file, "%s/hob/cli/%s.lua", lib, name);
+    return access(file, R_OK) == 0;
+}

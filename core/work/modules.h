@@ -1,0 +1,28 @@
+/* modules.h - what the core asks of the Lua bindings. Declared here, implemented in bindings/, so
+ * that the core includes nothing of theirs.
+ */
+#ifndef HOB_WORK_MODULES_H
+#define HOB_WORK_MODULES_H
+
+struct lua_State;
+struct hob_loop;
+struct hob_log;
+struct hob_job;
+
+/** What every binding may reach; the scheduler's `user` of a state points to one. */
+struct hob_modules_host {
+    struct hob_loop *loop;
+    struct hob_log *log;
+    struct hob_job *job; /* in a job's sandbox; else NULL */
+    int exit_code;       /* what hob.process.exit was given */
+};
+
+/** Fill package.preload for a job's sandbox, or for `hob lua` and Hob's own commands. Raise on no
+ * memory: call them protected. */
+void hob_modules_open_job(struct lua_State *L);
+void hob_modules_open_tool(struct lua_State *L);
+
+/** Push the primitive object behind a handler's `job` (see lib/hob/job.lua). */
+void hob_modules_push_job(struct lua_State *L, struct hob_job *job);
+
+#endif

@@ -1,0 +1,51 @@
+/* sandbox.h - a Lua state for one job: few globals, a memory cap, Hob's modules.
+ *
+ * Handlers get the language without what reaches past the job: no debug, io, os.execute, loadlib,
+ * no binary chunks, no finalizers. `require` finds Hob's modules and the files of `script_lib`.
+ * This contains mistakes, not malice.
+ *
+ * Life: hob_sandbox_new -> hob_sandbox_call / tasks -> hob_sandbox_free. Loop thread only.
+ * Spec: spec/unit/sandbox_spec.lua
+ */
+#ifndef HOB_WORK_SANDBOX_H
+#define HOB_WORK_SANDBOX_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "work/task.h"
+
+#include <stddef.h>
+
+struct hob_sandbox;
+struct hob_job;
+
+#define HOB_SANDBOX_MEMORY (64u << 20)
+
+struct hob_sandbox_options {
+    struct hob_loop *loop;
+    struct hob_log *log;
+    struct hob_job *job;    /* what its modules work for; NULL in a throw-away one */
+    const char *script_lib; /* directory of modules that scripts share; NULL: none */
+    const char *lib;        /* directory of Hob's own Lua files */
+    size_t memory_bytes;    /* 0: HOB_SANDBOX_MEMORY */
+};
+
+int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,
+                    struct hob_error *err);
+/** Ends what its tasks wait for; nothing of it calls back any more. NULL is legal. */
+void hob_sandbox_free(struct hob_sandbox *sandbox);
+
+struct lua_State *hob_sandbox_lua(struct hob_sandbox *sandbox);
+struct hob_scheduler *hob_sandbox_scheduler(struct hob_sandbox *sandbox);
+
+/** hob_scheduler_call in it. */
+int hob_sandbox_call(struct hob_sandbox *sandbox, int (*fn)(struct lua_State *L), void *arg,
+                     struct hob_error *err);
+
+/** For functions inside a protected call: leave `require(name)` on the stack. */
+void hob_sandbox_require(struct lua_State *L, const char *name);
+
+size_t hob_sandbox_memory(const struct hob_sandbox *sandbox); /* bytes in use */
+
+#endif

@@ -1,0 +1,46 @@
+--- The service's memory of what it told devices about their updates: each one accepted or rejected,
+--- in order. A test counts here what was accepted, and how often.
+local M = {}
+M.__index = M
+
+local KEPT = 100000
+local EVENTS = {
+  ["service.update_accepted"] = "accepted", ["service.update_rejected"] = "rejected",
+}
+
+---@return table
+function M.new()
+  return setmetatable({ first = 1, last = 0 }, M)
+end
+
+--- An event of the engine; others than updates are passed over.
+function M:add(event, now)
+  local answer = EVENTS[event.event]
+  if not answer then
+    return
+  end
+  self.last = self.last + 1
+  self[self.last] = {
+    thingName = event.thing, jobId = event.job, executionNumber = event.execution,
+    versionNumber = event.version, answer = answer, code = event.code, timestamp = math.floor(now),
+  }
+  if self.last - self.first >= KEPT then
+    self[self.first] = nil
+    self.first = self.first + 1
+  end
+end
+
+--- The updates of a thing, of a job, or all.
+---@return table[]
+function M:list(thing, job)
+  local found = {}
+  for i = self.first, self.last do
+    local entry = self[i]
+    if (not thing or entry.thingName == thing) and (not job or entry.jobId == job) then
+      found[#found + 1] = entry
+    end
+  end
+  return found
+end
+
+return M

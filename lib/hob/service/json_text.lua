@@ -1,0 +1,74 @@
+--- JSON text from Lua values, where a list must stay a list and a document must stay its bytes.
+--- (`hob.json` cannot tell an empty list from an empty object, and a job document is never encoded
+--- again: it is handed on as it came.)
+local json = require("hob.json")
+
+local M = {}
+
+local List, Raw = {}, {}
+
+--- Mark a sequence, so that it is encoded as a list even when it is empty.
+---@generic T: table
+---@param items T
+---@return T
+function M.list(items)
+  return setmetatable(items, List)
+end
+
+--- JSON text that is taken over as it is.
+---@param text string
+---@return table
+function M.raw(text)
+  return setmetatable({ text = text }, Raw)
+end
+
+local function quote(text)
+  if not text:find('[^%w _:./$@,;=+{}()%-]') then
+    return '"' .. text .. '"'
+  end
+  return assert(json.encode(text))
+end
+
+local encode
+
+local function encode_list(items)
+  local out = {}
+  for i = 1, #items do
+    out[i] = encode(items[i])
+  end
+  return "[" .. table.concat(out, ",") .. "]"
+end
+
+local function encode_object(members)
+  local names = {}
+  for name in pairs(members) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for i, name in ipairs(names) do
+    names[i] = quote(name) .. ":" .. encode(members[name])
+  end
+  return "{" .. table.concat(names, ",") .. "}"
+end
+
+function encode(value)
+  local kind = type(value)
+  if kind == "string" then
+    return quote(value)
+  elseif kind ~= "table" then
+    return math.type(value) == "integer" and tostring(value) or assert(json.encode(value))
+  end
+  local mark = getmetatable(value)
+  if mark == Raw then
+    return value.text
+  end
+  return mark == List and encode_list(value) or encode_object(value)
+end
+
+--- A value as JSON: tables are objects (members in the order of their names) unless they were made
+--- by `list` or `raw`.
+---@param value any
+---@return string
+M.encode = encode
+
+return M

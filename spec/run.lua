@@ -1,0 +1,58 @@
+-- Runs busted inside the hob binary: `hob lua spec/run.lua [busted's arguments]`; `./dev test` does
+-- it. Ends with the line "N passed, N failed" and exit status 1 if anything failed.
+
+local root = (arg[0]:match("^(.*)/spec/[^/]*$") or ".")
+
+package.path = ("%s/?.lua;%s/lib/?.lua;%s/lib/?/init.lua;"):format(root, root, root) .. package.path
+
+-- hob_units lies beside the program that runs this.
+local lfs = require("lfs")
+local binary = lfs.symlinkattributes("/proc/self/exe", "target")
+package.cpath = binary:match("^(.*)/[^/]*$") .. "/modules/?.so;" .. package.cpath
+
+local report = require("spec.support.report")
+
+local named_a_place = false
+for _, word in ipairs(arg) do
+    named_a_place = named_a_place or lfs.attributes(word, "mode") ~= nil
+end
+if not named_a_place then
+    for _, room in ipairs({ "unit", "handlers", "integration" }) do
+        local folder = root .. "/spec/" .. room
+        if lfs.attributes(folder, "mode") == "directory" then
+            table.insert(arg, folder)
+        end
+    end
+end
+
+-- busted ends the process by itself when something failed: take that back, to print the last line.
+local ended = {}
+require("busted.compatibility").exit = function(code)
+    ended.code = code
+    error(ended, 0)
+end
+
+local ok, problem = pcall(require("busted.runner"), {
+    standalone = false,
+    output = "spec.support.report",
+})
+if not ok and problem ~= ended then
+    io.stderr:write("spec/run.lua: ", tostring(problem), "\n")
+    report.failed = report.failed + 1
+end
+
+local listing = false
+for _, word in ipairs(arg) do
+    listing = listing or word == "--list" or word == "-l"
+end
+if listing and ok then
+    return
+end
+if report.passed + report.failed == 0 then
+    io.stderr:write("spec/run.lua: no spec ran\n")
+    report.failed = 1
+end
+report.close()
+if report.failed > 0 or (ended.code or 0) ~= 0 then
+    os.exit(1)
+end
