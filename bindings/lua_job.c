@@ -16,12 +16,17 @@ static struct hob_job *check_job(lua_State *L)
     return *(struct hob_job **)luaL_checkudata(L, 1, JOB_NAME);
 }
 
-/** facts() -> table of what is known of the execution. */
+/** facts() -> table of what is known of the execution; `step` is nil between steps. */
 static int job_facts(lua_State *L)
 {
+    struct hob_job *job = check_job(L);
     struct hob_job_view view;
-    hob_job_view(check_job(L), &view);
+    hob_job_view(job, &view);
     lua_newtable(L);
+    if (hob_job_step(job)[0]) {
+        lua_pushstring(L, hob_job_step(job));
+        lua_setfield(L, -2, "step");
+    }
     lua_pushstring(L, view.id);
     lua_setfield(L, -2, "id");
     lua_pushstring(L, view.thing);

@@ -1,2 +1,66 @@
+/* lua_json.c - hob.json: values to text and back.
+ *
+ * hob.json.encode(value) -> text          | nil, message, "EINVAL" | "EMSGSIZE"
+ * hob.json.decode(text)  -> value         | nil, message, "EJSON" | "EMSGSIZE"
+ * hob.json.null          what `null` becomes, and what becomes `null`
+ * Spec: spec/unit/json_spec.lua
+ */
 #include "bindings.h"
-int hob_lua_open_json(lua_State *L) { lua_newtable(L); return 1; }
+
+#include "base/buf.h"
+#include "base/json.h"
+
+#define BUFFER "hob.json.buffer"
+
+/* In a userdata, so that a memory error does not leak it. */
+static struct hob_buf *push_buffer(lua_State *L)
+{
+    struct hob_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
+    hob_buf_init(buf, HOB_JSON_TEXT_MAX);
+    luaL_setmetatable(L, BUFFER);
+    return buf;
+}
+
+static int free_buffer(lua_State *L)
+{
+    hob_buf_free(luaL_checkudata(L, 1, BUFFER));
+    return 0;
+}
+
+static int json_encode(lua_State *L)
+{
+    struct hob_error err;
+    luaL_checkany(L, 1);
+    struct hob_buf *buf = push_buffer(L);
+    if (hob_json_encode(L, 1, buf, &err)) {
+        hob_buf_free(buf);
+        return hob_lua_fail(L, &err);
+    }
+    lua_pushlstring(L, hob_buf_data(buf), hob_buf_len(buf));
+    hob_buf_free(buf);
+    return 1;
+}
+
+static int json_decode(lua_State *L)
+{
+    struct hob_error err;
+    luaL_checktype(L, 1, LUA_TSTRING);
+    size_t len;
+    const char *text = lua_tolstring(L, 1, &len);
+    return hob_json_push(L, text, len, &err) ? hob_lua_fail(L, &err) : 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"encode", json_encode}, {"decode", json_decode}, {NULL, NULL}};
+
+int hob_lua_open_json(lua_State *L)
+{
+    if (luaL_newmetatable(L, BUFFER)) {
+        lua_pushcfunction(L, free_buffer);
+        lua_setfield(L, -2, "__gc");
+    }
+    luaL_newlib(L, functions);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
+    return 1;
+}

@@ -23,7 +23,7 @@
 
 struct place {
     const struct place *up;
-    const void *table; /* what it lies in */
+    const void *table; /* the table that is there */
     const char *key;   /* NULL: an index */
     lua_Integer index; /* from 1, as Lua counts */
     int depth;
@@ -194,10 +194,17 @@ static void push_decode(lua_State *L)
 static void explain(const char *message, struct hob_error *err)
 {
     static const char *const tokens[][2] = {
-        {"T_OBJ_BEGIN", "'{'"}, {"T_OBJ_END", "'}'"},      {"T_ARR_BEGIN", "'['"},
-        {"T_ARR_END", "']'"},   {"T_STRING", "a string"},  {"T_NUMBER", "a number"},
-        {"T_BOOLEAN", "true or false"}, {"T_NULL", "null"}, {"T_COLON", "':'"},
-        {"T_COMMA", "','"},     {"T_END", "the end"},
+        {"T_OBJ_BEGIN", "'{'"},
+        {"T_OBJ_END", "'}'"},
+        {"T_ARR_BEGIN", "'['"},
+        {"T_ARR_END", "']'"},
+        {"T_STRING", "a string"},
+        {"T_NUMBER", "a number"},
+        {"T_BOOLEAN", "true or false"},
+        {"T_NULL", "null"},
+        {"T_COLON", "':'"},
+        {"T_COMMA", "','"},
+        {"T_END", "the end"},
     };
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
         const char *at = strstr(message, tokens[i][0]);
@@ -247,7 +254,26 @@ int hob_json_push(lua_State *L, const char *text, size_t len, struct hob_error *
 struct key {
     const char *text; /* borrowed from the table */
     size_t len;
+    enum hob_json_type type; /* of its value */
 };
+
+static enum hob_json_type type_of(lua_State *L)
+{
+    switch (lua_type(L, -1)) {
+    case LUA_TLIGHTUSERDATA:
+        return HOB_JSON_NULL;
+    case LUA_TBOOLEAN:
+        return HOB_JSON_BOOLEAN;
+    case LUA_TNUMBER:
+        return HOB_JSON_NUMBER;
+    case LUA_TSTRING:
+        return HOB_JSON_STRING;
+    case LUA_TTABLE:
+        return lua_rawlen(L, -1) > 0 ? HOB_JSON_ARRAY : HOB_JSON_OBJECT;
+    default:
+        return HOB_JSON_ABSENT;
+    }
+}
 
 static int compare_keys(const void *left, const void *right)
 {
@@ -264,8 +290,9 @@ static const struct key *push_keys(lua_State *L, int table, size_t count)
     size_t n = 0;
     lua_pushnil(L);
     while (lua_next(L, table)) {
-        lua_pop(L, 1);
         assert(n < count);
+        keys[n].type = type_of(L);
+        lua_pop(L, 1);
         keys[n].text = lua_tolstring(L, -1, &keys[n].len);
         n++;
     }
@@ -336,7 +363,8 @@ static int encode_float(const struct encoder *enc, lua_Number value, const struc
 {
     char text[40];
     if (!isfinite(value))
-        return refuse(enc->err, HOB_EINVAL, place, isnan(value) ? "not a number (NaN)" : "infinite");
+        return refuse(enc->err, HOB_EINVAL, place,
+                      isnan(value) ? "not a number (NaN)" : "infinite");
     bool whole = floor(value) == value;
     if (whole && fabs(value) <= (lua_Number)INTEGER_MAX)
         return encode_integer(enc, (lua_Integer)value, place);
@@ -649,24 +677,6 @@ static int do_find(lua_State *L)
     return 1;
 }
 
-static enum hob_json_type type_of(lua_State *L)
-{
-    switch (lua_type(L, -1)) {
-    case LUA_TLIGHTUSERDATA:
-        return HOB_JSON_NULL;
-    case LUA_TBOOLEAN:
-        return HOB_JSON_BOOLEAN;
-    case LUA_TNUMBER:
-        return HOB_JSON_NUMBER;
-    case LUA_TSTRING:
-        return HOB_JSON_STRING;
-    case LUA_TTABLE:
-        return lua_rawlen(L, -1) > 0 ? HOB_JSON_ARRAY : HOB_JSON_OBJECT;
-    default:
-        return HOB_JSON_ABSENT;
-    }
-}
-
 /* Push the value at `path` if it is of the type; pushes nothing otherwise. */
 static bool find(struct hob_json *json, const char *path, enum hob_json_type type)
 {
@@ -741,13 +751,154 @@ static int do_keys(lua_State *L)
     return 1;
 }
 
-static enum hob_json_type member_type(struct hob_json *json, const struct key *key)
+void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user)
 {
-    lua_State *L = json->L;
-    lua_getiuservalue(L, -1, 1);
-    lua_pushlstring(L, key->text, key->len);
-    lua_rawget(L, -2);
-    enum hob_json_type type = type_of(L);
-    lua_pop(L, 2);
-    return type;
+    struct request request = {.text = path};
+    if (!ask(json, do_keys, &request))
+        return;
+    for (size_t i = 0; i < request.count; i++)
+        if (!fn(user, request.keys[i].text, request.keys[i].type))
+            break;
+    lua_pop(json->L, 1);
+}
+
+/* ---- slices ---- */
+
+struct cursor {
+    const char *at, *end; /* `end` was reached: at == end, also in a text that is cut off */
+};
+
+static void skip_blanks(struct cursor *cursor)
+{
+    while (cursor->at < cursor->end && strchr(" \t\r\n", *cursor->at) && *cursor->at)
+        cursor->at++;
+}
+
+static void skip_string(struct cursor *cursor)
+{
+    for (cursor->at++; cursor->at < cursor->end && *cursor->at != '"'; cursor->at++)
+        if (*cursor->at == '\\' && cursor->at + 1 < cursor->end)
+            cursor->at++;
+    if (cursor->at < cursor->end)
+        cursor->at++;
+}
+
+static void skip_value(struct cursor *cursor)
+{
+    int depth = 0;
+    do {
+        char c = cursor->at < cursor->end ? *cursor->at : '\0';
+        if (c == '"') {
+            skip_string(cursor);
+        } else if (c == '{' || c == '[' || c == '}' || c == ']') {
+            depth += c == '{' || c == '[' ? 1 : -1;
+            cursor->at++;
+        } else if (depth > 0) {
+            cursor->at++;
+        } else {
+            while (cursor->at < cursor->end && !strchr(",]} \t\r\n", *cursor->at))
+                cursor->at++;
+        }
+    } while (depth > 0 && cursor->at < cursor->end);
+}
+
+static unsigned read_hex4(const char *at, const char *end)
+{
+    unsigned value = 0;
+    for (int i = 0; i < 4 && at + i < end; i++) {
+        char c = at[i];
+        unsigned digit = c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
+        value = value << 4 | (digit & 0x0F);
+    }
+    return value;
+}
+
+static size_t put_utf8(unsigned code, char out[4])
+{
+    if (code < 0x80)
+        return out[0] = (char)code, 1;
+    int tails = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    static const unsigned char heads[] = {0, 0xC0, 0xE0, 0xF0};
+    out[0] = (char)(heads[tails] | code >> (6 * tails));
+    for (int i = 1; i <= tails; i++)
+        out[i] = (char)(0x80 | (code >> (6 * (tails - i)) & 0x3F));
+    return (size_t)tails + 1;
+}
+
+/* One character of a key, its escape decoded. @return how many bytes it has in `out` */
+static size_t read_character(struct cursor *key, char out[4])
+{
+    static const char letters[] = "bfnrt", meant[] = "\b\f\n\r\t";
+    if (*key->at != '\\' || key->at + 1 == key->end)
+        return out[0] = *key->at++, 1;
+    char c = key->at[1];
+    key->at += 2;
+    const char *letter = strchr(letters, c);
+    if (c != 'u')
+        return out[0] = letter && c ? meant[letter - letters] : c, 1;
+    unsigned code = read_hex4(key->at, key->end);
+    key->at += key->end - key->at < 4 ? key->end - key->at : 4;
+    if (code >= 0xD800 && code < 0xDC00 && key->end - key->at >= 6) {
+        code = 0x10000 + ((code & 0x3FF) << 10) + (read_hex4(key->at + 2, key->end) & 0x3FF);
+        key->at += 6;
+    }
+    return put_utf8(code, out);
+}
+
+/* Keys are compared as they are meant, not as they are written: "\u006aob" is "job". */
+static bool key_is(struct cursor key, const char *name, size_t len)
+{
+    char bytes[4];
+    size_t at = 0;
+    while (key.at < key.end) {
+        size_t n = read_character(&key, bytes);
+        if (len - at < n || memcmp(name + at, bytes, n) != 0)
+            return false;
+        at += n;
+    }
+    return at == len;
+}
+
+/* Narrow `value` to its last member of that name: lua-cjson lets the last one win. */
+static bool narrow(struct cursor *value, const char *name, size_t len)
+{
+    struct cursor in = *value;
+    bool found = false;
+    skip_blanks(&in);
+    if (in.at == in.end || *in.at != '{')
+        return false;
+    for (in.at++, skip_blanks(&in); in.at < in.end && *in.at == '"'; skip_blanks(&in)) {
+        struct cursor key = {.at = in.at + 1};
+        skip_string(&in);
+        key.end = in.at - 1;
+        skip_blanks(&in);
+        in.at += in.at < in.end; /* the colon */
+        skip_blanks(&in);
+        struct cursor member = {.at = in.at};
+        skip_value(&in);
+        member.end = in.at;
+        if (key.end > key.at - 1 && key_is(key, name, len)) {
+            *value = member;
+            found = true;
+        }
+        skip_blanks(&in);
+        in.at += in.at < in.end && *in.at == ','; /* else the object's end */
+    }
+    return found;
+}
+
+const char *hob_json_slice(const char *text, size_t len, const char *path, size_t *out_len)
+{
+    struct cursor value = {.at = text, .end = text + len};
+    while (*path) {
+        size_t n = strcspn(path, ".");
+        if (!narrow(&value, path, n))
+            return NULL;
+        path += path[n] ? n + 1 : n;
+    }
+    skip_blanks(&value);
+    while (value.end > value.at && strchr(" \t\r\n", value.end[-1]))
+        value.end--;
+    *out_len = (size_t)(value.end - value.at);
+    return value.at;
 }

@@ -1,8 +1,12 @@
 /* json.h - JSON by lua-cjson, without its traps.
  *
  * What lua-cjson 2.1.0 gets wrong is mended here and only here: integral numbers become integers
- * again, depth is capped at 32, text at 256 KB in and out, integers over 2^53 and NaN, mixed and
- * sparse tables are refused naming the path ("steps[2].action"), and text must be valid UTF-8.
+ * again, depth is capped at 32, text at 256 KB in and out, integers over 2^53, numbers that are not
+ * finite, mixed and sparse tables are refused naming the path ("steps[2].action": indexes in
+ * messages count from 1, as Lua does), text must be valid UTF-8 and as strict as RFC 8259 wants it.
+ * lua-cjson decodes; the encoder is ours, because cjson's writes at most 14 digits and ends the
+ * process when memory is short. It writes members in the order of their names, and the fewest digits
+ * that give the same number again.
  *
  * Two faces:
  *  - hob_json: a parser for C code. Owns a small Lua state of its own; one document at a time.
@@ -50,7 +54,8 @@ int64_t hob_json_integer(struct hob_json *json, const char *path, int64_t fallba
 bool hob_json_boolean(struct hob_json *json, const char *path, bool fallback);
 size_t hob_json_length(struct hob_json *json, const char *path); /* of an array */
 
-/** Call `fn` for each member of the object at `path`, in key order. Stops when fn returns false. */
+/** Call `fn` for each member of the object at `path`, in key order. Stops when fn returns false. `fn`
+ * may ask, but not parse. */
 typedef bool hob_json_member_fn(void *user, const char *key, enum hob_json_type type);
 void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user);
 
@@ -67,8 +72,10 @@ int hob_json_quote(struct hob_buf *out, const char *string, size_t len);
  * @return 0 and one value pushed, or a code and nothing pushed */
 int hob_json_push(struct lua_State *L, const char *text, size_t len, struct hob_error *err);
 
-/** Append the value at `index` as JSON; `nil` is "null". Same rules for memory.
- * @return 0, or HOB_EINVAL with the path and the reason ("result.list[3]: function") */
+/** Append the value at `index` as JSON; `nil` is "null". Same rules for memory: when an error was
+ * raised, `out` holds a part.
+ * @return 0, HOB_EINVAL with the path and the reason ("result.list[3]: function"), or HOB_EMSGSIZE;
+ * then nothing was appended */
 int hob_json_encode(struct lua_State *L, int index, struct hob_buf *out, struct hob_error *err);
 
 #endif

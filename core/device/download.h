@@ -51,9 +51,6 @@ int hob_download_start(struct hob_loop *loop, const struct hob_download_options 
                        struct hob_download **out, struct hob_error *err);
 void hob_download_cancel(struct hob_download *download);
 
-/** End what libcurl keeps for a loop (idle connections). Call before hob_loop_free. */
-void hob_download_shutdown(struct hob_loop *loop);
-
 /** "libcurl/7.88.1 OpenSSL/3.0.22 ...", loading the module. */
 const char *hob_download_version(void);
 
@@ -62,7 +59,6 @@ struct hob_download_module {
     int (*start)(struct hob_loop *, const struct hob_download_options *, struct hob_download **,
                  struct hob_error *);
     void (*cancel)(struct hob_download *);
-    void (*shutdown)(struct hob_loop *);
     const char *(*version)(void);
 };
 

@@ -125,10 +125,7 @@ static const char *tail_finish(struct tail *tail)
         return "";
     reverse(tail->data, tail->next);
     reverse(tail->data + tail->next, tail->len - tail->next);
-    if (tail->next > 0)
-        reverse(tail->data, tail->len);
-    else
-        reverse(tail->data, tail->len);
+    reverse(tail->data, tail->len);
     tail->data[tail->len] = '\0';
     return tail->data;
 }
@@ -285,7 +282,7 @@ static void finish_if_drained(struct hob_exec *exec)
         finish(exec);
 }
 
-static void on_exit(uv_process_t *process, int64_t code, int number)
+static void on_ended(uv_process_t *process, int64_t code, int number)
 {
     struct hob_exec *exec = process->data;
     exec->exited = true;
@@ -408,7 +405,7 @@ static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
         {.flags = UV_INHERIT_FD, .data.fd = pipes->err[1]},
     };
     uv_process_options_t how = {
-        .exit_cb = on_exit,
+        .exit_cb = on_ended,
         .file = options->argv[0],
         .args = (char **)(uintptr_t)options->argv,
         .env = (char **)(uintptr_t)options->env,
@@ -424,6 +421,7 @@ static void open_stream(struct stream *stream, int *fd)
 {
     int status = uv_pipe_open(&stream->pipe, *fd);
     assert(status == 0); /* it is a fresh pipe */
+    (void)status;
     *fd = -1;
     stream->open = true;
     uv_read_start((uv_stream_t *)&stream->pipe, on_alloc, on_read);
@@ -433,6 +431,7 @@ static void write_input(struct hob_exec *exec, int *fd, size_t len)
 {
     int status = uv_pipe_open(&exec->in, *fd);
     assert(status == 0);
+    (void)status;
     *fd = -1;
     exec->write.data = exec;
     uv_buf_t buf = uv_buf_init(exec->input, (unsigned)len);

@@ -1,5 +1,7 @@
 #include "jobs/protocol.h"
 
+#include "base/utf8.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -465,15 +467,9 @@ static const char *string_at(struct reader *reader, const char *base, const char
     return text ? text : "";
 }
 
-/** Copy, cut where it does not fit, but never inside a character. */
 static void copy_cut(char *out, size_t size, const char *text)
 {
-    size_t len = strlen(text);
-    if (len >= size) {
-        len = size - 1;
-        while (len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80)
-            len--;
-    }
+    size_t len = hob_utf8_cut(text, strlen(text), size - 1);
     memcpy(out, text, len);
     out[len] = '\0';
 }
@@ -646,25 +642,15 @@ int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, c
 
 /* ---- making values fit ---- */
 
-/** Decode one character. @return its bytes; what is not UTF-8 is U+FFFD, one byte at a time */
+/** @return the bytes of one character; what is not UTF-8 is U+FFFD, one byte at a time */
 static size_t next_char(const char *text, size_t len, uint32_t *out)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *s = (const unsigned char *)text;
-    size_t need = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : 4;
-    uint32_t c = need == 1 ? s[0] : need ? s[0] & (0xFFu >> (need + 1)) : 0;
-    *out = 0xFFFD;
-    if (need == 0 || s[0] > 0xF4 || need > len)
-        return 1;
-    for (size_t i = 1; i < need; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 1;
-        c = c << 6 | (s[i] & 0x3F);
-    }
-    if (c < least[need] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
-        return 1;
-    *out = c;
-    return need;
+    size_t count = hob_utf8_length(text, len);
+    *out = count == 0 ? 0xFFFD : count == 1 ? s[0] : s[0] & (0xFFu >> (count + 1));
+    for (size_t i = 1; i < count; i++)
+        *out = *out << 6 | (s[i] & 0x3F);
+    return count ? count : 1;
 }
 
 /** Of \p{C}: control, format and private characters, and those that are none. (Unassigned ones
@@ -786,35 +772,33 @@ static bool usable(const struct hob_jobs_detail *details, size_t index)
 
 /** Append `"key":"value"`. `scratch` is cleared first. */
 static int put_pair(struct hob_buf *out, struct hob_buf *scratch,
-                    const struct hob_jobs_detail *detail)
+                    const struct hob_jobs_detail *detail, bool first)
 {
     hob_buf_clear(scratch);
     int rc = hob_jobs_detail_fit(scratch, detail->value ? detail->value : "",
                                  detail->value ? detail->len : 0, detail->keep_tail);
     if (rc == 0)
-        rc = hob_buf_printf(out, "%s\"%s\":", hob_buf_len(out) ? "," : "{", detail->key);
+        rc = hob_buf_printf(out, "%s\"%s\":", first ? "" : ",", detail->key);
     return rc < 0 ? rc : hob_json_quote(out, hob_buf_data(scratch), hob_buf_len(scratch));
 }
 
 int hob_jobs_details_fit(struct hob_buf *out, const struct hob_jobs_detail *details, size_t count)
 {
-    struct hob_buf text, scratch;
-    int rc = 0, dropped = 0, used = 0;
-    hob_buf_init(&text, 128 * 1024);
+    struct hob_buf scratch;
+    size_t begin = hob_buf_len(out);
+    int dropped = 0, used = 0;
+    int rc = hob_buf_append_string(out, "{");
     hob_buf_init(&scratch, VALUE_BYTES_MAX);
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        if (used == HOB_JOBS_DETAILS_MAX || !usable(details, i)) {
+        if (used == HOB_JOBS_DETAILS_MAX || !usable(details, i))
             dropped++;
-            continue;
-        }
-        rc = put_pair(&text, &scratch, &details[i]);
-        used++;
+        else
+            rc = put_pair(out, &scratch, &details[i], used++ == 0);
     }
-    if (rc == 0)
-        rc = hob_buf_append_string(&text, used ? "}" : "{}");
-    if (rc == 0)
-        rc = hob_buf_append(out, hob_buf_data(&text), hob_buf_len(&text));
-    hob_buf_free(&text);
     hob_buf_free(&scratch);
+    if (rc == 0)
+        rc = hob_buf_append_string(out, "}");
+    if (rc < 0)
+        hob_buf_truncate(out, begin);
     return rc < 0 ? rc : dropped;
 }

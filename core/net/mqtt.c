@@ -1,2 +1,923 @@
 #include "net/mqtt.h"
-const char *hob_mqtt_library_version(char *out, size_t len) { out[0] = 0; return out; }
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "net/mqtt_pump.h"
+#include "net/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <mosquitto.h>
+#include <mqtt_protocol.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEEP_ALIVE_S       60
+#define KEEP_ALIVE_MIN_S   5 /* libmosquitto takes no less */
+#define KEEP_ALIVE_LATE_MS 10
+#define CONNECT_TIMEOUT_MS 30000
+#define BACKOFF_BASE_MS    1000
+#define BACKOFF_CAP_MS     120000
+#define BACKOFF_FLOOR_MS   100
+#define STABLE_MS          5000 /* a link that stood so long was a success: begin again with short waits */
+#define SESSION_EXPIRY_S   86400
+#define DESCRIBE_MAX       160
+
+enum state { IDLE, WAITING, CONNECTING, GREETING, UP, CLOSING };
+
+/* A packet that waits for its answer. */
+struct request {
+    struct request *next;
+    int mid;
+    size_t bytes;
+    hob_mqtt_done_fn *done;
+    hob_mqtt_subscribed_fn *subscribed;
+    void *user;
+    int status; /* once it is in `finished` */
+};
+
+struct queue {
+    struct request *first, **end;
+};
+
+/* One attempt to connect, and the link that it became. Lives until its stream has closed, which may
+ * be after the next attempt has begun. */
+struct link {
+    struct hob_mqtt *mqtt;
+    struct hob_tls_config *tls;
+    struct hob_stream *stream;
+    struct hob_mqtt_pump *pump;
+    struct mosquitto *client;
+    bool greeted; /* CONNACK came and is good */
+    bool session_present;
+    struct hob_error why; /* what libmosquitto said at its end; code 0: nothing yet */
+};
+
+struct hob_mqtt {
+    struct hob_loop *loop;
+    struct hob_log *log;
+    struct hob_mqtt_options options;
+    enum state state;
+    struct link *link; /* the present one; NULL while waiting */
+    unsigned links;    /* with those whose stream is closing */
+    struct hob_tls_ticket *ticket;
+    struct hob_backoff backoff;
+    struct hob_timer *timer;  /* the next attempt, or the end of patience for CONNACK */
+    struct hob_timer *keeper; /* the next keep-alive */
+    uint64_t kept_ms, attempt_ms, up_ms, attempts;
+    struct queue pending, finished;
+    size_t pending_count, pending_bytes;
+    bool in_call;           /* completions wait until we are back in the loop */
+    char *reconnect_reason; /* hob_mqtt_reconnect was called */
+    void (*closed)(void *user);
+    void *closed_user;
+};
+
+static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool at_once);
+
+/* ---- requests ---- */
+
+static void queue_init(struct queue *queue)
+{
+    queue->first = NULL;
+    queue->end = &queue->first;
+}
+
+static void queue_put(struct queue *queue, struct request *request)
+{
+    request->next = NULL;
+    *queue->end = request;
+    queue->end = &request->next;
+}
+
+/* Take out the request with this packet id; -1: the first one. */
+static struct request *queue_take(struct queue *queue, int mid)
+{
+    for (struct request **at = &queue->first; *at; at = &(*at)->next) {
+        struct request *request = *at;
+        if (mid >= 0 && request->mid != mid)
+            continue;
+        *at = request->next;
+        if (!*at)
+            queue->end = at;
+        return request;
+    }
+    return NULL;
+}
+
+static struct request *take_pending(struct hob_mqtt *mqtt, int mid)
+{
+    struct request *request = queue_take(&mqtt->pending, mid);
+    if (request) {
+        mqtt->pending_count--;
+        mqtt->pending_bytes -= request->bytes;
+    }
+    return request;
+}
+
+static void call_done(struct request *request, int status, const int *granted, size_t count)
+{
+    if (request->subscribed)
+        request->subscribed(request->user, status, status ? NULL : granted, count);
+    else if (request->done)
+        request->done(request->user, status);
+    free(request);
+}
+
+static void run_finished(struct hob_mqtt *mqtt)
+{
+    struct request *request;
+    while ((request = queue_take(&mqtt->finished, -1)))
+        call_done(request, request->status, NULL, 0);
+}
+
+static void end_pending(struct hob_mqtt *mqtt, int status)
+{
+    struct request *request;
+    run_finished(mqtt);
+    while ((request = take_pending(mqtt, -1)))
+        call_done(request, status, NULL, 0);
+}
+
+static struct request *add_pending(struct hob_mqtt *mqtt, size_t bytes, void *user, int *code)
+{
+    *code = HOB_EBUSY;
+    if (mqtt->pending_count >= HOB_MQTT_PENDING_MAX ||
+        bytes > HOB_MQTT_PENDING_SIZE - mqtt->pending_bytes)
+        return NULL;
+    *code = HOB_ENOMEM;
+    struct request *request = calloc(1, sizeof(*request));
+    if (!request)
+        return NULL;
+    request->bytes = bytes;
+    request->user = user;
+    mqtt->pending_count++;
+    mqtt->pending_bytes += bytes;
+    queue_put(&mqtt->pending, request);
+    return request;
+}
+
+static int code_from_mosq(int rc)
+{
+    switch (rc) {
+    case MOSQ_ERR_SUCCESS:
+        return 0;
+    case MOSQ_ERR_NOMEM:
+        return HOB_ENOMEM;
+    case MOSQ_ERR_INVAL:
+    case MOSQ_ERR_MALFORMED_UTF8:
+        return HOB_EINVAL;
+    case MOSQ_ERR_PAYLOAD_SIZE:
+    case MOSQ_ERR_OVERSIZE_PACKET:
+        return HOB_EMSGSIZE;
+    case MOSQ_ERR_QOS_NOT_SUPPORTED:
+    case MOSQ_ERR_RETAIN_NOT_SUPPORTED:
+    case MOSQ_ERR_NOT_SUPPORTED:
+        return HOB_EUNSUPPORTED;
+    case MOSQ_ERR_PROTOCOL:
+    case MOSQ_ERR_MALFORMED_PACKET:
+        return HOB_EPROTO;
+    default:
+        return HOB_ENOTCONN;
+    }
+}
+
+/* ---- a link and its end ---- */
+
+static const char *place_of(const struct hob_mqtt *mqtt, char *out, size_t len)
+{
+    snprintf(out, len, strchr(mqtt->options.host, ':') ? "[%s]:%d" : "%s:%d", mqtt->options.host,
+             mqtt->options.port);
+    return out;
+}
+
+static void finish_close(struct hob_mqtt *mqtt);
+
+static void free_link(struct link *link)
+{
+    struct hob_mqtt *mqtt = link->mqtt;
+    hob_tls_config_free(link->tls);
+    free(link);
+    mqtt->links--;
+    if (mqtt->state == CLOSING && mqtt->links == 0)
+        finish_close(mqtt);
+}
+
+/* The link is no longer the present one. Its stream still sends what it has and closes. */
+static void drop_link(struct hob_mqtt *mqtt)
+{
+    struct link *link = mqtt->link;
+    mqtt->link = NULL;
+    hob_timer_stop(mqtt->keeper);
+    hob_mqtt_pump_free(link->pump);
+    link->pump = NULL;
+    if (link->client)
+        mosquitto_destroy(link->client);
+    link->client = NULL;
+    if (link->stream)
+        hob_stream_close(link->stream);
+    else
+        free_link(link);
+}
+
+static const char *action_for(int code)
+{
+    switch (code) {
+    case HOB_ECONNREFUSED:
+    case HOB_ERESOLVE:
+        return "check host and port, and that the broker runs";
+    case HOB_ENOENT:
+    case HOB_EACCES:
+        return "mend the file; the next try reads it again";
+    case HOB_ETLS:
+        return "mend the certificates or the clock; the next try reads the files again";
+    case HOB_EREFUSED:
+        return "check the client id, and what the broker allows it";
+    case HOB_ETIMEDOUT:
+        return "check the network and firewalls";
+    default:
+        return NULL;
+    }
+}
+
+static void log_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool was_up,
+                     uint64_t retry_ms)
+{
+    struct hob_log_record record = {.level = HOB_LOG_WARN,
+                                    .event = was_up ? "conn.lost" : "conn.refused",
+                                    .thing = mqtt->options.thing,
+                                    .code = hob_error_name(why->code),
+                                    .action = was_up ? NULL : action_for(why->code)};
+    hob_log_write(mqtt->log, &record, "%s: %s; next try in %.1f s",
+                  was_up ? "connection lost" : "no connection", why->message,
+                  (double)retry_ms / 1000);
+}
+
+static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool at_once)
+{
+    struct hob_error kept = *why; /* it may live in the link */
+    bool was_up = mqtt->state == UP;
+    if (mqtt->link)
+        drop_link(mqtt);
+    if (was_up && hob_clock_mono_ms() - mqtt->up_ms >= STABLE_MS)
+        hob_backoff_reset(&mqtt->backoff);
+    uint64_t retry_ms = at_once ? 0 : hob_backoff_next_ms(&mqtt->backoff);
+    mqtt->state = WAITING;
+    hob_timer_start(mqtt->timer, retry_ms);
+    log_down(mqtt, &kept, was_up, retry_ms);
+    end_pending(mqtt, HOB_ENOTCONN);
+    if (mqtt->state != CLOSING && mqtt->options.on_down)
+        mqtt->options.on_down(mqtt->options.user, &kept, retry_ms);
+}
+
+/* ---- what libmosquitto says; all of this runs inside a turn ---- */
+
+static void explain_refusal(struct link *link, int rc)
+{
+    const struct hob_mqtt_options *o = &link->mqtt->options;
+    char place[300];
+    const char *words =
+        o->protocol == 5 ? mosquitto_reason_string(rc) : mosquitto_connack_string(rc);
+    const char *hint = "";
+    if (rc == CONNACK_REFUSED_PROTOCOL_VERSION || rc == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION)
+        hint = ": the broker does not speak this version of MQTT";
+    else if (rc == CONNACK_REFUSED_IDENTIFIER_REJECTED || rc == MQTT_RC_CLIENTID_NOT_VALID)
+        hint = ": the broker does not take this client id";
+    else if (rc == CONNACK_REFUSED_BAD_USERNAME_PASSWORD || rc == MQTT_RC_BAD_USERNAME_OR_PASSWORD)
+        hint = ": check username and password";
+    else if (rc == CONNACK_REFUSED_NOT_AUTHORIZED || rc == MQTT_RC_NOT_AUTHORIZED)
+        hint = ": not authorised; the broker's policy does not let this client connect";
+    hob_error_set(&link->why, HOB_EREFUSED,
+                  "%s: the broker refused client id \"%s\" (code %d, %s)%s",
+                  place_of(link->mqtt, place, sizeof(place)), o->client_id, rc, words, hint);
+}
+
+static void on_connect(struct mosquitto *client, void *user, int rc, int flags,
+                       const mosquitto_property *properties)
+{
+    struct link *link = user;
+    link->session_present = (flags & 1) != 0;
+    if (rc == 0)
+        link->greeted = true;
+    else
+        explain_refusal(link, rc);
+}
+
+static void on_disconnect(struct mosquitto *client, void *user, int rc,
+                          const mosquitto_property *properties)
+{
+    struct link *link = user;
+    struct hob_mqtt *mqtt = link->mqtt;
+    char place[300];
+    if (link->why.code)
+        return;
+    place_of(mqtt, place, sizeof(place));
+    if (rc == MOSQ_ERR_KEEPALIVE)
+        hob_error_set(&link->why, HOB_ETIMEDOUT,
+                      "%s: the broker did not answer a ping within %u s: the link is dead", place,
+                      mqtt->options.keep_alive_s);
+    else if (mqtt->options.protocol == 5 && (rc == 0 || rc >= 128))
+        hob_error_set(&link->why, HOB_EREFUSED, "%s: the broker ended the session: %s%s", place,
+                      mosquitto_reason_string(rc),
+                      rc == MQTT_RC_SESSION_TAKEN_OVER ? ": another client uses the same client id"
+                                                       : "");
+    else if (rc == MOSQ_ERR_PROTOCOL || rc == MOSQ_ERR_MALFORMED_PACKET)
+        hob_error_set(&link->why, HOB_EPROTO,
+                      "%s: the other side broke the MQTT protocol: is it an MQTT broker?", place);
+    else
+        hob_error_set(&link->why, code_from_mosq(rc), "%s: %s", place, mosquitto_strerror(rc));
+}
+
+static void keep_alive_later(struct hob_mqtt *mqtt);
+
+/* CONNACK has been dealt with: libmosquitto is out of its own callback for it, which goes on to
+ * change its state, so only now may anyone publish. */
+static void announce(struct link *link)
+{
+    struct hob_mqtt *mqtt = link->mqtt;
+    char how[DESCRIBE_MAX], place[300];
+    if (mqtt->state != GREETING || !link->greeted)
+        return;
+    mqtt->state = UP;
+    mqtt->up_ms = mqtt->kept_ms = hob_clock_mono_ms();
+    hob_timer_stop(mqtt->timer);
+    keep_alive_later(mqtt);
+    struct hob_log_record record = {
+        .level = HOB_LOG_INFO, .event = "conn.up", .thing = mqtt->options.thing};
+    hob_log_write(mqtt->log, &record, "connected to %s as \"%s\" in %llu ms (%s, MQTT %s)",
+                  place_of(mqtt, place, sizeof(place)), mqtt->options.client_id,
+                  (unsigned long long)(mqtt->up_ms - mqtt->attempt_ms),
+                  hob_stream_describe(link->stream, how, sizeof(how)),
+                  mqtt->options.protocol == 5 ? "5" : "3.1.1");
+    if (mqtt->options.on_up)
+        mqtt->options.on_up(mqtt->options.user, link->session_present);
+}
+
+static void on_message(struct mosquitto *client, void *user,
+                       const struct mosquitto_message *message)
+{
+    struct link *link = user;
+    struct hob_mqtt *mqtt = link->mqtt;
+    announce(link);
+    if (mqtt->state != UP || !mqtt->options.on_message)
+        return;
+    size_t len = message->payloadlen > 0 ? (size_t)message->payloadlen : 0;
+    if (len > mqtt->options.payload_max) {
+        struct hob_log_record record = {.level = HOB_LOG_WARN,
+                                        .event = "conn.dropped",
+                                        .thing = mqtt->options.thing,
+                                        .code = hob_error_name(HOB_EMSGSIZE)};
+        hob_log_write(mqtt->log, &record,
+                      "a message of %zu bytes on %s was dropped: the limit is %zu", len,
+                      message->topic, mqtt->options.payload_max);
+        return;
+    }
+    struct hob_mqtt_message view = {.topic = message->topic,
+                                    .payload = message->payload,
+                                    .len = len,
+                                    .qos = message->qos,
+                                    .retain = message->retain};
+    mqtt->options.on_message(mqtt->options.user, &view);
+}
+
+/* libmosquitto says that a QoS 0 message is sent while we are still in hob_mqtt_publish. */
+static void complete(struct link *link, int mid, int status, const int *granted, size_t count)
+{
+    struct hob_mqtt *mqtt = link->mqtt;
+    announce(link);
+    struct request *request = take_pending(mqtt, mid);
+    if (!request)
+        return;
+    request->status = status;
+    if (mqtt->in_call)
+        queue_put(&mqtt->finished, request);
+    else
+        call_done(request, status, granted, count);
+}
+
+static void on_publish(struct mosquitto *client, void *user, int mid, int reason,
+                       const mosquitto_property *properties)
+{
+    complete(user, mid, reason >= 128 ? HOB_EREFUSED : 0, NULL, 0);
+}
+
+static void on_subscribe(struct mosquitto *client, void *user, int mid, int count,
+                         const int *granted)
+{
+    complete(user, mid, 0, granted, (size_t)count);
+}
+
+static void on_unsubscribe(struct mosquitto *client, void *user, int mid)
+{
+    complete(user, mid, 0, NULL, 0);
+}
+
+/* ---- what the pump asks of libmosquitto ---- */
+
+static int client_fd(void *user)
+{
+    return mosquitto_socket(((struct link *)user)->client);
+}
+
+/* Failures come through on_disconnect, and show as a socket of -1. */
+static void client_read(void *user)
+{
+    mosquitto_loop_read(((struct link *)user)->client, 1);
+}
+
+static void client_write(void *user)
+{
+    mosquitto_loop_write(((struct link *)user)->client, 1);
+}
+
+static void client_turned(void *user)
+{
+    struct link *link = user;
+    struct hob_mqtt *mqtt = link->mqtt;
+    if (mqtt->state == CLOSING)
+        return;
+    announce(link);
+    run_finished(mqtt);
+    if (mqtt->state == CLOSING || mqtt->link != link || client_fd(link) >= 0)
+        return;
+    if (!link->why.code)
+        hob_error_set(&link->why, HOB_ENOTCONN, "libmosquitto ended the session");
+    link_down(mqtt, &link->why, false);
+}
+
+/* ---- making a link ---- */
+
+static int connect_client(struct link *link, struct hob_error *err)
+{
+    struct hob_mqtt *mqtt = link->mqtt;
+    mosquitto_property *properties = NULL;
+    const char *path = hob_mqtt_pump_path(link->pump);
+    bool is_v5 = mqtt->options.protocol == 5;
+    if (is_v5 && mqtt->options.persistent_session)
+        mosquitto_property_add_int32(&properties, MQTT_PROP_SESSION_EXPIRY_INTERVAL,
+                                     SESSION_EXPIRY_S);
+    int keep_alive = (int)mqtt->options.keep_alive_s;
+    /* Only this one takes properties; it blocks for a connect to our own pipe, which is instant. */
+    int rc = is_v5 ? mosquitto_connect_bind_v5(link->client, path, 0, keep_alive, NULL, properties)
+                   : mosquitto_connect_async(link->client, path, 0, keep_alive);
+    mosquitto_property_free_all(&properties);
+    if (rc == MOSQ_ERR_SUCCESS)
+        return hob_mqtt_pump_accept(link->pump, err);
+    return hob_error_set(err, HOB_EIO, "libmosquitto cannot use the socket %s: %s", path,
+                         rc == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(rc));
+}
+
+static int make_client(struct link *link, struct hob_error *err)
+{
+    const struct hob_mqtt_options *o = &link->mqtt->options;
+    struct mosquitto *client = mosquitto_new(o->client_id, !o->persistent_session, link);
+    if (!client)
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    link->client = client;
+    mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION,
+                         o->protocol == 5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311);
+    if (o->username && mosquitto_username_pw_set(client, o->username, o->password) != 0)
+        return hob_error_set(err, HOB_EINVAL, "username or password: not valid UTF-8");
+    mosquitto_connect_v5_callback_set(client, on_connect);
+    mosquitto_disconnect_v5_callback_set(client, on_disconnect);
+    mosquitto_publish_v5_callback_set(client, on_publish);
+    mosquitto_message_callback_set(client, on_message);
+    mosquitto_subscribe_callback_set(client, on_subscribe);
+    mosquitto_unsubscribe_callback_set(client, on_unsubscribe);
+    return 0;
+}
+
+static void on_open(void *user)
+{
+    static const struct hob_mqtt_pump_client calls = {
+        .fd = client_fd, .read = client_read, .write = client_write, .turned = client_turned};
+    struct link *link = user;
+    struct hob_mqtt *mqtt = link->mqtt;
+    struct hob_mqtt_pump_client client = calls;
+    struct hob_error err;
+    if (mqtt->link != link)
+        return;
+    client.user = link;
+    hob_tls_ticket_free(mqtt->ticket);
+    mqtt->ticket = hob_stream_ticket_new(link->stream);
+    int code = hob_mqtt_pump_new(mqtt->loop, link->stream, mqtt->options.runtime_dir, &client,
+                                 &link->pump, &err);
+    if (code == 0)
+        code = make_client(link, &err);
+    if (code == 0)
+        code = connect_client(link, &err);
+    if (code) {
+        link_down(mqtt, &err, false);
+        return;
+    }
+    mqtt->state = GREETING;
+    uint64_t spent = hob_clock_mono_ms() - mqtt->attempt_ms;
+    uint64_t patience = mqtt->options.connect_timeout_ms;
+    hob_timer_start(mqtt->timer, spent < patience ? patience - spent : 1);
+    hob_mqtt_pump_turn(link->pump);
+}
+
+static void on_stream_moves(void *user)
+{
+    struct link *link = user;
+    if (link->mqtt->link == link && link->pump)
+        hob_mqtt_pump_turn(link->pump);
+}
+
+static void on_stream_closed(void *user, const struct hob_error *why)
+{
+    struct link *link = user;
+    struct hob_mqtt *mqtt = link->mqtt;
+    struct hob_error err = *why;
+    link->stream = NULL;
+    if (mqtt->link != link) {
+        free_link(link);
+        return;
+    }
+    if (mqtt->state == CONNECTING) {
+        hob_tls_ticket_free(mqtt->ticket); /* it may be the cause */
+        mqtt->ticket = NULL;
+    } else if (mqtt->state == GREETING) {
+        hob_error_set(&err, err.code,
+                      "%s before it answered CONNECT: does it take client id \"%s\"%s?",
+                      why->message, mqtt->options.client_id,
+                      link->tls ? ", and is our certificate active and allowed to connect" : "");
+    }
+    link_down(mqtt, &err, false);
+}
+
+static void attempt(struct hob_mqtt *mqtt)
+{
+    const struct hob_mqtt_options *o = &mqtt->options;
+    struct hob_error err;
+    struct link *link = calloc(1, sizeof(*link));
+    mqtt->attempts++;
+    mqtt->attempt_ms = hob_clock_mono_ms();
+    mqtt->state = CONNECTING;
+    if (!link) {
+        hob_error_set(&err, HOB_ENOMEM, "out of memory");
+        link_down(mqtt, &err, false);
+        return;
+    }
+    link->mqtt = mqtt;
+    mqtt->link = link;
+    mqtt->links++;
+    int code = o->use_tls ? hob_tls_config_new(&o->tls, &link->tls, &err) : 0;
+    if (code == 0) {
+        struct hob_stream_options stream = {.host = o->host,
+                                            .port = o->port,
+                                            .tls = link->tls,
+                                            .ticket = mqtt->ticket,
+                                            .connect_timeout_ms = o->connect_timeout_ms,
+                                            .on_open = on_open,
+                                            .on_readable = on_stream_moves,
+                                            .on_writable = on_stream_moves,
+                                            .on_close = on_stream_closed,
+                                            .user = link};
+        code = hob_stream_connect(mqtt->loop, &stream, &link->stream, &err);
+    }
+    if (code)
+        link_down(mqtt, &err, false);
+}
+
+/* ---- timers ---- */
+
+static void on_timer(void *user)
+{
+    struct hob_mqtt *mqtt = user;
+    struct hob_error err;
+    char place[300];
+    if (mqtt->state == CLOSING)
+        return;
+    if (mqtt->reconnect_reason) {
+        char *reason = mqtt->reconnect_reason;
+        mqtt->reconnect_reason = NULL;
+        hob_error_set(&err, HOB_ENOTCONN, "%s", reason);
+        free(reason);
+        link_down(mqtt, &err, true);
+    } else if (mqtt->state == WAITING) {
+        attempt(mqtt);
+    } else if (mqtt->state == GREETING) {
+        hob_error_set(
+            &err, HOB_ETIMEDOUT, "%s: no answer to CONNECT within %g s: is it an MQTT broker?",
+            place_of(mqtt, place, sizeof(place)), (double)mqtt->options.connect_timeout_ms / 1000);
+        link_down(mqtt, &err, false);
+    }
+}
+
+/* libmosquitto pings when for keep_alive seconds nothing was sent, or nothing came. */
+static uint64_t keep_alive_due(const struct hob_mqtt *mqtt)
+{
+    struct hob_mqtt_pump_stats stats;
+    hob_mqtt_pump_get_stats(mqtt->link->pump, &stats);
+    uint64_t quiet = stats.last_in_ms < stats.last_out_ms ? stats.last_in_ms : stats.last_out_ms;
+    if (quiet < mqtt->kept_ms)
+        quiet = mqtt->kept_ms;
+    return quiet + (uint64_t)mqtt->options.keep_alive_s * 1000;
+}
+
+static void keep_alive_later(struct hob_mqtt *mqtt)
+{
+    uint64_t now = hob_clock_mono_ms(), due = keep_alive_due(mqtt);
+    hob_timer_start(mqtt->keeper, (due > now ? due - now : 0) + KEEP_ALIVE_LATE_MS);
+}
+
+static void on_keeper(void *user)
+{
+    struct hob_mqtt *mqtt = user;
+    if (mqtt->state != UP)
+        return;
+    struct link *link = mqtt->link;
+    uint64_t now = hob_clock_mono_ms();
+    if (keep_alive_due(mqtt) <= now) {
+        mqtt->kept_ms = now;
+        mosquitto_loop_misc(link->client);
+        hob_mqtt_pump_turn(link->pump);
+    }
+    if (mqtt->state == UP && mqtt->link == link)
+        keep_alive_later(mqtt);
+}
+
+/* ---- requests of the caller ---- */
+
+static int sent(struct hob_mqtt *mqtt, struct request *request, int rc)
+{
+    mqtt->in_call = false;
+    if (rc == MOSQ_ERR_SUCCESS) {
+        hob_mqtt_pump_wake(mqtt->link->pump);
+        return 0;
+    }
+    free(take_pending(mqtt, request->mid));
+    return code_from_mosq(rc);
+}
+
+bool hob_mqtt_is_up(const struct hob_mqtt *mqtt)
+{
+    return mqtt->state == UP && !mqtt->reconnect_reason && client_fd(mqtt->link) >= 0;
+}
+
+int hob_mqtt_publish(struct hob_mqtt *mqtt, const char *topic, const void *payload, size_t len,
+                     int qos, bool retain, hob_mqtt_done_fn *done, void *user)
+{
+    int code;
+    if (qos < 0 || qos > 1 || mosquitto_pub_topic_check(topic) != MOSQ_ERR_SUCCESS || !*topic)
+        return HOB_EINVAL;
+    if (len > mqtt->options.payload_max)
+        return HOB_EMSGSIZE;
+    if (!hob_mqtt_is_up(mqtt))
+        return HOB_ENOTCONN;
+    struct request *request = add_pending(mqtt, len, user, &code);
+    if (!request)
+        return code;
+    request->done = done;
+    mqtt->in_call = true;
+    return sent(mqtt, request,
+                mosquitto_publish(mqtt->link->client, &request->mid, topic, (int)len, payload, qos,
+                                  retain));
+}
+
+static int check_filters(const char *const *filters, size_t count, int qos)
+{
+    if (count == 0 || count > HOB_MQTT_PENDING_MAX || qos < 0 || qos > 1)
+        return HOB_EINVAL;
+    for (size_t i = 0; i < count; i++)
+        if (!*filters[i] || mosquitto_sub_topic_check(filters[i]) != MOSQ_ERR_SUCCESS)
+            return HOB_EINVAL;
+    return 0;
+}
+
+int hob_mqtt_subscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count, int qos,
+                       hob_mqtt_subscribed_fn *done, void *user)
+{
+    int code = check_filters(filters, count, qos);
+    if (code)
+        return code;
+    if (!hob_mqtt_is_up(mqtt))
+        return HOB_ENOTCONN;
+    struct request *request = add_pending(mqtt, 0, user, &code);
+    if (!request)
+        return code;
+    request->subscribed = done;
+    mqtt->in_call = true;
+    return sent(mqtt, request,
+                mosquitto_subscribe_multiple(mqtt->link->client, &request->mid, (int)count,
+                                             (char *const *)filters, qos, 0, NULL));
+}
+
+int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count,
+                         hob_mqtt_done_fn *done, void *user)
+{
+    int code = check_filters(filters, count, 0);
+    if (code)
+        return code;
+    if (!hob_mqtt_is_up(mqtt))
+        return HOB_ENOTCONN;
+    struct request *request = add_pending(mqtt, 0, user, &code);
+    if (!request)
+        return code;
+    request->done = done;
+    mqtt->in_call = true;
+    return sent(mqtt, request,
+                mosquitto_unsubscribe_multiple(mqtt->link->client, &request->mid, (int)count,
+                                               (char *const *)filters, NULL));
+}
+
+void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason)
+{
+    if (mqtt->state == IDLE || mqtt->state == CLOSING || mqtt->reconnect_reason)
+        return;
+    if (mqtt->state != WAITING)
+        mqtt->reconnect_reason = strdup(reason);
+    hob_timer_start(mqtt->timer, 0);
+}
+
+/* ---- life ---- */
+
+static bool copy_string(const char **string)
+{
+    if (!*string)
+        return true;
+    *string = strdup(*string);
+    return *string != NULL;
+}
+
+/* Every string among the options, so that copying and freeing cannot disagree. */
+#define STRINGS(o)                                                                                 \
+    {                                                                                              \
+        &(o)->host, &(o)->client_id, &(o)->username, &(o)->password, &(o)->runtime_dir,            \
+            &(o)->thing, &(o)->tls.ca_file, &(o)->tls.cert_file, &(o)->tls.key_file,               \
+            &(o)->tls.key_passphrase, &(o)->tls.alpn                                               \
+    }
+
+static bool copy_options(struct hob_mqtt_options *o)
+{
+    const char **strings[] = STRINGS(o);
+    bool ok = true;
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+        ok = copy_string(strings[i]) && ok; /* go on: the rest must not stay borrowed */
+    return ok;
+}
+
+static void free_options(struct hob_mqtt_options *o)
+{
+    const char **strings[] = STRINGS(o);
+    if (o->password)
+        explicit_bzero((char *)o->password, strlen(o->password));
+    if (o->tls.key_passphrase)
+        explicit_bzero((char *)o->tls.key_passphrase, strlen(o->tls.key_passphrase));
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+        free((char *)*strings[i]);
+}
+
+static void set_defaults(struct hob_mqtt_options *o)
+{
+    if (o->protocol == 0)
+        o->protocol = 4;
+    if (o->keep_alive_s == 0)
+        o->keep_alive_s = KEEP_ALIVE_S;
+    if (o->payload_max == 0)
+        o->payload_max = HOB_MQTT_PAYLOAD_MAX;
+    if (o->connect_timeout_ms == 0)
+        o->connect_timeout_ms = CONNECT_TIMEOUT_MS;
+    if (o->backoff_base_ms == 0)
+        o->backoff_base_ms = BACKOFF_BASE_MS;
+    if (o->backoff_cap_ms == 0)
+        o->backoff_cap_ms = BACKOFF_CAP_MS;
+}
+
+static int check_options(const struct hob_mqtt_options *o, struct hob_error *err)
+{
+    if (!o->host || !*o->host)
+        return hob_error_set(err, HOB_EINVAL, "host: expected a name or an address");
+    if (o->port < 1 || o->port > 65535)
+        return hob_error_set(err, HOB_EINVAL, "port: expected 1 to 65535, got %d", o->port);
+    if (!o->client_id || !*o->client_id)
+        return hob_error_set(err, HOB_EINVAL, "client_id: expected a name");
+    if (o->protocol != 0 && o->protocol != 4 && o->protocol != 5)
+        return hob_error_set(err, HOB_EINVAL, "protocol: expected 4 (MQTT 3.1.1) or 5, got %d",
+                             o->protocol);
+    if (o->keep_alive_s != 0 && (o->keep_alive_s < KEEP_ALIVE_MIN_S || o->keep_alive_s > 65535))
+        return hob_error_set(err, HOB_EINVAL, "keep_alive: expected %d to 65535 s, got %u",
+                             KEEP_ALIVE_MIN_S, o->keep_alive_s);
+    if (o->payload_max > HOB_MQTT_PENDING_SIZE)
+        return hob_error_set(err, HOB_EINVAL, "payload_max: expected at most %d bytes",
+                             HOB_MQTT_PENDING_SIZE);
+    return 0;
+}
+
+static void free_mqtt(struct hob_mqtt *mqtt)
+{
+    hob_timer_close(mqtt->timer);
+    hob_timer_close(mqtt->keeper);
+    hob_tls_ticket_free(mqtt->ticket);
+    free_options(&mqtt->options);
+    free(mqtt->reconnect_reason);
+    free(mqtt);
+    mosquitto_lib_cleanup();
+}
+
+int hob_mqtt_new(struct hob_loop *loop, struct hob_log *log, const struct hob_mqtt_options *options,
+                 struct hob_mqtt **out, struct hob_error *err)
+{
+    int code = check_options(options, err);
+    if (code)
+        return code;
+    struct hob_mqtt *mqtt = calloc(1, sizeof(*mqtt));
+    if (!mqtt)
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    mosquitto_lib_init(); /* counted: each new goes with one cleanup */
+    mqtt->loop = loop;
+    mqtt->log = log;
+    mqtt->options = *options;
+    queue_init(&mqtt->pending);
+    queue_init(&mqtt->finished);
+    bool copied = copy_options(&mqtt->options);
+    set_defaults(&mqtt->options);
+    mqtt->timer = hob_timer_new(loop, on_timer, mqtt);
+    mqtt->keeper = hob_timer_new(loop, on_keeper, mqtt);
+    if (!copied || !mqtt->timer || !mqtt->keeper) {
+        free_mqtt(mqtt);
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    }
+    uint64_t base = mqtt->options.backoff_base_ms;
+    hob_backoff_init(&mqtt->backoff, base, mqtt->options.backoff_cap_ms,
+                     base < BACKOFF_FLOOR_MS ? base : BACKOFF_FLOOR_MS);
+    *out = mqtt;
+    return 0;
+}
+
+void hob_mqtt_start(struct hob_mqtt *mqtt)
+{
+    if (mqtt->state != IDLE)
+        return;
+    mqtt->state = WAITING;
+    hob_timer_start(mqtt->timer, 0);
+}
+
+static void finish_close(struct hob_mqtt *mqtt)
+{
+    void (*closed)(void *user) = mqtt->closed;
+    void *user = mqtt->closed_user;
+    free_mqtt(mqtt);
+    if (closed)
+        closed(user);
+}
+
+static void close_now(void *user)
+{
+    struct hob_mqtt *mqtt = user;
+    struct link *link = mqtt->link;
+    end_pending(mqtt, HOB_ECANCELED);
+    if (link) {
+        if (link->greeted && client_fd(link) >= 0) {
+            mosquitto_disconnect(link->client);
+            hob_mqtt_pump_turn(link->pump);
+        }
+        drop_link(mqtt);
+    }
+    if (--mqtt->links == 0)
+        finish_close(mqtt);
+}
+
+void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *user)
+{
+    assert(mqtt->state != CLOSING);
+    mqtt->state = CLOSING;
+    mqtt->closed = closed;
+    mqtt->closed_user = user;
+    hob_timer_stop(mqtt->timer);
+    hob_timer_stop(mqtt->keeper);
+    mqtt->links++; /* for close_now */
+    hob_loop_defer(mqtt->loop, close_now, mqtt);
+}
+
+/* ---- what it says of itself ---- */
+
+void hob_mqtt_get_stats(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out)
+{
+    *out = (struct hob_mqtt_stats){.attempts = mqtt->attempts, .pending = mqtt->pending_count};
+    if (!mqtt->link || !mqtt->link->pump)
+        return;
+    struct hob_mqtt_pump_stats pump;
+    hob_mqtt_pump_get_stats(mqtt->link->pump, &pump);
+    out->turns = pump.turns;
+    out->bytes_in = pump.bytes_in;
+    out->bytes_out = pump.bytes_out;
+}
+
+const char *hob_mqtt_describe(const struct hob_mqtt *mqtt, char *out, size_t len)
+{
+    if (mqtt->state == UP)
+        return hob_stream_describe(mqtt->link->stream, out, len);
+    snprintf(out, len, "not connected");
+    return out;
+}
+
+const char *hob_mqtt_library_version(char *out, size_t len)
+{
+    int major, minor, revision;
+    mosquitto_lib_version(&major, &minor, &revision);
+    snprintf(out, len, "%d.%d.%d", major, minor, revision);
+    return out;
+}

@@ -2,9 +2,9 @@
  *
  * Owns a libmosquitto client and the pump between it and a stream (libmosquitto takes no file
  * descriptor and no TLS but OpenSSL's, so it is connected to an AF_UNIX socket whose other end is
- * ours; see docs/explanation/pump.md). Reconnects by itself with full jitter; each attempt reads the
- * certificate files again, and has a new libmosquitto client, so that nothing but the caller ever
- * sends a publish twice: what was not acknowledged when the link broke ends with HOB_ENOTCONN.
+ * ours; see docs/explanation/pump.md). Reconnects by itself with full jitter; each attempt reads
+ * the certificate files again, and has a new libmosquitto client, so that nothing but the caller
+ * ever sends a publish twice: what was not acknowledged when the link broke ends with HOB_ENOTCONN.
  * Subscriptions are not replayed either: whoever needs one asks for it in on_up, and checks what
  * was granted. Knows nothing of jobs.
  *
@@ -22,12 +22,14 @@
 
 #include <stdbool.h>
 
-#define HOB_MQTT_PAYLOAD_MAX (256 * 1024) /* of a message in either direction */
+#define HOB_MQTT_PAYLOAD_MAX  (256 * 1024)      /* of a message in either direction */
+#define HOB_MQTT_PENDING_MAX  4096              /* requests without an answer */
+#define HOB_MQTT_PENDING_SIZE (8 * 1024 * 1024) /* the bytes that they hold together */
 
 struct hob_mqtt;
 
 struct hob_mqtt_message {
-    const char *topic; /* NUL-terminated */
+    const char *topic;   /* NUL-terminated */
     const char *payload; /* not NUL-terminated; may hold any byte */
     size_t len;
     int qos;
@@ -47,7 +49,7 @@ struct hob_mqtt_options { /* all strings are copied */
     int protocol;            /* 4: MQTT 3.1.1 (0 means this), 5: MQTT 5 */
     bool persistent_session; /* false: clean session */
     unsigned keep_alive_s;   /* 0: 60; at least 5 */
-    size_t payload_max;      /* 0: HOB_MQTT_PAYLOAD_MAX; a larger message in is dropped and logged */
+    size_t payload_max; /* 0: HOB_MQTT_PAYLOAD_MAX; a larger message in is dropped and logged */
     uint64_t connect_timeout_ms; /* 0: 30,000 */
     uint64_t backoff_base_ms;    /* 0: 1,000 */
     uint64_t backoff_cap_ms;     /* 0: 120,000 */
@@ -59,7 +61,8 @@ struct hob_mqtt_options { /* all strings are copied */
     void *user;
 };
 
-/** @param status  0 at PUBACK (QoS 1) or when sent (QoS 0); HOB_ENOTCONN: the link broke before;
+/** Called once for every request that was taken.
+ * @param status  0 at PUBACK (QoS 1) or when sent (QoS 0); HOB_ENOTCONN: the link broke before;
  *                 HOB_ECANCELED: the connection is being closed; HOB_EREFUSED (MQTT 5) */
 typedef void hob_mqtt_done_fn(void *user, int status);
 
@@ -80,12 +83,13 @@ void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason);
 /** Queue a message.
  * @param payload  borrowed for the call (copied)
  * @param done     called once, later; may be NULL
- * @return 0, HOB_ENOTCONN, HOB_EMSGSIZE, HOB_EINVAL (then done is never called) */
+ * @return 0, HOB_ENOTCONN, HOB_EMSGSIZE, HOB_EINVAL, or HOB_EBUSY: too much is unanswered already
+ *         (HOB_MQTT_PENDING_*); done is never called then */
 int hob_mqtt_publish(struct hob_mqtt *mqtt, const char *topic, const void *payload, size_t len,
                      int qos, bool retain, hob_mqtt_done_fn *done, void *user);
 
 /** One SUBSCRIBE packet for `count` filters (AWS takes at most 8).
- * @return 0, HOB_ENOTCONN, HOB_EINVAL */
+ * @return 0, HOB_ENOTCONN, HOB_EINVAL, HOB_EBUSY */
 int hob_mqtt_subscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count, int qos,
                        hob_mqtt_subscribed_fn *done, void *user);
 int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count,
@@ -94,6 +98,17 @@ int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size
 /** Send DISCONNECT and end. Every pending `done` is called with HOB_ECANCELED, then `closed`; no
  * other callback runs after hob_mqtt_close. Takes the object. */
 void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *user);
+
+/** Of the present link; zeros while there is none. `turns` counts how often the pump worked. */
+struct hob_mqtt_stats {
+    uint64_t attempts; /* since the start */
+    uint64_t turns, bytes_in, bytes_out;
+    size_t pending; /* requests without an answer */
+};
+void hob_mqtt_get_stats(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out);
+
+/** "TLSv1.2, TLS-ECDHE-..., resumed", "no TLS", or "not connected". @return out */
+const char *hob_mqtt_describe(const struct hob_mqtt *mqtt, char *out, size_t len);
 
 /** "2.0.11" */
 const char *hob_mqtt_library_version(char *out, size_t len);

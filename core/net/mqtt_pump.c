@@ -14,9 +14,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CHUNK    (16 * 1024)
+#define CHUNK        (16 * 1024)
 #define PATH_MAX_LEN 100
-#define SOCKET_NAME "/pump"
+#define SOCKET_NAME  "/pump"
 /* How much may still come in while nothing can go out: each message in may leave an answer in the
  * library, whose own queue has no end. */
 #define STUCK_IN_MAX (256 * 1024)
@@ -25,7 +25,7 @@ struct hob_mqtt_pump {
     struct hob_stream *stream;
     struct hob_mqtt_pump_client client;
     char dir[PATH_MAX_LEN]; /* "": removed */
-    char path[PATH_MAX_LEN];
+    char path[PATH_MAX_LEN + sizeof(SOCKET_NAME)];
     int listener, fd;
     char in[CHUNK], out[CHUNK]; /* bytes on their way, from `_at`, `_len` of them */
     size_t in_at, in_len, out_at, out_len;
@@ -59,11 +59,12 @@ static int find_dir(struct hob_mqtt_pump *pump, const char *runtime_dir, struct 
     for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++)
         if (parents[i] && make_dir(pump, parents[i], strcspn(parents[i], ":")))
             return 0;
-    return hob_error_set(err, HOB_EACCES,
-                         "no directory for a socket: none of $RUNTIME_DIRECTORY (%s), /run, /tmp, %s "
-                         "can be written to, or its path is longer than %d bytes",
-                         given ? given : "not set", runtime_dir ? runtime_dir : "(no runtime_dir)",
-                         PATH_MAX_LEN - (int)sizeof("/hob-XXXXXX" SOCKET_NAME));
+    return hob_error_set(
+        err, HOB_EACCES,
+        "no directory for a socket: none of $RUNTIME_DIRECTORY (%s), /run, /tmp, %s "
+        "can be written to, or its path is longer than %d bytes",
+        given ? given : "not set", runtime_dir ? runtime_dir : "(no runtime_dir)",
+        PATH_MAX_LEN - (int)sizeof("/hob-XXXXXX" SOCKET_NAME));
 }
 
 static void remove_listener(struct hob_mqtt_pump *pump)
@@ -187,14 +188,17 @@ void hob_mqtt_pump_free(struct hob_mqtt_pump *pump)
 
 /* ---- a turn ---- */
 
-/* What libmosquitto-like libraries leave behind in errno they take for their own later: clear it. */
+/* The library takes an errno that was left over from another call for its own: clear it. It may
+ * also stop after any packet, so it is asked until its socket is empty; one that takes nothing is
+ * left. */
 static void client_reads(struct hob_mqtt_pump *pump)
 {
-    int waiting = 0;
+    int waiting, before = -1;
     for (;;) {
         int fd = pump->client.fd(pump->client.user);
-        if (fd < 0 || ioctl(fd, FIONREAD, &waiting) != 0 || waiting == 0)
+        if (fd < 0 || ioctl(fd, FIONREAD, &waiting) != 0 || waiting == 0 || waiting == before)
             return;
+        before = waiting;
         errno = 0;
         pump->client.read(pump->client.user);
     }

@@ -6,12 +6,12 @@
  *   pipe    an AF_UNIX connection inside this process: the library's end, and ours
  *   turn    everything moves as far as it can, both ways, in one go
  *
- * Nobody waits for the pipe: the library writes to it only inside a turn, or inside a call after which
- * the client says hob_mqtt_pump_wake. So the pipe costs no wake-up of the loop, and what is full
- * stays quiet until the stream has room again. docs/explanation/pump.md tells why.
+ * Nobody waits for the pipe: the library writes to it only inside a turn, or inside a call after
+ * which the client says hob_mqtt_pump_wake. So the pipe costs no wake-up of the loop, and what is
+ * full stays quiet until the stream has room again. docs/explanation/pump.md tells why.
  *
- * Life: hob_mqtt_pump_new -> client connects to hob_mqtt_pump_path -> hob_mqtt_pump_accept -> turns ->
- * hob_mqtt_pump_free. Loop thread only.  Spec: spec/integration/mqtt_spec.lua
+ * Life: hob_mqtt_pump_new -> client connects to hob_mqtt_pump_path -> hob_mqtt_pump_accept -> turns
+ * -> hob_mqtt_pump_free. Loop thread only.  Spec: spec/integration/mqtt_spec.lua
  */
 #ifndef HOB_NET_MQTT_PUMP_H
 #define HOB_NET_MQTT_PUMP_H
@@ -31,8 +31,8 @@ struct hob_mqtt_pump_client {
 
 struct hob_mqtt_pump_stats {
     uint64_t turns;
-    uint64_t bytes_in, bytes_out;       /* plaintext that went through */
-    uint64_t last_in_ms, last_out_ms;   /* hob_clock_mono_ms */
+    uint64_t bytes_in, bytes_out;     /* plaintext that went through */
+    uint64_t last_in_ms, last_out_ms; /* hob_clock_mono_ms */
 };
 
 /** Listen in a new private directory, in the first of $RUNTIME_DIRECTORY, /run, /tmp and

@@ -1,7 +1,7 @@
 /* stream.h - a TCP connection, with or without TLS, as plaintext that is pulled and pushed.
  *
- * Resolves the name, connects (each address in turn), sets TCP_NODELAY, completes the TLS handshake,
- * then calls on_open. From then on:
+ * Resolves the name, connects (each address in turn), sets TCP_NODELAY, completes the TLS
+ * handshake, then calls on_open. From then on:
  *  - on_readable: there are bytes; pull them with hob_stream_read. While they are not pulled, the
  *    stream stops reading from the kernel once its queue is full, so that back-pressure reaches the
  *    peer. Called again only after new bytes came.
@@ -27,7 +27,7 @@ struct hob_stream;
 struct hob_stream_options {
     const char *host; /* copied */
     int port;
-    struct hob_tls_config *tls; /* borrowed until on_close; NULL: plain TCP */
+    struct hob_tls_config *tls;          /* borrowed until on_close; NULL: plain TCP */
     const struct hob_tls_ticket *ticket; /* borrowed for the call; may be NULL */
     uint64_t connect_timeout_ms;         /* name, TCP and TLS together; 0: 30,000 */
     void (*on_open)(void *user);

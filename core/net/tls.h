@@ -11,7 +11,8 @@
  * key, a peer that closed during the handshake (most often: it did not accept our certificate, or
  * we have none). Causes come from the verify callback: after a failure the peer's chain is gone.
  *
- * Loop thread only. The one file that knows mbedTLS's sessions.  Spec: spec/integration/tls_spec.lua
+ * Loop thread only. The one file that knows mbedTLS's sessions.  Spec:
+ * spec/integration/tls_spec.lua
  */
 #ifndef HOB_NET_TLS_H
 #define HOB_NET_TLS_H

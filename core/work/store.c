@@ -558,7 +558,7 @@ int hob_store_open(struct hob_log *log, const struct hob_store_options *options,
     store->path = path;
     int rc = open_or_begin_anew(store, err);
     if (rc < 0) {
-        close_file(store, true);
+        close_file(store, false);
         free(path);
         free(store);
         return rc;

@@ -1,6 +1,7 @@
 -- What the demo shows: on a terminal one bar a job, redrawn in place; otherwise a line a change.
 
 local process = require("hob.process")
+local tables = require("hob.cli.table")
 
 local M = {}
 
@@ -55,11 +56,6 @@ function screen:paint(code, text)
     return self.live and code and ("\27[%sm%s\27[0m"):format(code, text) or text
 end
 
-local function cut(text, width)
-    text = text:gsub("%c", " ")
-    return #text > width and text:sub(1, math.max(width - 3, 0)) .. "..." or text
-end
-
 function screen:draw_live(jobs, seen)
     if self.drawn > 0 then
         io.stdout:write(("\27[%dA"):format(self.drawn))
@@ -69,7 +65,7 @@ function screen:draw_live(jobs, seen)
         local execution = seen[job.id] or { status = "QUEUED" }
         io.stdout:write("\27[2K", ("%-15s "):format(job.id), "[", bar(execution), "] ",
             self:paint(COLOUR[execution.status], ("%-11s"):format(execution.status)), " ",
-            cut(note_of(execution), room), "\n")
+            tables.cut(note_of(execution), math.max(room, 8)), "\n")
     end
     self.drawn = #jobs
     io.stdout:flush()
@@ -100,27 +96,9 @@ end
 ---@param head string[]
 ---@param rows string[][]
 function screen:table(head, rows)
-    local widths = {}
-    for _, row in ipairs({ head, table.unpack(rows) }) do
-        for i, cell in ipairs(row) do
-            widths[i] = math.max(widths[i] or 0, #cell)
-        end
-    end
-    local function line(row)
-        local cells = {}
-        for i, cell in ipairs(row) do
-            cells[i] = i == #row and cell or cell .. (" "):rep(widths[i] - #cell)
-        end
-        self:say("%s", (table.concat(cells, "  "):gsub("%s+$", "")))
-    end
-    line(head)
-    local rule = {}
-    for i, width in ipairs(widths) do
-        rule[i] = ("-"):rep(math.min(width, 60))
-    end
-    line(rule)
-    for _, row in ipairs(rows) do
-        line(row)
+    local width = self.live and process.columns() or nil
+    for _, line in ipairs(tables.lines(head, rows, { width = width })) do
+        self:say("%s", line)
     end
 end
 

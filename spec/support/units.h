@@ -1,6 +1,7 @@
 /* units.h - thin Lua views of core units that have no module of their own; for specs only.
  *
- * Each function below leaves one table on the stack; units.c puts them together as `hob_units`.
+ * Each function below leaves one table on the stack, { unit = { name = function, ... }, ... };
+ * units.c puts their members together as `hob_units`: hob_units.buf, hob_units.protocol, ...
  */
 #ifndef HOB_SPEC_UNITS_H
 #define HOB_SPEC_UNITS_H

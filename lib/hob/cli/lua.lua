@@ -1,5 +1,5 @@
--- lua.lua - `hob lua`: a Lua interpreter with Hob's modules. The chunk runs as a task, so that calls
--- which wait (hob.exec.run, connection:publish) may stand anywhere in it.
+-- lua.lua - `hob lua`: a Lua interpreter with Hob's modules. The chunk runs as a task, so that
+-- calls which wait (hob.exec.run, connection:publish) may stand anywhere in it.
 
 local process = require("hob.process")
 
@@ -32,8 +32,9 @@ local function fail(message)
 end
 
 local function read_all(path)
-  local file, message = io.stdin, nil
+  local file = io.stdin
   if path ~= "-" then
+    local message
     file, message = io.open(path, "rb")
     if not file then
       return nil, message
@@ -85,7 +86,7 @@ end
 ---@param argv string[]
 ---@return integer exit_code
 function M.run(argv)
-  os.exit = process.exit -- the runtime is taken down in order
+  rawset(os, "exit", process.exit) -- the runtime is taken down in order
   local i, ran = 1, false
   while argv[i] and argv[i]:sub(1, 1) == "-" and argv[i] ~= "-" do
     local flag, value = argv[i], argv[i + 1]

@@ -1,4 +1,4 @@
---- What the owner of the fleet asks of the service: the control plane of AWS IoT Jobs, as functions.
+--- What the owner of the fleet asks of the service: AWS IoT Jobs' control plane, as functions.
 --- Each returns its answer's members and the messages that are to be published, or nil and an
 --- error {type, status, message} in AWS's words.
 --- Spec: spec/unit/service_control_spec.lua

@@ -20,8 +20,8 @@ local function number_of(text)
   return math.tointeger(tonumber(text)) or -1
 end
 
--- Method and path ("*" is one segment) -> function(side, request, now, segments ...), which gives the
--- answer's members and messages to publish, or nil and an error.
+-- Method and path ("*" is one segment) -> function(side, request, now, segments ...), which gives
+-- the answer's members and the messages to publish, or nil and an error.
 local ROUTES = {
   ["GET /hob/health"] = function(side)
     return { status = "ok", broker = side.mqtt.subscribed and "connected" or "not connected" }

@@ -1,0 +1,65 @@
+/* executor.h - which execution runs, when: look, then claim, then run, then store the outcome.
+ *
+ * Announcements (notify-next, notify) and the answer to `$next/get` only look. A new execution gets
+ * a handler, is prepared in a sandbox, is written to the store, and is then claimed by id (an
+ * update to IN_PROGRESS with expectedVersion): a document that can never work here is REJECTED
+ * without ever having been started. An execution is known by (job id, execution number, queuedAt):
+ * a second delivery never runs it again. One job at a time. Outcomes go to the store first, then to
+ * the outbox.
+ *
+ * Life: hob_executor_new -> hob_executor_start -> hob_executor_stop(cb) -> hob_executor_free. Loop
+ * thread only.  Specs: spec/integration/job_spec.lua, spec/integration/broker_kill_spec.lua
+ */
+#ifndef HOB_WORK_EXECUTOR_H
+#define HOB_WORK_EXECUTOR_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "jobs/client.h"
+#include "work/handlers.h"
+#include "work/outbox.h"
+#include "work/store.h"
+
+struct hob_executor;
+
+enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
+
+struct hob_executor_options {
+    struct hob_loop *loop;
+    struct hob_log *log;
+    struct hob_store *store;
+    struct hob_jobs_client *client;
+    struct hob_outbox *outbox;
+    struct hob_handlers *handlers;
+    const char *thing;                   /* copied */
+    const char *work_dir;                /* copied; each execution gets a directory in it */
+    const char *const *allowed_commands; /* borrowed for its life */
+    enum hob_executor_unknown unknown;   /* jobs that no handler knows */
+    size_t memory_bytes;                 /* of a job's sandbox; 0: default */
+    uint64_t poll_ms;                    /* the safety poll; 0: 900,000 */
+};
+
+int hob_executor_new(const struct hob_executor_options *options, struct hob_executor **out,
+                     struct hob_error *err);
+void hob_executor_free(struct hob_executor *executor); /* NULL is legal */
+
+/** Go on with what an earlier process left running. */
+void hob_executor_start(struct hob_executor *executor);
+
+void hob_executor_online(struct hob_executor *executor);
+void hob_executor_offline(struct hob_executor *executor);
+/** notify-next said so. */
+void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_execution *next);
+/** notify: something changed; ask. */
+void hob_executor_changed(struct hob_executor *executor);
+
+/** Take no more jobs; `stopped` is called once the running one has ended, or at the latest after
+ * grace_ms: it is then given up as it is, and resumed by the next process. */
+void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms,
+                       void (*stopped)(void *user), void *user);
+
+/** The job that runs, "" if none. */
+const char *hob_executor_running(const struct hob_executor *executor);
+
+#endif

@@ -1,0 +1,58 @@
+/* outbox.h - telling: updates of executions on their way to the service, until it has them.
+ *
+ * For each execution at most one update is in flight. Progress is coalesced: the latest wins, at
+ * most one a second. A terminal update is taken from the store (it must be there first) and sent
+ * again, across lost links and restarts, until the service has accepted it or has refused it in a
+ * way that no further try can change. Every update carries expectedVersion; VersionMismatch brings
+ * the current state: if it is ours, it was delivered, if the execution is still open, its version
+ * is adopted.
+ *
+ * Life: hob_outbox_new -> hob_outbox_free. Loop thread only.
+ * Specs: spec/integration/broker_kill_spec.lua, spec/integration/outbox_spec.lua
+ */
+#ifndef HOB_WORK_OUTBOX_H
+#define HOB_WORK_OUTBOX_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "jobs/client.h"
+#include "work/store.h"
+
+struct hob_outbox;
+
+struct hob_outbox_options {
+    struct hob_loop *loop;
+    struct hob_log *log;
+    struct hob_store *store;
+    struct hob_jobs_client *client;
+    const char *thing;        /* copied */
+    uint64_t progress_gap_ms; /* 0: 1,000 */
+    uint64_t backoff_base_ms; /* 0: 1,000 */
+    uint64_t backoff_cap_ms;  /* 0: 60,000 */
+    /** The service knows how an execution ended, or that it is not ours any more. */
+    void (*on_told)(void *user, int64_t row);
+    void *user;
+};
+
+int hob_outbox_new(const struct hob_outbox_options *options, struct hob_outbox **out,
+                   struct hob_error *err);
+void hob_outbox_free(struct hob_outbox *outbox); /* NULL is legal */
+
+/** An execution was claimed: from now on its progress can be told. */
+int hob_outbox_track(struct hob_outbox *outbox, const struct hob_store_execution *execution);
+
+/** @param details  a JSON object as AWS takes it (copied) */
+void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details);
+
+/** The outcome of `row` is in the store: tell it. Also for one that was told before. */
+int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *err);
+
+/** The client is ready, or not any more. Ready: what waits is sent at once. */
+void hob_outbox_online(struct hob_outbox *outbox);
+void hob_outbox_offline(struct hob_outbox *outbox);
+
+/** Executions whose outcome has not been told yet. */
+size_t hob_outbox_depth(const struct hob_outbox *outbox);
+
+#endif

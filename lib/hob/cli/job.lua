@@ -1,0 +1,285 @@
+--- `hob job`: jobs of a local Jobs service, from the command line.
+local client = require("hob.service.client")
+local json_text = require("hob.service.json_text")
+local options = require("hob.cli.options")
+local tables = require("hob.cli.table")
+local time = require("hob.time")
+local watch = require("hob.service.watch")
+
+local M = {}
+
+local USAGE = [[
+usage: hob job create --thing T [--thing T ...] --document FILE [--job-id J] [--timeout-minutes N]
+       hob job list [--thing T]
+       hob job describe --thing T --job-id J
+       hob job cancel J [--thing T] [--force]
+       hob job delete J [--thing T] [--force]
+       hob job watch [J ...]
+
+Talks to a local Jobs service (`hob service`), not to this gateway: see `hob jobs` for that.
+
+  --service URL         the service (HOB_SERVICE, else http://127.0.0.1:8180)
+  --json                print JSON, for programs
+  --thing T             the thing; of cancel and delete: only its execution
+  --document FILE       the job document, a JSON object; - reads standard input
+  --job-id J            1-64 of [a-zA-Z0-9_-]; create makes one up if it is absent
+  --timeout-minutes N   how long an execution may be IN_PROGRESS (1-10080)
+  --description TEXT    of the job
+  --force               also what is IN_PROGRESS
+
+watch follows the jobs, or all of them, until each has ended. Exit status: 0; 1 where the service
+refuses or has no such job, and from watch if an execution did not end as SUCCEEDED; 2 for misuse.
+]]
+
+local function fail(given, message)
+  io.stderr:write(("%s: %s\n"):format(given.command, message))
+  return 1
+end
+
+local function print_json(value)
+  io.stdout:write(json_text.encode(value), "\n")
+  return 0
+end
+
+local function service(given)
+  return client.new(given.service or os.getenv("HOB_SERVICE") or "http://127.0.0.1:8180")
+end
+
+local function read_document(path)
+  if path == "-" then
+    return io.stdin:read("a")
+  end
+  local file, message = io.open(path, "rb")
+  if not file then
+    return nil, message
+  end
+  local text, why = file:read("a")
+  file:close()
+  return text, why and path .. ": " .. why
+end
+
+local function new_job_id()
+  return ("job-%s-%04x"):format(os.date("!%Y%m%d-%H%M%S"), math.random(0, 0xffff))
+end
+
+local function thing_arn(name)
+  return "arn:aws:iot:us-east-1:123456789012:thing/" .. name
+end
+
+local COMMANDS = {}
+
+COMMANDS.create = {
+  flags = {
+    thing = { value = "T", many = true, required = true },
+    ["job-id"] = { value = "J" },
+    document = { value = "FILE", required = true },
+    ["timeout-minutes"] = { value = "N", low = 1, high = 10080 },
+    description = { value = "TEXT" },
+  },
+  run = function(given)
+    local document, why = read_document(given.document)
+    if not document then
+      return fail(given, "--document: " .. why)
+    end
+    local targets = {}
+    for i, name in ipairs(given.thing) do
+      targets[i] = thing_arn(name)
+    end
+    local minutes = given.timeout_minutes
+    local answer, message = service(given):call("PUT", { "jobs", given.job_id or new_job_id() },
+      nil, {
+        targets = targets, document = document, description = given.description,
+        timeoutConfig = minutes and { inProgressTimeoutInMinutes = minutes } or nil,
+      })
+    if not answer then
+      return fail(given, message)
+    elseif given.json then
+      return print_json(answer)
+    end
+    print(("created job %s for %s"):format(answer.jobId, table.concat(given.thing, ", ")))
+    return 0
+  end,
+}
+
+local function time_text(seconds)
+  return seconds and time.text(seconds) or "-"
+end
+
+local function list_things_jobs(given)
+  local items, message = service(given):list({ "things", given.thing, "jobs" }, nil,
+    "executionSummaries")
+  if not items then
+    return fail(given, message)
+  elseif given.json then
+    return print_json{ executionSummaries = json_text.list(items) }
+  end
+  local rows = {}
+  for i, item in ipairs(items) do
+    local summary = item.jobExecutionSummary
+    rows[i] = { item.jobId, summary.executionNumber, summary.status, time_text(summary.queuedAt),
+      time_text(summary.startedAt), time_text(summary.lastUpdatedAt) }
+  end
+  tables.print({ "JOB", "EXECUTION", "STATUS", "QUEUED", "STARTED", "UPDATED" }, rows)
+  return 0
+end
+
+COMMANDS.list = {
+  flags = { thing = { value = "T" } },
+  run = function(given)
+    if given.thing then
+      return list_things_jobs(given)
+    end
+    local items, message = service(given):list({ "jobs" }, nil, "jobs")
+    if not items then
+      return fail(given, message)
+    elseif given.json then
+      return print_json{ jobs = json_text.list(items) }
+    end
+    local rows = {}
+    for i, job in ipairs(items) do
+      rows[i] = { job.jobId, job.status, time_text(job.createdAt), time_text(job.completedAt) }
+    end
+    tables.print({ "JOB", "STATUS", "CREATED", "COMPLETED" }, rows)
+    return 0
+  end,
+}
+
+--- AWS's JobExecution, with the thing's name and the details as a plain map.
+local function job_execution(execution)
+  execution.thingName = execution.thingArn:match("thing/(.+)$")
+  execution.thingArn = nil
+  execution.statusDetails = execution.statusDetails and execution.statusDetails.detailsMap
+  return execution
+end
+
+local ORDER = {
+  "jobId", "thingName", "status", "queuedAt", "startedAt", "lastUpdatedAt", "executionNumber",
+  "versionNumber", "approximateSecondsBeforeTimedOut", "forceCanceled",
+}
+
+local function print_execution(execution)
+  local rows = {}
+  for _, name in ipairs(ORDER) do
+    local value = execution[name]
+    if name:find("At$") and value then
+      value = time_text(value)
+    end
+    if value ~= nil then
+      rows[#rows + 1] = { name, tostring(value) }
+    end
+  end
+  local keys = {}
+  for key in pairs(execution.statusDetails or {}) do
+    keys[#keys + 1] = key
+  end
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    rows[#rows + 1] = { "statusDetails." .. key, execution.statusDetails[key] }
+  end
+  tables.print(nil, rows)
+end
+
+COMMANDS.describe = {
+  flags = {
+    thing = { value = "T", required = true },
+    ["job-id"] = { value = "J", required = true },
+    ["execution-number"] = { value = "N", low = 1, high = math.maxinteger },
+  },
+  run = function(given)
+    local answer, message = service(given):call("GET", { "things", given.thing, "jobs",
+      given.job_id }, { executionNumber = given.execution_number })
+    if not answer then
+      return fail(given, message)
+    end
+    local execution = job_execution(answer.execution)
+    if given.json then
+      return print_json(execution)
+    end
+    print_execution(execution)
+    return 0
+  end,
+}
+
+--- What cancel and delete have in common: one job, or its execution on a thing.
+local function done(given, word, answer, message)
+  if not answer then
+    return fail(given, message)
+  elseif given.json then
+    return print_json(answer)
+  end
+  print(("%s %s%s"):format(word, given[1], given.thing and " on " .. given.thing or ""))
+  return 0
+end
+
+local ENDING_FLAGS = { thing = { value = "T" }, force = {} }
+
+COMMANDS.cancel = {
+  flags = ENDING_FLAGS, words = 1, needs = "J, the job's id",
+  run = function(given)
+    local path = given.thing and { "things", given.thing, "jobs", given[1], "cancel" }
+      or { "jobs", given[1], "cancel" }
+    local query = { force = tostring(given.force == true) }
+    return done(given, "cancelled", service(given):call("PUT", path, query, {}))
+  end,
+}
+
+COMMANDS.delete = {
+  flags = ENDING_FLAGS, words = 1, needs = "J, the job's id",
+  run = function(given)
+    local path, api = { "jobs", given[1] }, service(given)
+    if given.thing then
+      path = { "things", given.thing, "jobs", given[1] }
+      local answer, message = api:call("GET", path)
+      if not answer then
+        return fail(given, message)
+      end
+      table.move({ "executionNumber", answer.execution.executionNumber }, 1, 2, 5, path)
+    end
+    local query = { force = tostring(given.force == true) }
+    return done(given, "deleted", api:call("DELETE", path, query))
+  end,
+}
+
+COMMANDS.watch = {
+  flags = {}, words = math.maxinteger,
+  run = function(given)
+    local code, message = watch.run(service(given), given, given.json)
+    return code or fail(given, message)
+  end,
+}
+
+local function syntax_of(name, command)
+  local flags = { service = { value = "URL" }, json = {} }
+  for flag, kind in pairs(command.flags) do
+    flags[flag] = kind
+  end
+  return { command = "hob job " .. name, usage = USAGE, flags = flags, words = command.words }
+end
+
+---@param argv string[]
+---@return integer code
+function M.run(argv)
+  local name = argv[1]
+  local command = name and COMMANDS[name]
+  if name == "--help" or name == "-h" then
+    io.stdout:write(USAGE)
+    return 0
+  elseif not command then
+    local _, code = options.mistake("hob job",
+      "expected create, list, describe, cancel, delete or watch, got %s",
+      name and "'" .. name .. "'" or "nothing")
+    return code
+  end
+  local syntax = syntax_of(name, command)
+  local given, code = options.parse(table.move(argv, 2, #argv, 1, {}), syntax)
+  if given and command.needs and not given[1] then
+    given, code = options.mistake(syntax.command, "expected %s", command.needs)
+  end
+  if not given then
+    return code
+  end
+  given.command = syntax.command
+  return command.run(given)
+end
+
+return M

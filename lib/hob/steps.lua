@@ -1,0 +1,154 @@
+-- steps.lua - the built-in handler for AWS's own job documents: `steps` are run in order, as AWS's
+-- device client does (its schema version "1.0", as in the managed template AWS-Run-Command).
+--
+-- In this version: actions of type runCommand. A command is a list of words separated by commas
+-- (`\,` is a comma); no shell is involved. Programs must be allowed by `allowed_commands`.
+
+local exec = require("hob.exec")
+
+local TAIL = 1024
+
+local function fail(path, expected, got)
+  return nil, ("%s: expected %s, got %s"):format(path, expected,
+    type(got) == "string" and '"' .. got:sub(1, 60) .. '"' or type(got))
+end
+
+local function split(command)
+  local words = {}
+  local text = command:gsub("\\,", "\0")
+  for word in (text .. ","):gmatch("([^,]*),") do
+    words[#words + 1] = word:gsub("%z", ","):match("^%s*(.-)%s*$")
+  end
+  return words
+end
+
+local function is_true(value)
+  return value == true or value == "true"
+end
+
+local function read_action(action, path)
+  if type(action) ~= "table" then
+    return fail(path, "object", action)
+  elseif type(action.name) ~= "string" or action.name == "" then
+    return fail(path .. ".name", "string", action.name)
+  elseif action.type == "runHandler" then
+    return nil, path .. ".type: runHandler is not available in this version; only runCommand is"
+  elseif action.type ~= "runCommand" then
+    return fail(path .. ".type", '"runCommand" or "runHandler"', action.type)
+  elseif action.runAsUser ~= nil and action.runAsUser ~= "" then
+    return nil, path .. ".runAsUser: running as another user is not available in this version"
+  end
+  local command = type(action.input) == "table" and action.input.command
+  if type(command) ~= "string" then
+    return fail(path .. ".input.command", "string", command)
+  end
+  local words = split(command)
+  if words[1] == "" or words[1]:find("%s") then
+    return fail(path .. ".input.command", "a program without blanks as its first word", words[1])
+  end
+  local allowed = tonumber(action.allowStdErr)
+  return {
+    name = action.name,
+    words = words,
+    allow_stderr = allowed,
+    ignore_failure = is_true(action.ignoreStepFailure),
+  }
+end
+
+local function read_document(document)
+  if document.version ~= "1.0" and document.version ~= 1.0 then
+    return fail("version", '"1.0"', document.version)
+  elseif type(document.steps) ~= "table" or not document.steps[1] then
+    return fail("steps", "a list of at least one step", document.steps)
+  end
+  local plan = { with_stdout = is_true(document.includeStdOut) }
+  for i, step in ipairs(document.steps) do
+    local path = ("steps[%d].action"):format(i)
+    local action, message = read_action(type(step) == "table" and step.action, path)
+    if not action then
+      return nil, message
+    end
+    action.key = ("%d %s"):format(i, action.name)
+    plan[i] = action
+  end
+  if document.finalStep ~= nil then
+    local final = document.finalStep
+    local action, message = read_action(type(final) == "table" and final.action,
+      "finalStep.action")
+    if not action then
+      return nil, message
+    end
+    action.key = "final " .. action.name
+    plan[#plan + 1] = action
+  end
+  return plan
+end
+
+local function is_allowed(job, program)
+  for _, name in ipairs(job._allowed) do
+    if name == "*" or name == program then
+      return true
+    end
+  end
+  return false
+end
+
+local function count_lines(text)
+  local _, lines = text:gsub("\n", "")
+  return lines + ((text == "" or text:sub(-1) == "\n") and 0 or 1)
+end
+
+local function run_action(action)
+  local options = { tail = TAIL }
+  for i, word in ipairs(action.words) do
+    options[i] = word
+  end
+  local result, message = exec.run(options)
+  if not result then
+    return { problem = message, stdout = "", stderr = "" }
+  end
+  local problem
+  if result.code ~= 0 or result.signal ~= 0 then
+    problem = ("%s: %s"):format(action.words[1], result.words)
+  elseif action.allow_stderr and count_lines(result.stderr) > action.allow_stderr then
+    problem = ("%s: %d lines on standard error, allowed are %d"):format(action.words[1],
+      count_lines(result.stderr), action.allow_stderr)
+  end
+  return {
+    problem = problem,
+    stdout = utf8.len(result.stdout) and result.stdout or "(not UTF-8)",
+    stderr = utf8.len(result.stderr) and result.stderr or "(not UTF-8)",
+  }
+end
+
+local function details(plan, result)
+  return {
+    stdout = plan.with_stdout and result.stdout ~= "" and result.stdout or nil,
+    stderr = result.stderr ~= "" and result.stderr or nil,
+  }
+end
+
+return {
+  api = 1,
+  description = "AWS's job documents with steps",
+  args = read_document,
+  run = function(job, plan)
+    for _, action in ipairs(plan) do
+      if not is_allowed(job, action.words[1]) then
+        job:reject(("the command '%s' is not allowed on this gateway: the config key that "
+          .. "allows it is allowed_commands"):format(action.words[1]))
+      end
+    end
+    local last
+    for i, action in ipairs(plan) do
+      job:progress((i - 1) * 100 / #plan, action.name)
+      last = job:step(action.key, function()
+        return run_action(action)
+      end)
+      if last.problem and not action.ignore_failure then
+        return nil, ("step '%s': %s"):format(action.name, last.problem), details(plan, last)
+      end
+    end
+    return details(plan, last)
+  end,
+}
