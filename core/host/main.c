@@ -1,5 +1,6 @@
 /* main.c - the program `hob`: which command, and its exit code. */
 #include "base/mbed.h"
+#include "host/runtime.h"
 #include "host/tool.h"
 #include "net/mqtt.h"
 #include "work/store.h"
@@ -43,6 +44,9 @@ int main(int argc, char **argv)
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0) {
         fputs(usage, stdout);
         return 0;
+    }
+    if (strcmp(command, "run") == 0) {
+        return hob_runtime_run(argc - 2, argv + 2);
     }
     if (hob_tool_exists(command)) {
         return hob_tool_run(command, argc - 2, argv + 2);

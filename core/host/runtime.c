@@ -1,1 +1,235 @@
-typedef int hob_stub_runtime;
+#include "host/runtime.h"
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "host/config.h"
+#include "host/paths.h"
+#include "host/thing.h"
+#include "work/handlers.h"
+#include "work/store.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define EXIT_CONFIG 2
+#define TOLD_KEPT   1000
+#define SIGNALS     3
+
+struct runtime {
+    struct hob_config config;
+    struct hob_loop *loop;
+    struct hob_log *log;
+    struct hob_store *store;
+    struct hob_handlers *handlers;
+    struct hob_thing **things;
+    size_t running; /* things that have not stopped */
+    bool stopping;
+    uv_signal_t signals[SIGNALS];
+    bool watching;
+};
+
+/* ---- stopping and reloading ---- */
+
+static void thing_stopped(void *user)
+{
+    struct runtime *runtime = user;
+    if (--runtime->running == 0) {
+        hob_loop_stop(runtime->loop);
+    }
+}
+
+static void stop(struct runtime *runtime, const char *signal_name)
+{
+    if (runtime->stopping) {
+        hob_log_event(runtime->log, HOB_LOG_WARN, "hob.stopping", "%s again: ending at once",
+                      signal_name);
+        _exit(1); /* the store is safe at any moment */
+    }
+    runtime->stopping = true;
+    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs",
+                  signal_name);
+    uint64_t grace_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
+    for (size_t i = 0; i < runtime->config.thing_count; i++) {
+        hob_thing_stop(runtime->things[i], grace_ms, thing_stopped, runtime);
+    }
+}
+
+static void reload(struct runtime *runtime)
+{
+    struct hob_error err = {0};
+    if (hob_log_reopen(runtime->log, &err) || hob_handlers_load(runtime->handlers, &err)) {
+        hob_log_write(runtime->log,
+                      &(struct hob_log_record){.level = HOB_LOG_ERROR,
+                                               .event = "hob.reload_failed",
+                                               .code = hob_error_name(err.code),
+                                               .action = "what was loaded before stays in use"},
+                      "%s", err.message);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct runtime *runtime = handle->data;
+    if (number == SIGHUP) {
+        reload(runtime);
+    } else {
+        stop(runtime, number == SIGTERM ? "SIGTERM" : "SIGINT");
+    }
+}
+
+static void watch_signals(struct runtime *runtime)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    for (int i = 0; i < SIGNALS; i++) {
+        uv_signal_init(hob_loop_uv(runtime->loop), &runtime->signals[i]);
+        runtime->signals[i].data = runtime;
+        uv_signal_start(&runtime->signals[i], on_signal, numbers[i]);
+    }
+    runtime->watching = true;
+}
+
+/* ---- opening ---- */
+
+static int open_log(struct runtime *runtime, struct hob_error *err)
+{
+    struct hob_log_options options = {.target = runtime->config.log_target};
+    hob_log_level_parse(runtime->config.log_level, &options.level);
+    options.format = strcmp(runtime->config.log_format, "json") == 0 ? HOB_LOG_JSON : HOB_LOG_TEXT;
+    return hob_log_open(&options, &runtime->log, err);
+}
+
+static int open_store(struct runtime *runtime, struct hob_error *err)
+{
+    const char *data = runtime->config.data;
+    if (mkdir(data, 0700) && errno != EEXIST) {
+        return hob_error_set(err, hob_error_from_errno(errno), "data directory %s: %s", data,
+                             strerror(errno));
+    }
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/hob.db", data);
+    int rc = hob_store_open(runtime->log, &(struct hob_store_options){.path = path},
+                            &runtime->store, err);
+    return rc ? rc : hob_store_prune(runtime->store, TOLD_KEPT, err);
+}
+
+static int open_handlers(struct runtime *runtime, struct hob_error *err)
+{
+    char lib[PATH_MAX];
+    int rc = hob_paths_lib(lib, sizeof lib, err);
+    if (rc) {
+        return rc;
+    }
+    struct hob_handlers_options options = {
+        .loop = runtime->loop, .log = runtime->log, .scripts = runtime->config.scripts, .lib = lib};
+    rc = hob_handlers_new(&options, &runtime->handlers, err);
+    return rc ? rc : hob_handlers_load(runtime->handlers, err);
+}
+
+static int open_things(struct runtime *runtime, struct hob_error *err)
+{
+    runtime->things = calloc(runtime->config.thing_count, sizeof(struct hob_thing *));
+    if (!runtime->things) {
+        return hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
+    }
+    for (size_t i = 0; i < runtime->config.thing_count; i++) {
+        struct hob_thing_options options = {.loop = runtime->loop,
+                                            .log = runtime->log,
+                                            .store = runtime->store,
+                                            .handlers = runtime->handlers,
+                                            .config = &runtime->config,
+                                            .thing = &runtime->config.things[i]};
+        int rc = hob_thing_new(&options, &runtime->things[i], err);
+        if (rc) {
+            return rc;
+        }
+        runtime->running++;
+    }
+    return 0;
+}
+
+static int open_all(struct runtime *runtime, struct hob_error *err)
+{
+    int rc = hob_loop_new(&runtime->loop, err);
+    rc = rc ? rc : open_log(runtime, err);
+    rc = rc ? rc : open_store(runtime, err);
+    rc = rc ? rc : open_handlers(runtime, err);
+    return rc ? rc : open_things(runtime, err);
+}
+
+/* ---- closing ---- */
+
+static void close_signals(struct runtime *runtime)
+{
+    for (int i = 0; runtime->watching && i < SIGNALS; i++) {
+        uv_close((uv_handle_t *)&runtime->signals[i], NULL);
+    }
+}
+
+static void close_all(struct runtime *runtime)
+{
+    close_signals(runtime);
+    hob_handlers_free(runtime->handlers);
+    hob_loop_free(runtime->loop);
+    hob_store_close(runtime->store);
+    hob_log_close(runtime->log);
+    free(runtime->things);
+    hob_config_free(&runtime->config);
+}
+
+/* ---- the whole ---- */
+
+static void run(struct runtime *runtime)
+{
+    watch_signals(runtime);
+    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.started", "hob %s, %zu thing%s, data in %s",
+                  HOB_VERSION, runtime->config.thing_count,
+                  runtime->config.thing_count == 1 ? "" : "s", runtime->config.data);
+    for (size_t i = 0; i < runtime->config.thing_count; i++) {
+        hob_thing_start(runtime->things[i]);
+    }
+    hob_loop_run(runtime->loop);
+    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopped", "in order");
+}
+
+/* Things that were made before another one failed. */
+static void undo_things(struct runtime *runtime)
+{
+    size_t made = runtime->running;
+    for (size_t i = 0; i < made; i++) {
+        hob_thing_stop(runtime->things[i], 0, thing_stopped, runtime);
+    }
+    if (made) {
+        hob_loop_run(runtime->loop);
+    }
+}
+
+int hob_runtime_run(int argc, char **argv)
+{
+    struct runtime runtime = {0};
+    struct hob_error err = {0};
+    int rc = hob_config_load(argc, argv, &runtime.config, &err);
+    if (rc) {
+        hob_config_free(&runtime.config);
+        if (rc > 0) {
+            fputs(hob_config_usage, stdout);
+            return 0;
+        }
+        fprintf(stderr, "hob: %s\n", err.message);
+        return EXIT_CONFIG;
+    }
+    rc = open_all(&runtime, &err);
+    if (rc) {
+        fprintf(stderr, "hob: %s\n", err.message);
+        undo_things(&runtime);
+    } else {
+        run(&runtime);
+    }
+    close_all(&runtime);
+    return rc ? 1 : 0;
+}

@@ -1,1 +1,218 @@
-typedef int hob_stub_thing;
+#include "host/thing.h"
+
+#include "jobs/client.h"
+#include "net/mqtt.h"
+#include "work/executor.h"
+#include "work/outbox.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PORT_TLS 8883
+#define PORT_TCP 1883
+
+struct hob_thing {
+    struct hob_thing_options options;
+    struct hob_mqtt *mqtt;
+    struct hob_jobs_client *client;
+    struct hob_outbox *outbox;
+    struct hob_executor *executor;
+    void (*stopped)(void *user);
+    void *stopped_user;
+};
+
+/* ---- the connection's events go to the client, the client's to executor and outbox ---- */
+
+static void on_up(void *user, bool session_present)
+{
+    struct hob_thing *thing = user;
+    hob_jobs_client_up(thing->client);
+}
+
+static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
+{
+    struct hob_thing *thing = user;
+    hob_outbox_offline(thing->outbox);
+    hob_executor_offline(thing->executor);
+    hob_jobs_client_down(thing->client, why);
+}
+
+static void on_message(void *user, const struct hob_mqtt_message *message)
+{
+    struct hob_thing *thing = user;
+    hob_jobs_client_message(thing->client, message);
+}
+
+static void on_ready(void *user)
+{
+    struct hob_thing *thing = user;
+    hob_outbox_online(thing->outbox);
+    hob_executor_online(thing->executor);
+}
+
+static void on_next(void *user, const struct hob_jobs_execution *next)
+{
+    struct hob_thing *thing = user;
+    hob_executor_next(thing->executor, next);
+}
+
+static void on_told(void *user, int64_t row)
+{
+    struct hob_thing *thing = user;
+    hob_executor_told(thing->executor);
+}
+
+/* ---- making the parts ---- */
+
+static const char *or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+static uint64_t ms(double seconds)
+{
+    return (uint64_t)(seconds * 1000);
+}
+
+static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
+{
+    const struct hob_config_thing *c = thing->options.thing;
+    struct hob_mqtt_options options = {.host = c->endpoint,
+                                       .port = c->port  ? (int)c->port
+                                               : c->tls ? PORT_TLS
+                                                        : PORT_TCP,
+                                       .client_id = c->client_id[0] ? c->client_id : c->thing_name,
+                                       .use_tls = c->tls,
+                                       .tls = {.ca_file = or_null(c->ca),
+                                               .cert_file = or_null(c->cert),
+                                               .key_file = or_null(c->key),
+                                               .key_passphrase = or_null(c->key_passphrase),
+                                               .alpn = or_null(c->alpn)},
+                                       .runtime_dir = thing->options.config->data,
+                                       .thing = c->thing_name,
+                                       .protocol = (int)c->mqtt_version,
+                                       .keep_alive_s = (unsigned)c->keep_alive,
+                                       .connect_timeout_ms = ms(c->connect_timeout),
+                                       .backoff_base_ms = ms(c->backoff_base),
+                                       .backoff_cap_ms = ms(c->backoff_cap),
+                                       .on_up = on_up,
+                                       .on_down = on_down,
+                                       .on_message = on_message,
+                                       .user = thing};
+    return hob_mqtt_new(thing->options.loop, thing->options.log, &options, &thing->mqtt, err);
+}
+
+static int make_client(struct hob_thing *thing, struct hob_error *err)
+{
+    const struct hob_config_thing *c = thing->options.thing;
+    struct hob_jobs_client_options options = {.thing = c->thing_name,
+                                              .request_timeout_ms = ms(c->request_timeout),
+                                              .on_ready = on_ready,
+                                              .on_next = on_next,
+                                              .user = thing};
+    return hob_jobs_client_new(thing->options.loop, thing->options.log, thing->mqtt, &options,
+                               &thing->client, err);
+}
+
+static int make_outbox(struct hob_thing *thing, struct hob_error *err)
+{
+    const struct hob_config_thing *c = thing->options.thing;
+    struct hob_outbox_options options = {.loop = thing->options.loop,
+                                         .log = thing->options.log,
+                                         .store = thing->options.store,
+                                         .client = thing->client,
+                                         .thing = c->thing_name,
+                                         .backoff_base_ms = ms(c->backoff_base),
+                                         .backoff_cap_ms = ms(c->backoff_cap),
+                                         .on_told = on_told,
+                                         .user = thing};
+    return hob_outbox_new(&options, &thing->outbox, err);
+}
+
+static int make_executor(struct hob_thing *thing, struct hob_error *err)
+{
+    const struct hob_config *config = thing->options.config;
+    char work[PATH_MAX];
+    snprintf(work, sizeof work, "%s/work", config->data);
+    bool ignore = strcmp(config->unknown_jobs, "ignore") == 0;
+    struct hob_executor_options options = {
+        .loop = thing->options.loop,
+        .log = thing->options.log,
+        .store = thing->options.store,
+        .client = thing->client,
+        .outbox = thing->outbox,
+        .handlers = thing->options.handlers,
+        .thing = thing->options.thing->thing_name,
+        .work_dir = work,
+        .allowed_commands = (const char *const *)config->allowed_commands,
+        .unknown = ignore ? HOB_EXECUTOR_IGNORE : HOB_EXECUTOR_REJECT,
+        .memory_bytes = (size_t)config->memory,
+        .poll_ms = ms(config->poll)};
+    return hob_executor_new(&options, &thing->executor, err);
+}
+
+int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **out,
+                  struct hob_error *err)
+{
+    struct hob_thing *thing = calloc(1, sizeof *thing);
+    if (!thing) {
+        return hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
+    }
+    thing->options = *options;
+    int rc = make_mqtt(thing, err);
+    rc = rc ? rc : make_client(thing, err);
+    rc = rc ? rc : make_outbox(thing, err);
+    rc = rc ? rc : make_executor(thing, err);
+    if (rc) {
+        hob_thing_stop(thing, 0, NULL, NULL);
+        return rc;
+    }
+    *out = thing;
+    return 0;
+}
+
+/* ---- life ---- */
+
+void hob_thing_start(struct hob_thing *thing)
+{
+    hob_executor_start(thing->executor);
+    hob_mqtt_start(thing->mqtt);
+}
+
+static void closed(void *user)
+{
+    struct hob_thing *thing = user;
+    void (*stopped)(void *) = thing->stopped;
+    void *stopped_user = thing->stopped_user;
+    free(thing);
+    if (stopped) {
+        stopped(stopped_user);
+    }
+}
+
+static void close_parts(void *user)
+{
+    struct hob_thing *thing = user;
+    hob_executor_free(thing->executor);
+    hob_outbox_free(thing->outbox);
+    hob_jobs_client_free(thing->client);
+    if (thing->mqtt) {
+        hob_mqtt_close(thing->mqtt, closed, thing);
+    } else {
+        closed(thing);
+    }
+}
+
+void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, void (*stopped)(void *user),
+                    void *user)
+{
+    thing->stopped = stopped;
+    thing->stopped_user = user;
+    if (thing->executor) {
+        hob_executor_stop(thing->executor, grace_ms, close_parts, thing);
+    } else {
+        close_parts(thing);
+    }
+}

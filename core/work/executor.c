@@ -130,13 +130,10 @@ static void finish_stop(struct hob_executor *executor)
     stopped(executor->stopped_user);
 }
 
-/* Nothing is being done any more: is there something else to do? */
-static void slot_is_free(struct hob_executor *executor)
+/* What was not looked into because the slot was taken. */
+static void look_if_due(struct hob_executor *executor)
 {
-    free_slot(executor);
-    if (executor->stopping) {
-        finish_stop(executor);
-    } else if (executor->look_again) {
+    if (executor->look_again && !executor->active.used) {
         executor->look_again = false;
         look(executor);
     }
@@ -170,7 +167,10 @@ static void store_outcome(void *user)
     hob_log_write(executor->options.log, &record, "%s %s", active->end_status, active->end_details);
     push_outcome(executor, active->row);
     remove_dir(active->dir);
-    slot_is_free(executor);
+    free_slot(executor);
+    if (executor->stopping) {
+        finish_stop(executor);
+    }
 }
 
 static void end_active(struct hob_executor *executor, enum hob_jobs_status status,
@@ -316,8 +316,8 @@ static void drop_claim(struct hob_executor *executor)
         store_failed(executor, active->job_id, active->execution_number, &err);
     }
     remove_dir(active->dir);
-    executor->look_again = true;
-    slot_is_free(executor);
+    free_slot(executor);
+    look(executor);
 }
 
 static void claimed(struct hob_executor *executor, int64_t version)
@@ -686,21 +686,21 @@ void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_exec
     consider(executor, next, false);
 }
 
-void hob_executor_changed(struct hob_executor *executor)
+void hob_executor_told(struct hob_executor *executor)
 {
-    if (executor->active.used) {
-        executor->look_again = true;
-    }
+    look_if_due(executor);
 }
 
 static void on_stop_timeout(void *user)
 {
     struct hob_executor *executor = user;
     struct active *active = &executor->active;
-    struct hob_log_record record = active_record(executor, HOB_LOG_WARN, "job.suspended");
-    record.action = "it goes on when Hob starts again";
-    hob_log_write(executor->options.log, &record, "stopped in step '%s'",
-                  active->job ? hob_job_step(active->job) : "");
+    if (active->running) {
+        struct hob_log_record record = active_record(executor, HOB_LOG_WARN, "job.suspended");
+        record.action = "it goes on when Hob starts again";
+        hob_log_write(executor->options.log, &record, "stopped in step '%s'",
+                      hob_job_step(active->job));
+    }
     free_slot(executor);
     finish_stop(executor);
 }

@@ -1,6 +1,6 @@
 /* executor.h - which execution runs, when: look, then claim, then run, then store the outcome.
  *
- * Announcements (notify-next, notify) and the answer to `$next/get` only look. A new execution gets
+ * The announcement (notify-next) and the answer to `$next/get` only look. A new execution gets
  * a handler, is prepared in a sandbox, is written to the store, and is then claimed by id (an
  * update to IN_PROGRESS with expectedVersion): a document that can never work here is REJECTED
  * without ever having been started. An execution is known by (job id, execution number, queuedAt):
@@ -51,8 +51,8 @@ void hob_executor_online(struct hob_executor *executor);
 void hob_executor_offline(struct hob_executor *executor);
 /** notify-next said so. */
 void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_execution *next);
-/** notify: something changed; ask. */
-void hob_executor_changed(struct hob_executor *executor);
+/** The service knows the end of an execution: the next one may be at the front by now. */
+void hob_executor_told(struct hob_executor *executor);
 
 /** Take no more jobs; `stopped` is called once the running one has ended, or at the latest after
  * grace_ms: it is then given up as it is, and resumed by the next process. */

@@ -3,7 +3,7 @@
 --     local bench = require("spec.support.service_bench").new()
 --     bench:create("j1", "lamp")                       -- CreateJob
 --     local said = bench:ask("lamp", "start-next", {}) -- what the service says to it
---     said:text()      "start-next/accepted"           -- topics after $aws/things/T/jobs/, in order
+--     said:text()      "start-next/accepted"   -- topics after $aws/things/T/jobs/, in order
 --     said[1].body     decoded; said[1].payload as published
 --     bench:wait(60)   the clock goes on; returns what the service says meanwhile
 

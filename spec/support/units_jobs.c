@@ -78,6 +78,7 @@ static int encode_update(lua_State *L)
     struct hob_buf buf;
     struct hob_error err;
     luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 3);
     struct hob_jobs_update update = {
         .expected_version = member(L, "expected_version"),
         .execution_number = member(L, "execution_number"),

@@ -149,6 +149,17 @@ describe("the Jobs service's control side", function()
       assert.equal(400, bench:refused("list_jobs", { nextToken = "x" }).status)
     end)
 
+    it("keep the order of many jobs", function()
+      local bench, ids = new_bench(), {}
+      for i = 1, 30 do
+        ids[i] = ("job-%d"):format(i * 7 % 31)
+        bench:create(ids[i], THING)
+      end
+      for i, job in ipairs(bench.engine:list_jobs{}.jobs) do
+        assert.equal(ids[i], job.jobId)
+      end
+    end)
+
     it("name a thing's executions, ended ones too", function()
       local bench = new_bench{ "a", "b" }
       bench:ask(THING, "a/update", { status = "SUCCEEDED" })
@@ -321,14 +332,14 @@ describe("the Jobs service's control side", function()
       bench:create("a", "t1")
       local function names(ids)
         local found = {}
-        for i, execution in ipairs(bench.engine:executions(ids, NOW).executions) do
+        for i, execution in ipairs(bench.engine:executions(ids, {}, NOW).executions) do
           found[i] = execution.jobId .. "@" .. execution.thingName
         end
         return table.concat(found, " ")
       end
       assert.equal("b@t1 b@t2 a@t1", names())
       assert.equal("a@t1", names{ "a" })
-      assert.equal(404, bench:refused("executions", { "a", "none" }, NOW).status)
+      assert.equal(404, bench:refused("executions", { "a", "none" }, {}, NOW).status)
     end)
   end)
 

@@ -47,9 +47,10 @@ function M:call(method, path, query, body)
     return nil, ("no local Jobs service at %s; start one with `hob service ...`; for this gateway "
       .. "use `hob jobs` (%s)"):format(self.url, message)
   end
-  local value = json.decode(answer.body)
+  local value, why = json.decode(answer.body)
   if type(value) ~= "table" then
-    return nil, ("%s answers, but not as a Jobs service does"):format(self.url)
+    return nil, ("%s answers, but not as a Jobs service does (%s)"):format(self.url,
+      why or "no JSON object")
   elseif answer.status ~= 200 then
     return nil, tostring(value.message), answer.status
   end
@@ -69,6 +70,9 @@ function M:list(path, query, member)
     local answer, message, status = self:call("GET", path, asked)
     if not answer then
       return nil, message, status
+    end
+    if type(answer[member]) ~= "table" then
+      return nil, ("%s answers, but not as a Jobs service does (no %s)"):format(self.url, member)
     end
     table.move(answer[member], 1, #answer[member], #items + 1, items)
     asked.nextToken = answer.nextToken

@@ -354,7 +354,8 @@ end
 --- Hob's own: every execution of the jobs named (all of them if none is), as a device sees them, in
 --- the order in which they were queued. For `hob job watch`.
 ---@param ids string[]|nil
-function engine:executions(ids, now)
+---@param query table<string, string>  maxResults, nextToken
+function engine:executions(ids, query, now)
   local found = {}
   for _, id in ipairs(ids or {}) do
     if not self.jobs[id] then
@@ -369,13 +370,19 @@ function engine:executions(ids, now)
     wanted[id] = true
   end
   table.sort(found, by_seq)
-  local items = {}
+  local chosen = {}
   for _, execution in ipairs(found) do
     if not wanted or wanted[execution.job.id] then
-      items[#items + 1] = views.execution(execution, now, false)
+      chosen[#chosen + 1] = execution
     end
   end
-  return { executions = json_text.list(items) }
+  local items, why, token = page(chosen, query, function(execution)
+    return views.execution(execution, now, false)
+  end)
+  if not items then
+    return nil, why
+  end
+  return { executions = items, nextToken = token }
 end
 
 return M

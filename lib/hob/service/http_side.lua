@@ -38,7 +38,7 @@ local ROUTES = {
         ids[#ids + 1] = id
       end
     end
-    return side.engine:executions(ids, now)
+    return side.engine:executions(ids, request.query, now)
   end,
   ["GET /jobs"] = function(side, request)
     return side.engine:list_jobs(request.query)

@@ -11,6 +11,7 @@ local M = {}
 
 local POLL = 0.2
 local BAR = 20
+local PAGE = 25 -- with full details these are near what is read at once
 
 --- @return integer percent  0-100
 function M.percent(execution)
@@ -114,14 +115,14 @@ end
 ---@return string|nil message
 function M.run(api, ids, json)
   local view = new_view(json)
-  local query = ids[1] and { jobs = table.concat(ids, ",") } or nil
+  local query = { maxResults = PAGE, jobs = ids[1] and table.concat(ids, ",") }
   while true do
-    local answer, message = api:call("GET", { "hob", "executions" }, query)
-    if not answer then
+    local executions, message = api:list({ "hob", "executions" }, query, "executions")
+    if not executions then
       return nil, message
     end
-    view:draw(answer.executions)
-    local open, unhappy = count(answer.executions)
+    view:draw(executions)
+    local open, unhappy = count(executions)
     if open == 0 then
       return unhappy == 0 and 0 or 1
     end

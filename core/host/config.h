@@ -1,0 +1,53 @@
+/* config.h - hob.conf.lua and the flags of `hob run`, checked.
+ *
+ * The file is a Lua table, evaluated with nothing in reach (`return { endpoint = "...", ... }`).
+ * Each key is checked: an unknown one, a wrong type, a value out of range or a file that cannot be
+ * read is HOB_ECONFIG with file, line, key and what was expected. Flags override the file. All keys
+ * are described in docs/reference/config.md; a spec compares that page with the table in config.c.
+ *
+ * Life: hob_config_load -> hob_config_free. Strings belong to the config.
+ * Spec: spec/integration/config_spec.lua
+ */
+#ifndef HOB_HOST_CONFIG_H
+#define HOB_HOST_CONFIG_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hob_config_thing {
+    char *thing_name;
+    char *client_id; /* "" means the thing's name */
+    char *endpoint;
+    int64_t port; /* 0: 8883, or 1883 without TLS */
+    bool tls;
+    char *ca, *cert, *key, *key_passphrase, *alpn;
+    int64_t mqtt_version; /* 4 is 3.1.1, 5 */
+    double keep_alive;
+    double connect_timeout;
+    double request_timeout;
+    double backoff_base, backoff_cap;
+};
+
+struct hob_config {
+    struct hob_config_thing *things; /* at least one */
+    size_t thing_count;
+    char *scripts;
+    char *data;
+    char *log_level, *log_format, *log_target;
+    char *unknown_jobs;      /* "reject" or "ignore" */
+    char **allowed_commands; /* NULL-terminated */
+    uint64_t memory;         /* bytes a job may use */
+    double poll;
+    double stop_timeout;
+};
+
+/** @param argv  the flags after `hob run`. @return 0, HOB_ECONFIG, or 1: --help was asked for */
+int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err);
+void hob_config_free(struct hob_config *config);
+
+extern const char hob_config_usage[]; /* of `hob run` */
+
+#endif

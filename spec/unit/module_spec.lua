@@ -1,0 +1,36 @@
+local module = require("hob_units").module
+
+describe("module", function()
+  it("knows the directory of the running program", function()
+    local pipe = assert(io.popen("readlink /proc/$PPID/exe"))
+    local program = pipe:read("l")
+    pipe:close()
+    assert.equal(program:match("^(.*)/"), module.program_dir())
+  end)
+
+  it("says so when that does not fit", function()
+    local dir, message, code = module.program_dir(2)
+    assert.is_nil(dir)
+    assert.equal("EMSGSIZE", code)
+    assert.truthy(message:find("directory", 1, true))
+  end)
+
+  it("names every file it looked for, and what to do", function()
+    local ok, message, code = module.open("hob_nothing")
+    assert.is_nil(ok)
+    assert.equal("ENOENT", code)
+    local dir = module.program_dir()
+    assert.truthy(message:find(dir .. "/modules/hob_nothing.so", 1, true))
+    assert.truthy(message:find(dir .. "/../lib/hob/hob_nothing.so", 1, true))
+    assert.truthy(message:find("HOB_MODULE_DIR", 1, true))
+  end)
+
+  it("takes no path for a name", function()
+    for _, name in ipairs({ "../hob_download", "", "hob download", "/etc/passwd" }) do
+      local ok, message, code = module.open(name)
+      assert.is_nil(ok)
+      assert.equal("EINVAL", code)
+      assert.truthy(message:find("'" .. name .. "'", 1, true))
+    end
+  end)
+end)
