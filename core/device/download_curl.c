@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define REDIRECTS_MAX     10
 #define MEMORY_LIMIT      (64u * 1024 * 1024)
@@ -28,7 +29,8 @@ struct hob_download {
     struct hob_loop *loop;
     char *url, *method, *body, *sha256, *ca_file;
     size_t body_len;
-    struct curl_slist *headers; /* the caller's, then ours */
+    struct curl_slist *headers; /* the caller's */
+    struct curl_slist *sent;    /* those of this request */
     uint64_t limit_bytes, timeout_ms, stall_ms;
     void (*on_progress)(void *user, uint64_t bytes, uint64_t total);
     void (*done)(void *user, const struct hob_download_result *result);
@@ -51,8 +53,9 @@ struct hob_download {
     bool ranged, restarted;
     uint64_t total; /* of the whole; 0: unknown */
     uint64_t moved_ms, told_ms, told_bytes;
-    char range[128], tag[HOB_DOWNLOAD_TAG_MAX];    /* headers of this answer */
+    char range[128], tag[HOB_DOWNLOAD_TAG_MAX]; /* headers of this answer */
     char modified[HOB_DOWNLOAD_TAG_MAX];
+    char type[128];
     bool body_begun;
     char words[CURL_ERROR_SIZE];
     struct hob_error trouble; /* noted in a callback of libcurl; code 0: none */
@@ -107,11 +110,11 @@ static bool get_part(CURLU *parts, CURLUPart part, char *out, size_t len, unsign
 static bool read_origin(const char *url, unsigned flags, struct origin *origin)
 {
     CURLU *parts = curl_url();
-    bool ok = parts && !curl_url_set(parts, CURLUPART_URL, url, flags) &&
-              get_part(parts, CURLUPART_SCHEME, origin->scheme, sizeof origin->scheme, 0) &&
-              get_part(parts, CURLUPART_HOST, origin->host, sizeof origin->host, 0) &&
-              get_part(parts, CURLUPART_PORT, origin->port, sizeof origin->port,
-                       CURLU_DEFAULT_PORT);
+    bool ok =
+        parts && !curl_url_set(parts, CURLUPART_URL, url, flags) &&
+        get_part(parts, CURLUPART_SCHEME, origin->scheme, sizeof origin->scheme, 0) &&
+        get_part(parts, CURLUPART_HOST, origin->host, sizeof origin->host, 0) &&
+        get_part(parts, CURLUPART_PORT, origin->port, sizeof origin->port, CURLU_DEFAULT_PORT);
     curl_url_cleanup(parts);
     return ok;
 }
@@ -119,9 +122,10 @@ static bool read_origin(const char *url, unsigned flags, struct origin *origin)
 static int check_url(const char *url, struct origin *origin, struct hob_error *err)
 {
     if (strlen(url) > URL_MAX || !read_origin(url, 0, origin))
-        return hob_error_set(err, HOB_EINVAL,
-                             "url: expected http://host/... or https://host/..., got something that "
-                             "is none");
+        return hob_error_set(
+            err, HOB_EINVAL,
+            "url: expected http://host/... or https://host/..., got something that "
+            "is none");
     if (strcmp(origin->scheme, "http") != 0 && strcmp(origin->scheme, "https") != 0)
         return hob_error_set(err, HOB_EINVAL, "url: expected http or https, got %s",
                              origin->scheme);
@@ -153,7 +157,6 @@ static void free_if_idle(struct hob_download *d)
     hob_download_file_free(d->file);
     hob_buf_free(&d->memory);
     curl_slist_free_all(d->headers);
-    curl_slist_free_all(d->addresses);
     free(d->url);
     free(d->method);
     free(d->body);
@@ -170,7 +173,8 @@ static void end_request(struct hob_download *d)
         d->easy = NULL;
     }
     curl_slist_free_all(d->addresses);
-    d->addresses = NULL;
+    curl_slist_free_all(d->sent);
+    d->addresses = d->sent = NULL;
 }
 
 /* Everything that could call back, but for what libuv ends in its own time. */
@@ -275,8 +279,8 @@ static void on_file_synced(uv_fs_t *sync)
         return;
     }
     if (status) {
-        fail_with(d, hob_error_from_uv(status), "writing what came from %s: %s",
-                  shown(d->url, url), uv_strerror(status));
+        fail_with(d, hob_error_from_uv(status), "writing what came from %s: %s", shown(d->url, url),
+                  uv_strerror(status));
         return;
     }
     d->directory = hob_download_file_rename(d->file, &err);
@@ -291,6 +295,19 @@ static void on_file_synced(uv_fs_t *sync)
     }
 }
 
+static void sync_file(struct hob_download *d)
+{
+    hob_timer_stop(d->stall_timer);
+    d->syncing = true;
+    d->sync.data = d;
+    int status =
+        uv_fs_fsync(hob_loop_uv(d->loop), &d->sync, hob_download_file_fd(d->file), on_file_synced);
+    if (status) {
+        d->syncing = false;
+        fail_with(d, hob_error_from_uv(status), "syncing the file: %s", uv_strerror(status));
+    }
+}
+
 static void finish_file(struct hob_download *d)
 {
     hob_download_file_sha256(d->file, d->result.sha256);
@@ -301,15 +318,7 @@ static void finish_file(struct hob_download *d)
                   d->result.sha256, d->sha256);
         return;
     }
-    hob_timer_stop(d->stall_timer);
-    d->syncing = true;
-    d->sync.data = d;
-    int status = uv_fs_fsync(hob_loop_uv(d->loop), &d->sync, hob_download_file_fd(d->file),
-                             on_file_synced);
-    if (status) {
-        d->syncing = false;
-        fail_with(d, hob_error_from_uv(status), "syncing the file: %s", uv_strerror(status));
-    }
+    sync_file(d);
 }
 
 /* ---- what libcurl calls: notes only ---- */
@@ -520,8 +529,8 @@ static void ask_for_rest(struct hob_download *d)
 {
     char text[HOB_DOWNLOAD_TAG_MAX + 32];
     const char *tag = d->file ? hob_download_file_tag(d->file) : "";
-    d->ranged = d->file && hob_download_file_bytes(d->file) > 0 && !d->restarted &&
-                (*tag || d->sha256);
+    d->ranged =
+        d->file && hob_download_file_bytes(d->file) > 0 && !d->restarted && (*tag || d->sha256);
     if (!d->ranged)
         return;
     snprintf(text, sizeof text, "%llu-", (unsigned long long)hob_download_file_bytes(d->file));
@@ -529,7 +538,7 @@ static void ask_for_rest(struct hob_download *d)
     if (!*tag)
         return;
     snprintf(text, sizeof text, "If-Range: %s", tag);
-    d->headers = add(d, d->headers, text);
+    d->sent = add(d, d->sent, text);
 }
 
 static void set_protocols(CURL *easy)
@@ -553,17 +562,37 @@ static void set_method(struct hob_download *d)
         curl_easy_setopt(d->easy, CURLOPT_CUSTOMREQUEST, d->method);
 }
 
+static bool is_header(const char *line, const char *name)
+{
+    size_t n = strlen(name);
+    return strncasecmp(line, name, n) == 0 && line[n] == ':';
+}
+
+/* libcurl would wait for "100 Continue", and call every body a form. */
+static void set_headers(struct hob_download *d)
+{
+    bool has_type = false;
+    for (const struct curl_slist *h = d->headers; h; h = h->next) {
+        d->sent = add(d, d->sent, h->data);
+        has_type = has_type || is_header(h->data, "Content-Type");
+    }
+    d->sent = add(d, d->sent, "Expect:");
+    if (!has_type)
+        d->sent = add(d, d->sent, "Content-Type:");
+}
+
 static void set_options(struct hob_download *d)
 {
     CURL *easy = d->easy;
     set_protocols(easy);
     set_method(d);
+    set_headers(d);
     ask_for_rest(d);
     curl_easy_setopt(easy, CURLOPT_URL, d->url);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hob/" HOB_VERSION);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, d->headers);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, d->sent);
     curl_easy_setopt(easy, CURLOPT_RESOLVE, d->addresses);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, d->words);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)d->stall_ms);
@@ -641,3 +670,361 @@ static void begin_request(struct hob_download *d)
     else
         resolve_target(d);
 }
+
+/* ---- the end of a request ---- */
+
+/* What was meant for one server is not told to another. */
+static void drop_secret_headers(struct hob_download *d)
+{
+    struct curl_slist *kept = NULL;
+    for (const struct curl_slist *h = d->headers; h; h = h->next)
+        if (!is_header(h->data, "Authorization") && !is_header(h->data, "Cookie"))
+            kept = add(d, kept, h->data);
+    curl_slist_free_all(d->headers);
+    d->headers = kept;
+}
+
+static int check_redirect(struct hob_download *d, const char *target, struct hob_error *err)
+{
+    struct origin from, to;
+    char url[SHOWN_MAX];
+    read_origin(d->url, 0, &from);
+    if (++d->redirects > REDIRECTS_MAX)
+        return hob_error_set(err, HOB_EHTTP, "more than %d redirects, the last from %s",
+                             REDIRECTS_MAX, shown(d->url, url));
+    if (check_url(target, &to, err))
+        return hob_error_prefix(err, "redirect from %s: ", shown(d->url, url));
+    if (strcmp(from.scheme, "https") == 0 && strcmp(to.scheme, "http") == 0)
+        return hob_error_set(err, HOB_EHTTP, "redirect from https to %s refused: not encrypted",
+                             shown(target, url));
+    if (strcmp(from.scheme, to.scheme) != 0 || strcasecmp(from.host, to.host) != 0 ||
+        strcmp(from.port, to.port) != 0)
+        drop_secret_headers(d);
+    return 0;
+}
+
+static void follow(struct hob_download *d, const char *location)
+{
+    struct hob_error err;
+    char *target = strdup(location);
+    int code = target ? check_redirect(d, target, &err)
+                      : hob_error_set(&err, HOB_ENOMEM, "redirect: out of memory");
+    if (code) {
+        free(target);
+        fail(d, &err);
+        return;
+    }
+    free(d->url);
+    d->url = target;
+    end_request(d);
+    step_later(d, begin_request);
+}
+
+static int code_of(struct hob_download *d, CURLcode code)
+{
+    long number = 0;
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return HOB_ERESOLVE;
+    case CURLE_COULDNT_CONNECT:
+        curl_easy_getinfo(d->easy, CURLINFO_OS_ERRNO, &number);
+        return number ? hob_error_from_errno((int)number) : HOB_ECONNREFUSED;
+    case CURLE_OPERATION_TIMEDOUT:
+        return HOB_ETIMEDOUT;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+        return HOB_ETLS;
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_GOT_NOTHING:
+        return HOB_ECONNRESET;
+    case CURLE_OUT_OF_MEMORY:
+        return HOB_ENOMEM;
+    default:
+        return HOB_EPROTO;
+    }
+}
+
+/* libcurl's words may hold the whole URL: none that have a query are passed on. */
+static const char *words_of(const struct hob_download *d, CURLcode code)
+{
+    return *d->words && !strchr(d->words, '?') ? d->words : curl_easy_strerror(code);
+}
+
+static void fail_transfer(struct hob_download *d, CURLcode code)
+{
+    char url[SHOWN_MAX], much[64];
+    shown(d->url, url);
+    if (d->trouble.code == HOB_EMSGSIZE || d->trouble.code == HOB_ENOSPC)
+        if (d->file)
+            hob_download_file_remove(d->file);
+    if (d->trouble.code == HOB_EPROTO)
+        hob_error_prefix(&d->trouble, "%s: ", url);
+    if (d->trouble.code)
+        fail(d, &d->trouble);
+    else if (code_of(d, code) == HOB_ECONNRESET && d->body_begun)
+        fail_with(d, HOB_ECONNRESET, "%s: the connection broke after %s", url,
+                  amount(d, much, sizeof much));
+    else
+        fail_with(d, code_of(d, code), "%s: %s", url, words_of(d, code));
+}
+
+static void retry_whole(struct hob_download *d)
+{
+    struct hob_error err;
+    d->restarted = true;
+    end_request(d);
+    if (hob_download_file_restart(d->file, &err))
+        fail(d, &err);
+    else
+        step_later(d, begin_request);
+}
+
+/* 416: there is no more than what we have (the process died before the rename), or it is no part of
+ * the file at all. */
+static void end_refused_range(struct hob_download *d)
+{
+    char sha256[HOB_SHA256_HEX_MAX] = "";
+    unsigned long long total = 0;
+    bool whole =
+        sscanf(d->range, "bytes */%llu", &total) == 1 && total == hob_download_file_bytes(d->file);
+    if (whole && d->sha256) {
+        hob_download_file_sha256(d->file, sha256);
+        whole = strcasecmp(sha256, d->sha256) == 0;
+    }
+    if (!whole || !d->sha256) {
+        retry_whole(d);
+        return;
+    }
+    snprintf(d->result.sha256, sizeof d->result.sha256, "%s", sha256);
+    d->result.resumed_from = total;
+    sync_file(d);
+}
+
+static void end_ok(struct hob_download *d)
+{
+    char url[SHOWN_MAX];
+    if (d->file && d->result.status == 416 && d->ranged) {
+        end_refused_range(d);
+    } else if (d->file && d->result.status / 100 != 2) {
+        fail_with(d, HOB_EHTTP, "HTTP %ld from %s", d->result.status, shown(d->url, url));
+    } else if (!d->body_begun && d->file && begin_body(d, d->result.status)) {
+        fail(d, &d->trouble); /* an empty file has no first bytes */
+    } else if (d->file) {
+        finish_file(d);
+    } else {
+        tell(d);
+    }
+}
+
+static void end_transfer(struct hob_download *d, CURLcode code)
+{
+    char *location = NULL;
+    const char *type = NULL;
+    d->result.status = status_of(d);
+    if (code != CURLE_OK) {
+        fail_transfer(d, code);
+        return;
+    }
+    curl_easy_getinfo(d->easy, CURLINFO_REDIRECT_URL, &location);
+    curl_easy_getinfo(d->easy, CURLINFO_CONTENT_TYPE, &type);
+    snprintf(d->type, sizeof d->type, "%s", type ? type : "");
+    if (location && is_redirect(d, d->result.status))
+        follow(d, location);
+    else
+        end_ok(d);
+}
+
+/* ---- after each event ---- */
+
+static void tell_progress(struct hob_download *d, bool at_end)
+{
+    uint64_t now = hob_clock_mono_ms(), bytes = bytes_now(d);
+    if (!d->on_progress || !d->body_begun || bytes == d->told_bytes ||
+        (!at_end && now < d->told_ms + PROGRESS_EVERY_MS))
+        return;
+    d->told_ms = now;
+    d->told_bytes = bytes;
+    d->on_progress(d->user, bytes, d->total);
+}
+
+/* The message is gone with the handle, so the last one is acted on. */
+static void turn(struct hob_download *d)
+{
+    int left;
+    CURLMsg *message = curl_multi_info_read(d->multi, &left);
+    bool ended = message && message->msg == CURLMSG_DONE;
+    CURLcode code = ended ? message->data.result : CURLE_OK;
+    tell_progress(d, ended);
+    if (ended && !d->over)
+        end_transfer(d, code);
+}
+
+static void on_stall_timer(void *user)
+{
+    struct hob_download *d = user;
+    char url[SHOWN_MAX], much[64];
+    uint64_t due = d->moved_ms + d->stall_ms, now = hob_clock_mono_ms();
+    if (now < due)
+        hob_timer_start(d->stall_timer, due - now);
+    else
+        fail_with(d, HOB_ETIMEDOUT, "%s: nothing came for %.3g s, after %s", shown(d->url, url),
+                  (double)d->stall_ms / 1000, amount(d, much, sizeof much));
+}
+
+static void on_timeout(void *user)
+{
+    struct hob_download *d = user;
+    char url[SHOWN_MAX], much[64];
+    fail_with(d, HOB_ETIMEDOUT, "%s: timed out after %.3g s, with %s", shown(d->url, url),
+              (double)d->timeout_ms / 1000, amount(d, much, sizeof much));
+}
+
+/* ---- the start ---- */
+
+static void rehash_step(struct hob_download *d)
+{
+    struct hob_error err;
+    int more = hob_download_file_rehash(d->file, &err);
+    d->moved_ms = hob_clock_mono_ms();
+    if (more < 0)
+        fail(d, &err);
+    else if (more)
+        step_later(d, rehash_step);
+    else
+        begin_request(d);
+}
+
+static bool is_hex64(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
+}
+
+static bool is_token(const char *text)
+{
+    return *text && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(text);
+}
+
+static int check_options(const struct hob_download_options *o, struct hob_error *err)
+{
+    struct origin origin;
+    int code = o->url ? check_url(o->url, &origin, err)
+                      : hob_error_set(err, HOB_EINVAL, "url: expected an http or https URL");
+    if (code)
+        return code;
+    if (o->method && !is_token(o->method))
+        return hob_error_set(err, HOB_EINVAL, "method: expected capital letters, such as GET");
+    if (o->sha256 && !is_hex64(o->sha256))
+        return hob_error_set(err, HOB_EINVAL,
+                             "sha256: expected 64 hexadecimal digits, got %zu "
+                             "characters",
+                             strlen(o->sha256));
+    for (const char *const *h = o->headers; h && *h; h++)
+        if (strpbrk(*h, "\r\n") || !strchr(*h, ':'))
+            return hob_error_set(err, HOB_EINVAL, "headers: expected 'Name: value' on one line");
+    return 0;
+}
+
+static bool copy(char **out, const char *text)
+{
+    *out = text ? strdup(text) : NULL;
+    return *out || !text;
+}
+
+static bool copy_body(struct hob_download *d, const struct hob_download_options *o)
+{
+    d->body = o->body ? malloc(o->body_len + 1) : NULL;
+    if (d->body)
+        memcpy(d->body, o->body, o->body_len);
+    d->body_len = o->body_len;
+    return d->body || !o->body;
+}
+
+static bool copy_options(struct hob_download *d, const struct hob_download_options *o)
+{
+    d->limit_bytes = o->limit_bytes || o->to ? o->limit_bytes : MEMORY_LIMIT;
+    d->timeout_ms = o->timeout_ms;
+    d->stall_ms = o->stall_ms ? o->stall_ms : STALL_DEFAULT_MS;
+    d->on_progress = o->on_progress;
+    d->done = o->done;
+    d->user = o->user;
+    for (const char *const *h = o->headers; h && *h; h++)
+        d->headers = add(d, d->headers, *h);
+    return copy(&d->url, o->url) && copy(&d->method, o->method ? o->method : "GET") &&
+           copy(&d->sha256, o->sha256) && copy(&d->ca_file, o->ca_file) && copy_body(d, o) &&
+           !d->trouble.code;
+}
+
+static bool make_handles(struct hob_download *d)
+{
+    d->curl_timer = hob_timer_new(d->loop, on_curl_timer, d);
+    d->step_timer = hob_timer_new(d->loop, run_step, d);
+    d->stall_timer = hob_timer_new(d->loop, on_stall_timer, d);
+    d->timeout_timer = hob_timer_new(d->loop, on_timeout, d);
+    d->multi = curl_multi_init();
+    if (!d->curl_timer || !d->step_timer || !d->stall_timer || !d->timeout_timer || !d->multi)
+        return false;
+    curl_multi_setopt(d->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+    curl_multi_setopt(d->multi, CURLMOPT_SOCKETDATA, d);
+    curl_multi_setopt(d->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+    curl_multi_setopt(d->multi, CURLMOPT_TIMERDATA, d);
+    return true;
+}
+
+static void start_timers(struct hob_download *d)
+{
+    d->moved_ms = hob_clock_mono_ms();
+    hob_timer_start(d->stall_timer, d->stall_ms);
+    if (d->timeout_ms)
+        hob_timer_start(d->timeout_timer, d->timeout_ms);
+    step_later(d, d->file ? rehash_step : begin_request);
+}
+
+static int start(struct hob_loop *loop, const struct hob_download_options *options,
+                 struct hob_download **out, struct hob_error *err)
+{
+    int code = check_options(options, err);
+    if (code)
+        return code;
+    struct hob_download *d = calloc(1, sizeof *d);
+    if (!d)
+        return hob_error_set(err, HOB_ENOMEM, "download: out of memory");
+    d->loop = loop;
+    d->directory = -1;
+    d->result.content_type = d->type;
+    hob_buf_init(&d->memory, SIZE_MAX / 2);
+    if (!copy_options(d, options) || !make_handles(d))
+        code = hob_error_set(err, HOB_ENOMEM, "download: out of memory");
+    else if (options->to)
+        code = hob_download_file_open(options->to, &d->file, err);
+    if (code) {
+        end(d);
+        free_if_idle(d);
+        return code;
+    }
+    start_timers(d);
+    *out = d;
+    return 0;
+}
+
+static void cancel(struct hob_download *d)
+{
+    d->cancelled = true;
+    if (d->over)
+        return;
+    end(d);
+    free_if_idle(d);
+}
+
+static const char *version(void)
+{
+    return curl_version();
+}
+
+extern const struct hob_download_module hob_module;
+__attribute__((visibility("default"))) const struct hob_download_module hob_module = {
+    .start = start, .cancel = cancel, .version = version};

@@ -74,7 +74,8 @@ struct hob_download_names *hob_download_names_start(struct hob_loop *loop, const
     names->done = done;
     names->user = user;
     names->request.data = names;
-    int status = uv_getaddrinfo(hob_loop_uv(loop), &names->request, on_resolved, host, port, &hints);
+    int status =
+        uv_getaddrinfo(hob_loop_uv(loop), &names->request, on_resolved, host, port, &hints);
     if (status == 0)
         return names;
     free(names);

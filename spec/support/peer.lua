@@ -54,13 +54,14 @@ end
 ---@return string
 function peer:wait(pattern, seconds, count)
     local found
-    wait_until(function()
+    local ok = pcall(wait_until, function()
         found = self:lines(pattern)
         return #found >= (count or 1)
-    end, seconds, function()
-        return ("%s to print '%s'; it printed:\n%s"):format(self.name, pattern,
-            table.concat(self.seen, "\n"))
-    end)
+    end, seconds, pattern)
+    if not ok then
+        error(("waited %g s in vain for %s to print '%s'; it printed:\n%s"):format(seconds,
+            self.name, pattern, table.concat(self.seen, "\n")), 2)
+    end
     return found[#found]
 end
 

@@ -5,7 +5,8 @@
 -- CODE is Lua and may replace the members of `on`: on.connect(c, packet), on.publish(c, packet),
 -- on.subscribe(c, packet), on.ping(c), on.other(c, packet). The defaults answer as a broker would. c
 -- has :send(bytes), :close(), :reset(), .number (1 for the first connection), and `mqtt` builds
--- packets. `print` tells the spec. One connection at a time is served; others wait.
+-- packets. `print` tells the spec; `small_buffers = true` makes the receive buffer as small as can be.
+-- One connection at a time is served; others wait.
 
 local socket = require("socket")
 
@@ -130,7 +131,7 @@ local function read_packet(s)
     return first:byte(), body
 end
 
-local listener = assert(socket.tcp())
+local listener = assert(socket.tcp4())
 listener:setoption("reuseaddr", true)
 assert(load(arg[1] or "", "=code"))()
 if small_buffers then listener:setoption("recv-buffer-size", 4096) end

@@ -12,7 +12,7 @@ io.stdout:setvbuf("line")
 local target, chunk, pause = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3]) / 1000
 
 local function tcp()
-    local s = assert(socket.tcp())
+    local s = assert(socket.tcp4())
     s:setoption("recv-buffer-size", 4096)
     s:setoption("send-buffer-size", 4096)
     return s
