@@ -5,8 +5,8 @@
  * finite, mixed and sparse tables are refused naming the path ("steps[2].action": indexes in
  * messages count from 1, as Lua does), text must be valid UTF-8 and as strict as RFC 8259 wants it.
  * lua-cjson decodes; the encoder is ours, because cjson's writes at most 14 digits and ends the
- * process when memory is short. It writes members in the order of their names, and the fewest digits
- * that give the same number again.
+ * process when memory is short. It writes members in the order of their names, and the fewest
+ * digits that give the same number again.
  *
  * Two faces:
  *  - hob_json: a parser for C code. Owns a small Lua state of its own; one document at a time.
@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HOB_JSON_TEXT_MAX (256 * 1024)
+#define HOB_JSON_TEXT_MAX  (256 * 1024)
 #define HOB_JSON_DEPTH_MAX 32
 
 struct lua_State;
@@ -54,8 +54,8 @@ int64_t hob_json_integer(struct hob_json *json, const char *path, int64_t fallba
 bool hob_json_boolean(struct hob_json *json, const char *path, bool fallback);
 size_t hob_json_length(struct hob_json *json, const char *path); /* of an array */
 
-/** Call `fn` for each member of the object at `path`, in key order. Stops when fn returns false. `fn`
- * may ask, but not parse. */
+/** Call `fn` for each member of the object at `path`, in key order. Stops when fn returns false.
+ * `fn` may ask, but not parse. */
 typedef bool hob_json_member_fn(void *user, const char *key, enum hob_json_type type);
 void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user);
 

@@ -192,7 +192,8 @@ static size_t end_of_secret(const struct scan *scan, size_t at, char quote)
  * @return where the secret begins, 0 if there is none here */
 static size_t secret_after(const struct scan *scan, size_t at)
 {
-    static const char *const words[] = {"password",  "passphrase", "token", "secret", "signature", "credential", "api_key"};
+    static const char *const words[] = {"password",  "passphrase", "token",  "secret",
+                                        "signature", "credential", "api_key"};
     size_t i = 0, n;
     while (i < sizeof words / sizeof *words && !has(scan, at, words[i]))
         i++;
@@ -451,19 +452,19 @@ static void lose_line(struct hob_log *log)
 static bool say_lost(struct hob_log *log)
 {
     char ts[HOB_CLOCK_TEXT_MAX], line[512];
+    const char *event = "log.recovered";
     unsigned long long lost = log->lost, mono = hob_clock_mono_ms();
     hob_clock_text(hob_clock_wall_ms(), ts);
+    if (log->format == HOB_LOG_JSON)
+        snprintf(line, sizeof line,
+                 "{\"ts\":\"%s\",\"mono\":%llu.%03llu,\"level\":\"warn\",\"event\":\"%s\",\"msg\":"
+                 "\"%llu lines could not be written: %s\"}\n",
+                 ts, mono / 1000, mono % 1000, event, lost, strerror(log->lost_errno));
+    else
+        snprintf(line, sizeof line, "%s WARN  %s %llu lines could not be written: %s\n", ts, event,
+                 lost, strerror(log->lost_errno));
     if (log->torn && !write_all(log, "\n", 1))
         return false;
-    if (log->format == HOB_LOG_JSON)
-        snprintf(
-            line, sizeof line,
-            "{\"ts\":\"%s\",\"mono\":%llu.%03llu,\"level\":\"warn\",\"event\":\"log.recovered\","
-            "\"msg\":\"%llu lines could not be written: %s\"}\n",
-            ts, mono / 1000, mono % 1000, lost, strerror(log->lost_errno));
-    else
-        snprintf(line, sizeof line, "%s WARN  log.recovered %llu lines could not be written: %s\n",
-                 ts, lost, strerror(log->lost_errno));
     if (!write_all(log, line, strlen(line)))
         return false;
     log->lost = 0;

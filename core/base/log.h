@@ -67,8 +67,8 @@ int hob_log_level_parse(const char *name, enum hob_log_level *out);
 /** Append `text` to `out` with secrets masked, as every line is; what is over its limit is lost. */
 void hob_log_mask(struct hob_buf *out, const char *text, size_t len);
 
-/** Where a line (without its newline, borrowed) goes besides its target, for specs and for observers.
- * NULL takes it off. What a tap itself logs is dropped. */
+/** Where a line (without its newline, borrowed) goes besides its target, for specs and for
+ * observers. NULL takes it off. What a tap itself logs is dropped. */
 typedef void hob_log_tap_fn(void *user, const char *line, size_t len);
 void hob_log_tap(struct hob_log *log, hob_log_tap_fn *tap, void *user);
 

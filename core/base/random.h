@@ -1,4 +1,5 @@
-/* random.h - random bytes from the kernel (getrandom). Any thread.  Spec: spec/unit/random_spec.lua */
+/* random.h - random bytes from the kernel (getrandom). Any thread.  Spec: spec/unit/random_spec.lua
+ */
 #ifndef HOB_BASE_RANDOM_H
 #define HOB_BASE_RANDOM_H
 

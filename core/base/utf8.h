@@ -1,7 +1,7 @@
 /* utf8.h - where characters begin and end in bytes that may be anything.
  *
- * Header only: one function that log, json, error and whoever cuts text share. Valid is what RFC 3629
- * says: no overlong forms, no surrogates, nothing over U+10FFFF.
+ * Header only: one function that log, json, error and whoever cuts text share. Valid is what RFC
+ * 3629 says: no overlong forms, no surrogates, nothing over U+10FFFF.
  *
  * Any thread.  Spec: spec/unit/json_spec.lua
  */

@@ -298,6 +298,7 @@ static void on_file_synced(uv_fs_t *sync)
 static void sync_file(struct hob_download *d)
 {
     hob_timer_stop(d->stall_timer);
+    hob_timer_stop(d->timeout_timer); /* all is here: and the file may not be closed meanwhile */
     d->syncing = true;
     d->sync.data = d;
     int status =
@@ -996,7 +997,7 @@ static int start(struct hob_loop *loop, const struct hob_download_options *optio
     d->loop = loop;
     d->directory = -1;
     d->result.content_type = d->type;
-    hob_buf_init(&d->memory, SIZE_MAX / 2);
+    hob_buf_init(&d->memory, SIZE_MAX / 4);
     if (!copy_options(d, options) || !make_handles(d))
         code = hob_error_set(err, HOB_ENOMEM, "download: out of memory");
     else if (options->to)

@@ -305,11 +305,12 @@ static const char *not_resumable(lua_State *L, lua_State *co)
     if (lua_status(co) == LUA_YIELD) {
         return NULL;
     }
-    if (lua_status(co) != LUA_OK || lua_gettop(co) == 0) {
-        return "cannot resume dead coroutine";
-    }
     lua_Debug ar;
-    return lua_getstack(co, 0, &ar) ? "cannot resume non-suspended coroutine" : NULL;
+    if (lua_status(co) == LUA_OK && lua_getstack(co, 0, &ar)) {
+        return "cannot resume non-suspended coroutine"; /* it has resumed another */
+    }
+    bool dead = lua_status(co) != LUA_OK || lua_gettop(co) == 0;
+    return dead ? "cannot resume dead coroutine" : NULL;
 }
 
 static int begin_resume(lua_State *L, lua_State *co, lua_KContext mode)

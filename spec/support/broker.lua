@@ -15,7 +15,7 @@ local time = require("hob.time")
 
 local M = {}
 
--- Below the ephemeral range, so that no outgoing connection takes the port while the broker is down.
+-- Below the ephemeral range: no outgoing connection takes the port while the broker is down.
 local PORT_MIN, PORT_MAX = 20000, 32000
 local PATHS = { "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "mosquitto" }
 

@@ -23,5 +23,7 @@ int luaopen_hob_units(lua_State *L)
     merge(L);
     hob_units_open_store(L);
     merge(L);
+    hob_units_open_work(L);
+    merge(L);
     return 1;
 }

@@ -12,5 +12,6 @@
 int hob_units_open_base(lua_State *L);  /* backoff, buf, clock, json, log, ... */
 int hob_units_open_jobs(lua_State *L);  /* protocol */
 int hob_units_open_store(lua_State *L); /* store */
+int hob_units_open_work(lua_State *L);  /* sandbox, handlers */
 
 #endif

@@ -230,7 +230,8 @@ describe("json encode", function()
   end)
 
   it("escapes what must be, and nothing else", function()
-    assert.equal([["\"\\/\b\f\n\r\t\u0000\u001f]] .. "\127é😀\"", encode('"\\/\b\f\n\r\t\0\31\127é😀'))
+    assert.equal([["\"\\/\b\f\n\r\t\u0000\u001f]] .. "\127é😀\"",
+      encode('"\\/\b\f\n\r\t\0\31\127é😀'))
   end)
 
   it("writes 256 KB and no more", function()
@@ -414,7 +415,8 @@ describe("json slice", function()
   it("agrees with the decoder on every member of a large document", function()
     local members = {}
     for i = 1, 300 do
-      members[i] = ('"k%d" :%s[{"v":"%s\\\\"},%d]'):format(i, (" "):rep(i % 3), ("]}"):rep(i % 5), i)
+      members[i] = ('"k%d" :%s[{"v":"%s\\\\"},%d]'):format(i, (" "):rep(i % 3),
+        ("]}"):rep(i % 5), i)
     end
     local text = "{" .. table.concat(members, " , ") .. "}"
     local value = json.decode(text)

@@ -3,10 +3,12 @@
 --     lua5.4 fake_broker.lua CODE [PORT]
 --
 -- CODE is Lua and may replace the members of `on`: on.connect(c, packet), on.publish(c, packet),
--- on.subscribe(c, packet), on.ping(c), on.other(c, packet). The defaults answer as a broker would. c
--- has :send(bytes), :close(), :reset(), .number (1 for the first connection), and `mqtt` builds
--- packets. `print` tells the spec; `small_buffers = true` makes the receive buffer as small as can be.
--- One connection at a time is served; others wait.
+-- on.subscribe(c, packet), on.ping(c), on.other(c, packet). The defaults answer as a broker would.
+-- c has :send(bytes), :close(), :reset(), .number (1 for the first connection), and `mqtt` builds
+-- packets. `print` tells the spec; `small_buffers = true` makes the receive buffer as small as can
+-- be. One connection at a time is served; others wait.
+
+-- luacheck: globals mqtt on small_buffers
 
 local socket = require("socket")
 

@@ -1,0 +1,102 @@
+/* units_work.c - the sandbox and the handlers' directory, for specs that have no job. */
+#include "units.h"
+
+#include "base/log.h"
+#include "host/paths.h"
+#include "work/handlers.h"
+#include "work/sandbox.h"
+
+#include <limits.h>
+#include <string.h>
+
+struct evaluation {
+    const char *code;
+    char result[1024];
+};
+
+static int evaluate(lua_State *L)
+{
+    struct evaluation *evaluation = lua_touserdata(L, 1);
+    if (luaL_loadbufferx(L, evaluation->code, strlen(evaluation->code), "=code", "t")) {
+        return lua_error(L);
+    }
+    lua_call(L, 0, 1);
+    snprintf(evaluation->result, sizeof evaluation->result, "%s", luaL_tolstring(L, -1, NULL));
+    return 0;
+}
+
+/** sandbox(code, {memory=, lib=}) -> result as text | nil, message */
+static int sandbox_eval(lua_State *L)
+{
+    struct evaluation evaluation = {.code = luaL_checkstring(L, 1)};
+    struct hob_error err = {0};
+    struct hob_loop *loop = NULL;
+    struct hob_sandbox *sandbox = NULL;
+    char lib[PATH_MAX] = "lib";
+    hob_paths_lib(lib, sizeof lib, NULL);
+    size_t memory = (size_t)luaL_optinteger(L, 2, 0);
+    int rc = hob_loop_new(&loop, &err);
+    struct hob_sandbox_options options = {
+        .loop = loop, .lib = lib, .script_lib = luaL_optstring(L, 3, NULL), .memory_bytes = memory};
+    rc = rc ? rc : hob_sandbox_new(&options, &sandbox, &err);
+    rc = rc ? rc : hob_sandbox_call(sandbox, evaluate, &evaluation, &err);
+    hob_sandbox_free(sandbox);
+    hob_loop_free(loop);
+    if (rc) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    lua_pushstring(L, evaluation.result);
+    return 1;
+}
+
+static void push_choice(lua_State *L, struct hob_handlers *handlers, const char *document)
+{
+    struct hob_error err = {0};
+    struct hob_json *json = NULL;
+    const struct hob_handler *handler = NULL;
+    if (!hob_json_new(&json, &err) && !hob_json_parse(json, document, strlen(document), &err)) {
+        handler = hob_handlers_choose(handlers, json, &err);
+    }
+    if (handler && !handler->error.code) {
+        lua_pushstring(L, handler->name);
+        lua_pushstring(L, handler->digest);
+    } else {
+        lua_pushnil(L);
+        lua_pushstring(L, handler ? handler->error.message : err.message);
+    }
+    hob_json_free(json);
+}
+
+/** handlers(directory, document) -> name, digest | nil, message */
+static int handlers_choose(lua_State *L)
+{
+    struct hob_error err = {0};
+    struct hob_loop *loop = NULL;
+    struct hob_handlers *handlers = NULL;
+    char lib[PATH_MAX] = "lib";
+    hob_paths_lib(lib, sizeof lib, NULL);
+    int rc = hob_loop_new(&loop, &err);
+    struct hob_handlers_options options = {
+        .loop = loop, .scripts = luaL_checkstring(L, 1), .lib = lib};
+    rc = rc ? rc : hob_handlers_new(&options, &handlers, &err);
+    rc = rc ? rc : hob_handlers_load(handlers, &err);
+    if (rc) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+    } else {
+        push_choice(L, handlers, luaL_checkstring(L, 2));
+    }
+    hob_handlers_free(handlers);
+    hob_loop_free(loop);
+    return 2;
+}
+
+int hob_units_open_work(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"sandbox", sandbox_eval}, {"handlers", handlers_choose}, {NULL, NULL}};
+    luaL_newlib(L, functions);
+    return 1;
+}

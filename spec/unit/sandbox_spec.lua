@@ -1,0 +1,75 @@
+local sandbox = require("hob_units").sandbox
+local fs = require("hob.fs")
+
+describe("hob_sandbox", function()
+  describe("globals", function()
+    it("are the language without what reaches past the job", function()
+      for _, name in ipairs({ "io", "debug", "package", "dofile", "loadfile", "collectgarbage",
+        "os.execute", "os.exit", "os.remove", "os.rename", "os.tmpname", "os.setlocale",
+        "string.dump" }) do
+        assert.equal("nil", sandbox("return " .. name), name)
+      end
+      for _, name in ipairs({ "pcall", "table.sort", "string.format", "math.floor", "utf8.len",
+        "os.time", "coroutine.wrap", "require", "select" }) do
+        assert.matches("function", sandbox("return " .. name), name)
+      end
+    end)
+
+    it("load takes text only, and an environment", function()
+      assert.equal("3", sandbox([[return load("return a + 1", "x", "bt", { a = 2 })()]]))
+      assert.matches("binary chunk", sandbox([[return select(2, load("\27Lua"))]]))
+    end)
+
+    it("setmetatable refuses __gc", function()
+      local ok, message = sandbox([[setmetatable({}, { __gc = function() end })]])
+      assert.is_nil(ok)
+      assert.matches("__gc is not available", message)
+      assert.equal("7", sandbox([[return setmetatable({}, { __index = { a = 7 } }).a]]))
+    end)
+  end)
+
+  describe("require", function()
+    it("finds Hob's modules and the scripts' own, and nothing else", function()
+      local dir = assert(fs.tempdir())
+      assert(fs.mkdir(dir .. "/sub"))
+      assert(fs.write(dir .. "/sub/shared.lua", "return { name = ... }"))
+      assert.matches("function", sandbox([[return require("hob.json").encode]]))
+      assert.equal("sub.shared", sandbox([[return require("sub.shared").name]], 0, dir))
+      assert.equal("true",
+        sandbox([[return require("sub.shared") == require("sub.shared")]], 0, dir))
+      local ok, message = sandbox([[require("absent")]], 0, dir)
+      assert.is_nil(ok)
+      assert.matches("module 'absent' not found", message)
+      for _, name in ipairs({ "../sub/shared", "..sub", "/etc/passwd", "hob.mqtt", "hob.process" }) do
+        assert.is_nil((sandbox(("require(%q)"):format(name), 0, dir)), name)
+      end
+      fs.remove(dir, { recursive = true })
+    end)
+  end)
+
+  describe("limits", function()
+    it("end a chunk that takes more memory than allowed", function()
+      local ok, message = sandbox([[local t = {} while true do t[#t + 1] = ("x"):rep(1000) end]],
+        4 << 20)
+      assert.is_nil(ok)
+      assert.equal("out of memory", message)
+      assert.equal("100000", sandbox([[return #("x"):rep(100000)]], 4 << 20))
+    end)
+
+    it("end a chunk that does not come to an end, also one that catches everything", function()
+      for _, code in ipairs({
+        "while true do end",
+        "while true do pcall(error) end",
+        "while true do pcall(function() while true do end end) end",
+        "coroutine.wrap(function() while true do end end)()",
+        "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
+        "table.sort({ 1, 2, 3 }, function() while true do end end)",
+        "xpcall(function() while true do end end, function() while true do end end)",
+      }) do
+        local ok, message = sandbox(code)
+        assert.is_nil(ok, code)
+        assert.matches("^code:1: ran for over 200 ms", message, code)
+      end
+    end)
+  end)
+end)
