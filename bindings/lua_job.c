@@ -37,7 +37,7 @@ static int job_facts(lua_State *L)
     lua_setfield(L, -2, "attempt");
     lua_pushlstring(L, view.document, view.document_len);
     lua_setfield(L, -2, "document");
-    lua_pushfstring(L, "%s@%.12s", view.handler, view.digest);
+    lua_pushstring(L, view.label);
     lua_setfield(L, -2, "handler");
     lua_pushstring(L, view.work_dir);
     lua_setfield(L, -2, "work_dir");

@@ -84,13 +84,13 @@ static bool is_digit(char c)
 /* cjson takes "1." and rounds integers that a double cannot hold. */
 static int scan_number(const char *text, size_t len, size_t *at, struct hob_error *err)
 {
-    size_t i = *at, digits = 0;
+    size_t i = *at;
     uint64_t value = 0;
     i += text[i] == '-';
-    for (; i < len && is_digit(text[i]); i++, digits++)
-        value = digits < 17 ? value * 10 + (uint64_t)(text[i] - '0') : value;
+    for (; i < len && is_digit(text[i]); i++)
+        value = value <= INTEGER_MAX ? value * 10 + (uint64_t)(text[i] - '0') : value;
     bool whole = i == len || !strchr(".eE", text[i]);
-    if (whole && (digits > 16 || value > INTEGER_MAX))
+    if (whole && value > INTEGER_MAX)
         return refuse_at(err, "Integer over 2^53 (send it as a string)", *at);
     if (i < len && text[i] == '.' && (i + 1 == len || !is_digit(text[i + 1])))
         return refuse_at(err, "Number without digits after its point", *at);

@@ -485,7 +485,7 @@ static void write_syslog(enum hob_log_level level, const char *line, size_t len)
 
 static void tell_tap(struct hob_log *log, const char *line, size_t len)
 {
-    if (!log->tap || log->in_tap)
+    if (!log->tap)
         return;
     log->in_tap = true;
     log->tap(log->tap_user, line, len);

@@ -15,6 +15,7 @@
 
 struct hob_download_file {
     int fd;
+    bool ours;       /* locked, and not renamed */
     uint64_t bytes;  /* in the part */
     uint64_t hashed; /* of them */
     struct hob_sha256 *sha;
@@ -60,6 +61,7 @@ static int open_part(struct hob_download_file *file, struct hob_error *err)
         return fail(err, "opening", file->part);
     if (flock(file->fd, LOCK_EX | LOCK_NB))
         return hob_error_set(err, HOB_EBUSY, "%s: another download is at this file", file->to);
+    file->ours = true;
     if (fstat(file->fd, &st))
         return fail(err, "looking at", file->part);
     if (!S_ISREG(st.st_mode))
@@ -93,6 +95,8 @@ void hob_download_file_free(struct hob_download_file *file)
 {
     if (!file)
         return;
+    if (file->ours && file->bytes == 0)
+        hob_download_file_remove(file); /* nothing to go on with */
     if (file->fd >= 0)
         close(file->fd);
     hob_sha256_free(file->sha);
@@ -194,6 +198,7 @@ int hob_download_file_rename(struct hob_download_file *file, struct hob_error *e
     snprintf(dir, sizeof dir, "%.*s", len ? len : 1, !slash ? "." : len ? file->to : "/");
     if (rename(file->part, file->to))
         return fail(err, "renaming the finished download to", file->to);
+    file->ours = false;
     unlink(file->tag_path);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? fail(err, "opening the directory", dir) : fd;

@@ -459,17 +459,24 @@ static void say_wrong_name(struct hob_tls *tls, const mbedtls_x509_crt *crt)
 #endif
 }
 
-static void say_unknown_issuer(struct hob_tls *tls, const char *who, const mbedtls_x509_crt *crt)
+static bool same_name(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+    return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
+}
+
+static void say_unknown_issuer(struct hob_tls *tls, const mbedtls_x509_crt *crt, int depth)
 {
     char issuer[NAME_MAX_LEN];
+    bool self_signed = depth == 0 && same_name(&crt->subject_raw, &crt->issuer_raw);
     bool namesake = false;
     if (mbedtls_x509_dn_gets(issuer, sizeof(issuer), &crt->issuer) < 0)
-        snprintf(issuer, sizeof(issuer), "an issuer without a readable name");
+        snprintf(issuer, sizeof(issuer), "a name that cannot be read");
     for (const mbedtls_x509_crt *ca = &tls->config->ca; ca && ca->raw.p; ca = ca->next)
-        namesake =
-            namesake || (ca->subject_raw.len == crt->issuer_raw.len &&
-                         memcmp(ca->subject_raw.p, crt->issuer_raw.p, crt->issuer_raw.len) == 0);
-    say(tls->cause, "%s was issued by \"%s\", which is not %s the CA file %s", who, issuer,
+        namesake = namesake || same_name(&ca->subject_raw, &crt->issuer_raw);
+    say(tls->cause,
+        "the server's certificate comes from the issuer \"%s\"%s, which is not %s the "
+        "CA file %s",
+        issuer, self_signed ? " (it signed itself)" : "",
         namesake ? "the one of that name (another key) in" : "in", tls->config->ca_file);
 }
 
@@ -493,7 +500,7 @@ static int on_verify(void *user, mbedtls_x509_crt *crt, int depth, uint32_t *fla
     if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
         say_wrong_name(tls, crt);
     if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
-        say_unknown_issuer(tls, who, crt);
+        say_unknown_issuer(tls, crt, depth);
     if ((*flags & ~(uint32_t)SAID) &&
         mbedtls_x509_crt_verify_info(rest, sizeof(rest), "", *flags & ~(uint32_t)SAID) > 0) {
         rest[strcspn(rest, "\n")] = '\0';

@@ -1,51 +1,30 @@
 #include "work/executor.h"
 
 #include "base/backoff.h"
-#include "work/job.h"
+#include "work/slot.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define POLL_MS         900000
 #define BACKOFF_BASE_MS 1000
 #define BACKOFF_CAP_MS  60000
 #define BACKOFF_MIN_MS  50
-#define STORE_RETRY_MS  2000
-#define PATH_BYTES      4096
-#define REASON_LIMIT    (16 * 1024)
-
-/* The one execution that is being taken or run. */
-struct active {
-    bool used;
-    int64_t row;
-    char job_id[HOB_JOBS_ID_MAX + 1];
-    int64_t execution_number, queued_at, version;
-    struct hob_job *job;
-    bool claiming; /* the claim is on its way */
-    bool running;
-    char broken[1024]; /* why there is no job: told as FAILED once claimed */
-    int attempt;
-    char *end_status; /* the outcome, while the store cannot take it */
-    char *end_details;
-    char dir[PATH_BYTES];
-};
 
 struct hob_executor {
     struct hob_executor_options options;
     char *thing, *work_dir;
     struct hob_json *json;
-    struct active active;
-    bool online, looking, look_again, stopping;
+    struct hob_slot *slot;
+    bool online, stopping;
+    bool looking;
+    bool claiming;                     /* a claim is on its way */
+    bool look_again;                   /* something came while the slot was taken */
     char ignored[HOB_JOBS_ID_MAX + 1]; /* the foreign job that was logged last */
     struct hob_backoff backoff;
     struct hob_timer *retry; /* of a look or a claim */
     struct hob_timer *poll;
-    struct hob_timer *store_retry;
     struct hob_timer *stop_timer;
     void (*stopped)(void *user);
     void *stopped_user;
@@ -53,308 +32,90 @@ struct hob_executor {
 
 static void look(struct hob_executor *executor);
 static void claim(struct hob_executor *executor);
-static void run_active(struct hob_executor *executor);
 
 /* ---- words ---- */
 
-static struct hob_log_record record_of(const struct hob_executor *executor, const char *job_id,
-                                       int64_t execution, enum hob_log_level level,
-                                       const char *event)
+static void say(const struct hob_executor *executor, enum hob_log_level level, const char *event,
+                const char *code, const char *job_id, int64_t execution, const char *text)
 {
-    return (struct hob_log_record){.level = level,
-                                   .event = event,
-                                   .thing = executor->thing,
-                                   .job = job_id,
-                                   .execution = execution};
+    struct hob_log_record record = {.level = level,
+                                    .event = event,
+                                    .thing = executor->thing,
+                                    .job = job_id,
+                                    .execution = execution,
+                                    .code = code};
+    hob_log_write(executor->options.log, &record, "%s", text);
 }
 
-static struct hob_log_record active_record(const struct hob_executor *executor,
-                                           enum hob_log_level level, const char *event)
+static void say_of_slot(const struct hob_executor *executor, enum hob_log_level level,
+                        const char *event, const char *code, const char *text)
 {
-    return record_of(executor, executor->active.job_id, executor->active.execution_number, level,
-                     event);
-}
-
-static void store_failed(struct hob_executor *executor, const char *job_id, int64_t execution,
-                         const struct hob_error *err)
-{
-    struct hob_log_record record =
-        record_of(executor, job_id, execution, HOB_LOG_ERROR, "store.failed");
-    record.code = hob_error_name(err->code);
-    record.action = "no job is taken or ended until the store can be written again";
-    hob_log_write(executor->options.log, &record, "%s", err->message);
+    say(executor, level, event, code, hob_slot_job_id(executor->slot),
+        hob_slot_execution_number(executor->slot), text);
 }
 
 static void retry_later(struct hob_executor *executor, const char *what, const char *why)
 {
     uint64_t ms = hob_backoff_next_ms(&executor->backoff);
-    hob_log_write(
-        executor->options.log,
-        &(struct hob_log_record){
-            .level = HOB_LOG_WARN, .event = "jobs.retry", .thing = executor->thing, .code = why},
-        "%s: %s, again in %.1f s", what, why, (double)ms / 1000);
+    char text[256];
+    snprintf(text, sizeof text, "%s: %s, again in %.1f s", what, why, (double)ms / 1000);
+    say(executor, HOB_LOG_WARN, "jobs.retry", why, NULL, 0, text);
     hob_timer_start(executor->retry, ms);
 }
 
-/* ---- the slot ---- */
+/* ---- running ---- */
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    return remove(path);
-}
-
-static void remove_dir(const char *dir)
-{
-    if (dir[0]) {
-        nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    }
-}
-
-static void free_slot(struct hob_executor *executor)
-{
-    struct active *active = &executor->active;
-    hob_job_free(active->job);
-    free(active->end_status);
-    free(active->end_details);
-    memset(active, 0, sizeof *active);
-}
-
-static void finish_stop(struct hob_executor *executor)
-{
-    if (!executor->stopped) {
-        return;
-    }
-    void (*stopped)(void *user) = executor->stopped;
-    executor->stopped = NULL;
-    hob_timer_stop(executor->stop_timer);
-    stopped(executor->stopped_user);
-}
-
-/* What was not looked into because the slot was taken. */
-static void look_if_due(struct hob_executor *executor)
-{
-    if (executor->look_again && !executor->active.used) {
-        executor->look_again = false;
-        look(executor);
-    }
-}
-
-/* ---- ending ---- */
-
-static void push_outcome(struct hob_executor *executor, int64_t row)
+static void run(struct hob_executor *executor, int64_t version)
 {
     struct hob_error err = {0};
-    if (hob_outbox_push(executor->options.outbox, row, &err)) {
-        store_failed(executor, executor->active.job_id, executor->active.execution_number, &err);
-    }
-}
-
-/* The store first; only then may anybody hear of it. */
-static void store_outcome(void *user)
-{
-    struct hob_executor *executor = user;
-    struct active *active = &executor->active;
-    struct hob_error err = {0};
-    int rc = hob_store_put_outcome(executor->options.store, active->row, active->end_status,
-                                   active->end_details, &err);
-    if (rc && rc != HOB_EEXIST) {
-        store_failed(executor, active->job_id, active->execution_number, &err);
-        hob_timer_start(executor->store_retry, STORE_RETRY_MS);
-        return;
-    }
-    struct hob_log_record record = active_record(executor, HOB_LOG_INFO, "job.finished");
-    record.code = active->end_status;
-    hob_log_write(executor->options.log, &record, "%s %s", active->end_status, active->end_details);
-    push_outcome(executor, active->row);
-    remove_dir(active->dir);
-    free_slot(executor);
-    if (executor->stopping) {
-        finish_stop(executor);
-    }
-}
-
-static void end_active(struct hob_executor *executor, enum hob_jobs_status status,
-                       const char *details)
-{
-    struct active *active = &executor->active;
-    active->running = false;
-    active->end_status = strdup(hob_jobs_status_name(status));
-    active->end_details = strdup(details);
-    hob_job_free(active->job);
-    active->job = NULL;
-    if (!active->end_status || !active->end_details) {
-        free_slot(executor); /* out of memory: the next process resumes it */
-        return;
-    }
-    store_outcome(executor);
-}
-
-static void end_with_reason(struct hob_executor *executor, enum hob_jobs_status status,
-                            const char *reason, const char *code, const char *handler)
-{
-    struct hob_buf details;
-    hob_buf_init(&details, REASON_LIMIT);
-    int rc = hob_job_refusal(&details, reason, code, handler);
-    const char *text = rc ? NULL : hob_buf_string(&details);
-    end_active(executor, status, text ? text : "{}");
-    hob_buf_free(&details);
-}
-
-static void on_job_end(void *user, const struct hob_job_outcome *outcome)
-{
-    struct hob_executor *executor = user;
-    enum hob_jobs_status status = outcome->status;
-    char *details = strdup(outcome->details ? outcome->details : "{}");
-    end_active(executor, status, details ? details : "{}");
-    free(details);
-}
-
-static void on_job_progress(void *user, const char *text)
-{
-    struct hob_executor *executor = user;
-    struct active *active = &executor->active;
-    char handler[HOB_HANDLER_NAME_MAX + 80];
-    snprintf(handler, sizeof handler, "%s@%.12s", hob_job_handler(active->job),
-             hob_job_digest(active->job));
-    const char *step = hob_job_step(active->job);
-    struct hob_jobs_detail details[] = {
-        {.key = "progress", .value = text, .len = strlen(text)},
-        {.key = "handler", .value = handler, .len = strlen(handler)},
-        {.key = "step", .value = step, .len = strlen(step)}};
-    struct hob_buf json;
-    hob_buf_init(&json, REASON_LIMIT);
-    if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) == 0 && hob_buf_string(&json)) {
-        hob_outbox_progress(executor->options.outbox, active->row, hob_buf_string(&json));
-    }
-    hob_buf_free(&json);
-}
-
-/* ---- preparing and running ---- */
-
-static int make_dir(struct hob_executor *executor, struct active *active)
-{
-    snprintf(active->dir, sizeof active->dir, "%s/%s-%lld-%lld", executor->work_dir, active->job_id,
-             (long long)active->execution_number, (long long)active->queued_at);
-    return mkdir(active->dir, 0700) == 0 || errno == EEXIST ? 0 : hob_error_from_errno(errno);
-}
-
-static int prepare(struct hob_executor *executor, const struct hob_handler *handler,
-                   const char *document, size_t len, struct hob_error *err)
-{
-    struct active *active = &executor->active;
-    int rc = make_dir(executor, active);
-    if (rc) {
-        return hob_error_set(err, HOB_EHANDLER, "work directory %s: %s", active->dir,
-                             hob_error_words(rc));
-    }
-    struct hob_job_options options = {.loop = executor->options.loop,
-                                      .log = executor->options.log,
-                                      .store = executor->options.store,
-                                      .handler = handler,
-                                      .script_lib =
-                                          hob_handlers_script_lib(executor->options.handlers),
-                                      .lib = hob_handlers_lib(executor->options.handlers),
-                                      .thing = executor->thing,
-                                      .job_id = active->job_id,
-                                      .execution_number = active->execution_number,
-                                      .document = document,
-                                      .document_len = len,
-                                      .memory_bytes = executor->options.memory_bytes,
-                                      .allowed_commands = executor->options.allowed_commands,
-                                      .work_dir = active->dir,
-                                      .on_progress = on_job_progress,
-                                      .on_end = on_job_end,
-                                      .user = executor};
-    return hob_job_new(&options, &active->job, err);
-}
-
-static void track(struct hob_executor *executor)
-{
-    struct active *active = &executor->active;
-    struct hob_store_execution execution = {.row = active->row,
-                                            .job_id = active->job_id,
-                                            .execution_number = active->execution_number,
-                                            .version = active->version};
-    hob_outbox_track(executor->options.outbox, &execution);
-}
-
-/* It is ours. */
-static void run_active(struct hob_executor *executor)
-{
-    struct active *active = &executor->active;
-    active->claiming = false;
-    track(executor);
-    if (!active->job) {
-        end_with_reason(executor, HOB_JOBS_FAILED, active->broken, "HANDLER_BROKEN", "");
-        return;
-    }
-    struct hob_error err = {0};
-    active->attempt++;
-    if (hob_store_begin_run(executor->options.store, active->row, hob_job_handler(active->job),
-                            hob_job_digest(active->job), active->version, active->attempt > 1,
-                            &err)) {
-        active->attempt--;
-        store_failed(executor, active->job_id, active->execution_number, &err);
-        free_slot(executor); /* the row stays: looked at again when the store is well */
+    if (hob_slot_run(executor->slot, version, &err)) {
         retry_later(executor, "starting the job", hob_error_name(err.code));
-        return;
     }
-    active->running = true;
-    struct hob_log_record record = active_record(executor, HOB_LOG_INFO, "job.started");
-    hob_log_write(executor->options.log, &record, "handler %s@%.12s, run %d",
-                  hob_job_handler(active->job), hob_job_digest(active->job), active->attempt);
-    hob_job_start(active->job, active->row, active->attempt);
+}
+
+static void on_slot_free(void *user)
+{
+    struct hob_executor *executor = user;
+    if (executor->stopping) {
+        hob_timer_start(executor->stop_timer, 0);
+    }
 }
 
 /* ---- claiming ---- */
 
-static void drop_claim(struct hob_executor *executor)
-{
-    struct active *active = &executor->active;
-    struct hob_error err = {0};
-    if (hob_store_remove(executor->options.store, active->row, &err)) {
-        store_failed(executor, active->job_id, active->execution_number, &err);
-    }
-    remove_dir(active->dir);
-    free_slot(executor);
-    look(executor);
-}
-
 static void claimed(struct hob_executor *executor, int64_t version)
 {
-    executor->active.version = version;
+    char text[64];
     hob_backoff_reset(&executor->backoff);
-    struct hob_log_record record = active_record(executor, HOB_LOG_INFO, "job.claimed");
-    hob_log_write(executor->options.log, &record, "version %lld", (long long)version);
-    run_active(executor);
+    snprintf(text, sizeof text, "version %lld", (long long)version);
+    say_of_slot(executor, HOB_LOG_INFO, "job.claimed", NULL, text);
+    run(executor, version);
 }
 
 static void claim_refused(struct hob_executor *executor, const struct hob_jobs_answer *answer)
 {
-    struct active *active = &executor->active;
-    bool lost_answer = answer->code == HOB_JOBS_VERSION_MISMATCH && answer->state.present &&
-                       answer->state.status == HOB_JOBS_IN_PROGRESS &&
-                       answer->state.version_number == active->version + 1;
-    if (lost_answer) {
-        claimed(executor, answer->state.version_number); /* our first copy arrived */
-        return;
-    }
-    if (hob_jobs_code_retryable(answer->code)) {
+    int64_t expected = hob_slot_version(executor->slot) + 1;
+    bool first_copy_arrived = answer->code == HOB_JOBS_VERSION_MISMATCH && answer->state.present &&
+                              answer->state.status == HOB_JOBS_IN_PROGRESS &&
+                              answer->state.version_number == expected;
+    if (first_copy_arrived) {
+        claimed(executor, expected);
+    } else if (hob_jobs_code_retryable(answer->code)) {
         retry_later(executor, "claiming the job", answer->code_text);
-        return;
+    } else {
+        say_of_slot(executor, HOB_LOG_INFO, "job.claim_refused", answer->code_text,
+                    answer->message);
+        hob_slot_drop(executor->slot);
+        look(executor);
     }
-    struct hob_log_record record = active_record(executor, HOB_LOG_INFO, "job.claim_refused");
-    record.code = answer->code_text;
-    hob_log_write(executor->options.log, &record, "not ours to run: %s", answer->message);
-    drop_claim(executor);
 }
 
 static void on_claim(void *user, int status, const struct hob_jobs_answer *answer)
 {
     struct hob_executor *executor = user;
-    executor->active.claiming = false;
+    executor->claiming = false;
     if (status == 0) {
-        claimed(executor, executor->active.version + 1);
+        claimed(executor, hob_slot_version(executor->slot) + 1);
     } else if (status == HOB_EREJECTED) {
         claim_refused(executor, answer);
     } else if (status == HOB_ETIMEDOUT) {
@@ -365,85 +126,50 @@ static void on_claim(void *user, int status, const struct hob_jobs_answer *answe
 
 static void claim(struct hob_executor *executor)
 {
-    struct active *active = &executor->active;
-    if (!executor->online || active->claiming) {
+    if (!executor->online || executor->claiming || executor->stopping) {
         return;
     }
-    struct hob_jobs_update update = {.job_id = active->job_id,
+    struct hob_jobs_update update = {.job_id = hob_slot_job_id(executor->slot),
                                      .status = HOB_JOBS_IN_PROGRESS,
-                                     .expected_version = active->version,
-                                     .execution_number = active->execution_number};
+                                     .expected_version = hob_slot_version(executor->slot),
+                                     .execution_number = hob_slot_execution_number(executor->slot)};
     int rc = hob_jobs_update(executor->options.client, &update, on_claim, executor);
-    active->claiming = rc == 0;
+    executor->claiming = rc == 0;
     if (rc && rc != HOB_ENOTCONN) {
         retry_later(executor, "claiming the job", hob_error_name(rc));
     }
 }
 
-/* ---- looking ---- */
+/* ---- a new execution ---- */
 
-static void take_slot(struct hob_executor *executor, const struct hob_jobs_execution *execution)
+/* In the store first, then claimed. False: the store failed, it will be looked at again. */
+static bool add(struct hob_executor *executor, const struct hob_jobs_execution *execution)
 {
-    struct active *active = &executor->active;
-    memset(active, 0, sizeof *active);
-    active->used = true;
-    snprintf(active->job_id, sizeof active->job_id, "%s", execution->job_id);
-    active->execution_number = execution->execution_number;
-    active->queued_at = execution->queued_at;
-    active->version = execution->version_number;
-}
-
-/* Written before the claim is sent: whatever happens in between, it is known to be ours. */
-static bool add_row(struct hob_executor *executor, const struct hob_jobs_execution *execution)
-{
-    struct active *active = &executor->active;
     struct hob_error err = {0};
-    struct hob_store_execution row = {.thing = executor->thing,
-                                      .job_id = active->job_id,
-                                      .execution_number = active->execution_number,
-                                      .queued_at = active->queued_at,
-                                      .version = active->version,
-                                      .state = HOB_STORE_CLAIMING,
-                                      .document = execution->document ? execution->document : "",
-                                      .document_len = execution->document_len,
-                                      .handler = active->job ? hob_job_handler(active->job) : "",
-                                      .handler_digest =
-                                          active->job ? hob_job_digest(active->job) : "",
-                                      .status = "",
-                                      .details = "",
-                                      .told = ""};
-    active->row = hob_store_add(executor->options.store, &row, &err);
-    if (active->row > 0) {
-        return true;
+    int rc = hob_slot_add(executor->slot, execution->document, execution->document_len, &err);
+    if (rc) {
+        retry_later(executor, "taking the job", hob_error_name(rc));
     }
-    store_failed(executor, active->job_id, active->execution_number, &err);
-    remove_dir(active->dir);
-    free_slot(executor);
-    retry_later(executor, "taking the job", hob_error_name(err.code));
-    return false;
+    return rc == 0;
 }
 
 static void refuse(struct hob_executor *executor, const struct hob_jobs_execution *execution,
                    enum hob_jobs_status status, const char *reason, const char *code)
 {
-    if (!add_row(executor, execution)) {
-        return;
+    if (add(executor, execution)) {
+        hob_slot_end(executor->slot, status, reason, code);
     }
-    track(executor);
-    end_with_reason(executor, status, reason, code, "");
 }
 
-static void ignore_foreign(struct hob_executor *executor,
-                           const struct hob_jobs_execution *execution, const char *reason)
+static void leave_alone(struct hob_executor *executor, const struct hob_jobs_execution *execution,
+                        const char *reason)
 {
-    if (strcmp(executor->ignored, execution->job_id) != 0) {
-        snprintf(executor->ignored, sizeof executor->ignored, "%s", execution->job_id);
-        struct hob_log_record record = record_of(
-            executor, execution->job_id, execution->execution_number, HOB_LOG_INFO, "job.ignored");
-        hob_log_write(executor->options.log, &record, "left alone (unknown_jobs = \"ignore\"): %s",
-                      reason);
+    if (strcmp(executor->ignored, execution->job_id) == 0) {
+        return;
     }
-    free_slot(executor);
+    snprintf(executor->ignored, sizeof executor->ignored, "%s", execution->job_id);
+    say(executor, HOB_LOG_INFO, "job.ignored", NULL, execution->job_id, execution->execution_number,
+        reason);
 }
 
 /* The handler that a document asks for, or NULL with why this job cannot be done here. */
@@ -457,9 +183,9 @@ static const struct hob_handler *choose(struct hob_executor *executor, const cha
     if (hob_json_parse(executor->json, document, len, err)) {
         return NULL;
     }
-    if (hob_json_type(executor->json, "") != HOB_JSON_OBJECT) {
-        hob_error_set(err, HOB_EINVAL, "jobDocument: expected an object, got %.40s%s", document,
-                      len > 40 ? "..." : "");
+    if (len == 0 || document[strspn(document, " \t\r\n")] != '{') {
+        hob_error_set(err, HOB_EINVAL, "jobDocument: expected an object, got %.*s%s",
+                      len < 40 ? (int)len : 40, document, len > 40 ? "..." : "");
         return NULL;
     }
     return hob_handlers_choose(executor->options.handlers, executor->json, err);
@@ -468,100 +194,92 @@ static const struct hob_handler *choose(struct hob_executor *executor, const cha
 static void offer(struct hob_executor *executor, const struct hob_jobs_execution *execution)
 {
     struct hob_error err = {0};
-    struct active *active = &executor->active;
-    take_slot(executor, execution);
     const struct hob_handler *handler =
         choose(executor, execution->document, execution->document_len, &err);
-    if (!handler && executor->options.unknown == HOB_EXECUTOR_IGNORE && err.code == HOB_ENOENT) {
-        ignore_foreign(executor, execution, err.message);
+    bool nobody_knows_it = !handler && err.code == HOB_ENOENT;
+    if (nobody_knows_it && executor->options.unknown == HOB_EXECUTOR_IGNORE) {
+        leave_alone(executor, execution, err.message);
         return;
     }
+    hob_slot_take(executor->slot, execution);
     if (execution->status == HOB_JOBS_IN_PROGRESS) {
         refuse(executor, execution, HOB_JOBS_FAILED,
                "state lost: the job was begun, but this gateway's store does not know it (factory "
                "reset, or another agent's job)",
                "STATE_LOST");
-        return;
-    }
-    if (!handler) {
+    } else if (!handler) {
         refuse(executor, execution, HOB_JOBS_REJECTED, err.message,
-               err.code == HOB_ENOENT ? "NO_HANDLER" : "BAD_DOCUMENT");
-        return;
-    }
-    int rc = prepare(executor, handler, execution->document, execution->document_len, &err);
-    if (rc == HOB_EREJECTED) {
-        remove_dir(active->dir);
+               nobody_knows_it ? "NO_HANDLER" : "BAD_DOCUMENT");
+    } else if (hob_slot_prepare(executor->slot, handler, execution->document,
+                                execution->document_len, &err) == HOB_EREJECTED) {
         refuse(executor, execution, HOB_JOBS_REJECTED, err.message, "BAD_DOCUMENT");
-        return;
-    }
-    if (rc) {
-        snprintf(active->broken, sizeof active->broken, "%s", err.message);
-    }
-    if (add_row(executor, execution)) {
+    } else if (add(executor, execution)) {
         claim(executor);
     }
 }
 
-/* Prepare again what the store knows. Its handler may be gone or broken by now. */
-static void prepare_known(struct hob_executor *executor, const struct hob_store_execution *known)
+/* ---- one that the store knows ---- */
+
+/* Its handler may be gone or broken by now. */
+static void prepare_again(struct hob_executor *executor, const struct hob_store_execution *known)
 {
-    struct active *active = &executor->active;
     struct hob_error err = {0};
     size_t len = known->document_len;
-    char *document = malloc(len + 1);
-    active->row = known->row;
-    active->attempt = known->runs;
+    char *document = malloc(len + 1); /* the store's copy goes with its next call */
     if (!document) {
-        snprintf(active->broken, sizeof active->broken, "out of memory");
+        hob_slot_break(executor->slot, "out of memory");
         return;
     }
     memcpy(document, known->document, len);
     document[len] = '\0';
+    hob_slot_known(executor->slot, known->row, known->runs);
     const struct hob_handler *handler = choose(executor, document, len, &err);
-    if (!handler || prepare(executor, handler, document, len, &err)) {
-        snprintf(active->broken, sizeof active->broken, "%s", err.message);
+    if (!handler || hob_slot_prepare(executor->slot, handler, document, len, &err)) {
+        hob_slot_break(executor->slot, err.message);
     }
     free(document);
+}
+
+static void tell_again(struct hob_executor *executor, int64_t row,
+                       const struct hob_jobs_execution *execution)
+{
+    struct hob_error err = {0};
+    if (hob_outbox_push(executor->options.outbox, row, &err)) {
+        say(executor, HOB_LOG_ERROR, "store.failed", hob_error_name(err.code), execution->job_id,
+            execution->execution_number, err.message);
+    }
 }
 
 static void consider_known(struct hob_executor *executor,
                            const struct hob_jobs_execution *execution,
                            const struct hob_store_execution *known, bool asked)
 {
-    if (known->state == HOB_STORE_ENDED || (known->state == HOB_STORE_TOLD && asked)) {
-        push_outcome(executor, known->row); /* delivered a second time: only tell again */
+    bool over = known->state == HOB_STORE_ENDED || known->state == HOB_STORE_TOLD;
+    if (over) {
+        if (known->state == HOB_STORE_ENDED || asked) {
+            tell_again(executor, known->row, execution);
+        }
         return;
     }
-    if (known->state == HOB_STORE_TOLD) {
-        return;
-    }
-    take_slot(executor, execution);
-    prepare_known(executor, known);
+    hob_slot_take(executor->slot, execution);
+    prepare_again(executor, known);
     if (execution->status == HOB_JOBS_IN_PROGRESS) {
-        run_active(executor);
+        run(executor, execution->version_number);
     } else {
         claim(executor); /* ours was lost on its way */
     }
-}
-
-static bool is_active(const struct hob_executor *executor,
-                      const struct hob_jobs_execution *execution)
-{
-    const struct active *active = &executor->active;
-    return active->used && strcmp(active->job_id, execution->job_id) == 0 &&
-           active->execution_number == execution->execution_number &&
-           active->queued_at == execution->queued_at;
 }
 
 /* @param asked  it is the answer to our own question, hence not out of date */
 static void consider(struct hob_executor *executor, const struct hob_jobs_execution *execution,
                      bool asked)
 {
-    if (!execution->present || executor->stopping || is_active(executor, execution) ||
-        (execution->status != HOB_JOBS_QUEUED && execution->status != HOB_JOBS_IN_PROGRESS)) {
+    bool open = execution->status == HOB_JOBS_QUEUED || execution->status == HOB_JOBS_IN_PROGRESS;
+    if (!execution->present || !open || executor->stopping ||
+        hob_slot_holds(executor->slot, execution)) {
         return;
     }
-    if (executor->active.used) {
+    if (hob_slot_state(executor->slot) != HOB_SLOT_FREE) {
         executor->look_again = true; /* one at a time */
         return;
     }
@@ -574,10 +292,13 @@ static void consider(struct hob_executor *executor, const struct hob_jobs_execut
     } else if (rc == HOB_ENOENT) {
         offer(executor, execution);
     } else {
-        store_failed(executor, execution->job_id, execution->execution_number, &err);
+        say(executor, HOB_LOG_ERROR, "store.failed", hob_error_name(rc), execution->job_id,
+            execution->execution_number, err.message);
         retry_later(executor, "looking for jobs", hob_error_name(rc));
     }
 }
+
+/* ---- looking ---- */
 
 static void on_look(void *user, int status, const struct hob_jobs_answer *answer)
 {
@@ -610,8 +331,7 @@ static void look(struct hob_executor *executor)
 static void on_retry(void *user)
 {
     struct hob_executor *executor = user;
-    struct active *active = &executor->active;
-    if (active->used && !active->running && !active->end_status) {
+    if (hob_slot_state(executor->slot) == HOB_SLOT_TAKEN) {
         claim(executor);
     } else {
         look(executor);
@@ -651,12 +371,11 @@ void hob_executor_start(struct hob_executor *executor)
     struct first first = {0};
     if (hob_store_each(executor->options.store, executor->thing, HOB_STORE_RUNNING, take_first,
                        &first, &err)) {
-        store_failed(executor, NULL, 0, &err);
+        say(executor, HOB_LOG_ERROR, "store.failed", hob_error_name(err.code), NULL, 0,
+            err.message);
     } else if (first.found) {
-        struct hob_log_record record =
-            record_of(executor, first.execution.job_id, first.execution.execution_number,
-                      HOB_LOG_INFO, "job.resumed");
-        hob_log_write(executor->options.log, &record, "it was running when Hob ended");
+        say(executor, HOB_LOG_INFO, "job.resumed", NULL, first.execution.job_id,
+            first.execution.execution_number, "it was running when Hob ended");
         consider(executor, &first.execution, true);
     }
     hob_timer_start(executor->poll, executor->options.poll_ms);
@@ -664,12 +383,11 @@ void hob_executor_start(struct hob_executor *executor)
 
 void hob_executor_online(struct hob_executor *executor)
 {
-    struct active *active = &executor->active;
     executor->online = true;
-    executor->looking = false;
+    executor->looking = executor->claiming = false;
     hob_backoff_reset(&executor->backoff);
     hob_timer_stop(executor->retry);
-    if (active->used && !active->running && !active->end_status) {
+    if (hob_slot_state(executor->slot) == HOB_SLOT_TAKEN) {
         claim(executor);
     } else {
         look(executor);
@@ -688,42 +406,61 @@ void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_exec
 
 void hob_executor_told(struct hob_executor *executor)
 {
-    look_if_due(executor);
+    if (executor->look_again && hob_slot_state(executor->slot) == HOB_SLOT_FREE) {
+        executor->look_again = false;
+        look(executor);
+    }
 }
 
-static void on_stop_timeout(void *user)
+/* Either nothing runs any more, or the grace is over. */
+static void on_stop_timer(void *user)
 {
     struct hob_executor *executor = user;
-    struct active *active = &executor->active;
-    if (active->running) {
-        struct hob_log_record record = active_record(executor, HOB_LOG_WARN, "job.suspended");
-        record.action = "it goes on when Hob starts again";
-        hob_log_write(executor->options.log, &record, "stopped in step '%s'",
-                      hob_job_step(active->job));
+    if (hob_slot_state(executor->slot) == HOB_SLOT_RUNNING) {
+        char text[256];
+        snprintf(text, sizeof text, "stopped in step '%s'; it goes on when Hob starts again",
+                 hob_slot_step(executor->slot));
+        say_of_slot(executor, HOB_LOG_WARN, "job.suspended", NULL, text);
     }
-    free_slot(executor);
-    finish_stop(executor);
+    hob_slot_release(executor->slot);
+    executor->stopped(executor->stopped_user);
 }
 
 void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms,
                        void (*stopped)(void *user), void *user)
 {
-    struct active *active = &executor->active;
     executor->stopping = true;
     executor->stopped = stopped;
     executor->stopped_user = user;
     hob_timer_stop(executor->retry);
     hob_timer_stop(executor->poll);
-    bool busy = active->used && (active->running || active->end_status);
+    enum hob_slot_state state = hob_slot_state(executor->slot);
+    bool busy = state == HOB_SLOT_RUNNING || state == HOB_SLOT_ENDING;
     hob_timer_start(executor->stop_timer, busy ? grace_ms : 0);
 }
 
 const char *hob_executor_running(const struct hob_executor *executor)
 {
-    return executor->active.used ? executor->active.job_id : "";
+    return hob_slot_job_id(executor->slot);
 }
 
 /* ---- life ---- */
+
+static int make_slot(struct hob_executor *executor, struct hob_error *err)
+{
+    struct hob_slot_options options = {.loop = executor->options.loop,
+                                       .log = executor->options.log,
+                                       .store = executor->options.store,
+                                       .outbox = executor->options.outbox,
+                                       .handlers = executor->options.handlers,
+                                       .thing = executor->thing,
+                                       .work_dir = executor->work_dir,
+                                       .allowed_commands = executor->options.allowed_commands,
+                                       .memory_bytes = executor->options.memory_bytes,
+                                       .on_free = on_slot_free,
+                                       .user = executor};
+    return hob_slot_new(&options, &executor->slot, err);
+}
 
 int hob_executor_new(const struct hob_executor_options *options, struct hob_executor **out,
                      struct hob_error *err)
@@ -738,18 +475,13 @@ int hob_executor_new(const struct hob_executor_options *options, struct hob_exec
     executor->work_dir = strdup(options->work_dir);
     executor->retry = hob_timer_new(options->loop, on_retry, executor);
     executor->poll = hob_timer_new(options->loop, on_poll, executor);
-    executor->store_retry = hob_timer_new(options->loop, store_outcome, executor);
-    executor->stop_timer = hob_timer_new(options->loop, on_stop_timeout, executor);
+    executor->stop_timer = hob_timer_new(options->loop, on_stop_timer, executor);
     hob_backoff_init(&executor->backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS, BACKOFF_MIN_MS);
-    int rc = hob_json_new(&executor->json, err);
-    if (!rc && mkdir(options->work_dir, 0700) && errno != EEXIST) {
-        rc = hob_error_set(err, hob_error_from_errno(errno), "work directory %s: %s",
-                           options->work_dir, strerror(errno));
-    }
-    if (!rc && !(executor->thing && executor->work_dir && executor->retry && executor->poll &&
-                 executor->store_retry && executor->stop_timer)) {
-        rc = hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
-    }
+    bool whole = executor->thing && executor->work_dir && executor->retry && executor->poll &&
+                 executor->stop_timer;
+    int rc = whole ? hob_json_new(&executor->json, err)
+                   : hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
+    rc = rc ? rc : make_slot(executor, err);
     if (rc) {
         hob_executor_free(executor);
         return rc;
@@ -771,10 +503,9 @@ void hob_executor_free(struct hob_executor *executor)
         return;
     }
     hob_jobs_client_forget(executor->options.client, executor);
-    free_slot(executor);
+    hob_slot_free(executor->slot);
     close_timer(executor->retry);
     close_timer(executor->poll);
-    close_timer(executor->store_retry);
     close_timer(executor->stop_timer);
     hob_json_free(executor->json);
     free(executor->thing);

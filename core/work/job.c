@@ -20,6 +20,7 @@ struct hob_job {
     char *thing, *job_id, *document, *work_dir;
     char handler[HOB_HANDLER_NAME_MAX + 1];
     char digest[HOB_SHA256_HEX_MAX];
+    char label[HOB_HANDLER_NAME_MAX + 16];
     int64_t row;
     int attempt;
     int drive; /* registry reference: the function that runs the handler */
@@ -102,6 +103,7 @@ static int copy_options(struct hob_job *job, const struct hob_job_options *optio
     job->options.work_dir = job->work_dir;
     snprintf(job->handler, sizeof job->handler, "%s", options->handler->name);
     snprintf(job->digest, sizeof job->digest, "%s", options->handler->digest);
+    snprintf(job->label, sizeof job->label, "%s@%.12s", job->handler, job->digest);
     return 0;
 }
 
@@ -148,12 +150,11 @@ void hob_job_free(struct hob_job *job)
 static void fail(struct hob_job *job, enum hob_jobs_status status, const char *reason,
                  const char *code)
 {
-    char handler[HOB_HANDLER_NAME_MAX + 80];
-    snprintf(handler, sizeof handler, "%s@%.12s", job->handler, job->digest);
+    const char *label = job->label;
     struct hob_jobs_detail details[] = {
         {.key = "reason", .value = reason, .len = strlen(reason)},
         {.key = "code", .value = code, .len = strlen(code)},
-        {.key = "handler", .value = handler, .len = strlen(handler)},
+        {.key = "handler", .value = label, .len = strlen(label)},
         {.key = "step", .value = job->step, .len = strlen(job->step)}};
     hob_job_set_outcome(job, status, details, job->step[0] ? 4 : 3);
 }
@@ -247,8 +248,7 @@ void hob_job_view(const struct hob_job *job, struct hob_job_view *out)
                                  .thing = job->thing,
                                  .document = job->document,
                                  .document_len = job->options.document_len,
-                                 .handler = job->handler,
-                                 .digest = job->digest,
+                                 .label = job->label,
                                  .work_dir = job->work_dir,
                                  .execution_number = job->options.execution_number,
                                  .attempt = job->attempt,
@@ -283,6 +283,11 @@ int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const 
 const char *hob_job_handler(const struct hob_job *job)
 {
     return job->handler;
+}
+
+const char *hob_job_label(const struct hob_job *job)
+{
+    return job->label;
 }
 
 const char *hob_job_digest(const struct hob_job *job)

@@ -58,6 +58,7 @@ void hob_job_start(struct hob_job *job, int64_t row, int attempt);
 void hob_job_free(struct hob_job *job); /* NULL is legal */
 
 const char *hob_job_handler(const struct hob_job *job);
+const char *hob_job_label(const struct hob_job *job); /* "NAME@" and 12 digits of the digest */
 const char *hob_job_digest(const struct hob_job *job);
 const char *hob_job_step(const struct hob_job *job); /* "" between steps */
 
@@ -67,7 +68,7 @@ int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, c
 /* ---- for bindings/lua_job.c: what lib/hob/job.lua stands on ---- */
 
 struct hob_job_view {
-    const char *id, *thing, *document, *handler, *digest, *work_dir;
+    const char *id, *thing, *document, *label, *work_dir;
     size_t document_len;
     int64_t execution_number;
     int attempt;

@@ -274,6 +274,22 @@ int hob_outbox_track(struct hob_outbox *outbox, const struct hob_store_execution
     return add_entry(outbox, execution) ? 0 : HOB_ENOMEM;
 }
 
+void hob_outbox_adopt(struct hob_outbox *outbox, int64_t row, int64_t version)
+{
+    struct entry *entry = find_entry(outbox, row);
+    if (entry) {
+        entry->version = version;
+    }
+}
+
+void hob_outbox_forget(struct hob_outbox *outbox, int64_t row)
+{
+    struct entry *entry = find_entry(outbox, row);
+    if (entry) {
+        free_entry(entry);
+    }
+}
+
 void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details)
 {
     struct entry *entry = find_entry(outbox, row);

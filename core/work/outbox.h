@@ -39,8 +39,14 @@ int hob_outbox_new(const struct hob_outbox_options *options, struct hob_outbox *
                    struct hob_error *err);
 void hob_outbox_free(struct hob_outbox *outbox); /* NULL is legal */
 
-/** An execution was claimed: from now on its progress can be told. */
+/** An execution is in the store: from now on it can be told of. */
 int hob_outbox_track(struct hob_outbox *outbox, const struct hob_store_execution *execution);
+
+/** The claim was accepted: the service has this version now. */
+void hob_outbox_adopt(struct hob_outbox *outbox, int64_t row, int64_t version);
+
+/** The execution is not ours after all. */
+void hob_outbox_forget(struct hob_outbox *outbox, int64_t row);
 
 /** @param details  a JSON object as AWS takes it (copied) */
 void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details);

@@ -187,7 +187,7 @@ local function check_args(schema, given, path)
   return args
 end
 
-local function read_args(handler, document)
+local function read_args(handler, document, facts)
   local given, path = document, ""
   if handler.args_at then
     given, path = document[handler.args_at], handler.args_at .. "."
@@ -196,7 +196,7 @@ local function read_args(handler, document)
     end
   end
   if type(handler.args) == "function" then
-    return handler.args(given)
+    return handler.args(given, facts)
   elseif handler.args then
     return check_args(handler.args, given, path)
   end
@@ -331,7 +331,6 @@ local function new_job(core, document)
     log = make_log(core),
     _core = core,
     _asked = {},
-    _allowed = facts.allowed_commands,
   }, Job)
 end
 
@@ -448,7 +447,8 @@ function M.prepare(handler, core)
   if wrong then
     error(wrong, 0)
   end
-  local document, message = json.decode(core:facts().document)
+  local facts = core:facts()
+  local document, message = json.decode(facts.document)
   if type(document) ~= "table" then
     return nil, "job document: expected an object, got " .. (message or json_type(document))
   end
@@ -456,7 +456,7 @@ function M.prepare(handler, core)
   if placeholder then
     return nil, placeholder .. ": the placeholder ${aws:iot:...} was not filled in"
   end
-  local args, why = read_args(handler, document)
+  local args, why = read_args(handler, document, facts)
   if args == nil then
     return nil, why or "the handler does not accept this document"
   end

@@ -26,7 +26,16 @@ local function is_true(value)
   return value == true or value == "true"
 end
 
-local function read_action(action, path)
+local function is_allowed(allowed, program)
+  for _, name in ipairs(allowed) do
+    if name == "*" or name == program then
+      return true
+    end
+  end
+  return false
+end
+
+local function read_action(action, path, facts)
   if type(action) ~= "table" then
     return fail(path, "object", action)
   elseif type(action.name) ~= "string" or action.name == "" then
@@ -46,6 +55,10 @@ local function read_action(action, path)
   if words[1] == "" or words[1]:find("%s") then
     return fail(path .. ".input.command", "a program without blanks as its first word", words[1])
   end
+  if not is_allowed(facts.allowed_commands, words[1]) then
+    return nil, ("%s.input.command: '%s' is not allowed on this gateway; the config key that "
+      .. "allows it is allowed_commands"):format(path, words[1])
+  end
   local allowed = tonumber(action.allowStdErr)
   return {
     name = action.name,
@@ -55,7 +68,7 @@ local function read_action(action, path)
   }
 end
 
-local function read_document(document)
+local function read_document(document, facts)
   if document.version ~= "1.0" and document.version ~= 1.0 then
     return fail("version", '"1.0"', document.version)
   elseif type(document.steps) ~= "table" or not document.steps[1] then
@@ -64,7 +77,7 @@ local function read_document(document)
   local plan = { with_stdout = is_true(document.includeStdOut) }
   for i, step in ipairs(document.steps) do
     local path = ("steps[%d].action"):format(i)
-    local action, message = read_action(type(step) == "table" and step.action, path)
+    local action, message = read_action(type(step) == "table" and step.action, path, facts)
     if not action then
       return nil, message
     end
@@ -74,7 +87,7 @@ local function read_document(document)
   if document.finalStep ~= nil then
     local final = document.finalStep
     local action, message = read_action(type(final) == "table" and final.action,
-      "finalStep.action")
+      "finalStep.action", facts)
     if not action then
       return nil, message
     end
@@ -82,15 +95,6 @@ local function read_document(document)
     plan[#plan + 1] = action
   end
   return plan
-end
-
-local function is_allowed(job, program)
-  for _, name in ipairs(job._allowed) do
-    if name == "*" or name == program then
-      return true
-    end
-  end
-  return false
 end
 
 local function count_lines(text)
@@ -108,7 +112,7 @@ local function run_action(action)
     return { problem = message, stdout = "", stderr = "" }
   end
   local problem
-  if result.code ~= 0 or result.signal ~= 0 then
+  if result.code ~= 0 then
     problem = ("%s: %s"):format(action.words[1], result.words)
   elseif action.allow_stderr and count_lines(result.stderr) > action.allow_stderr then
     problem = ("%s: %d lines on standard error, allowed are %d"):format(action.words[1],
@@ -133,12 +137,6 @@ return {
   description = "AWS's job documents with steps",
   args = read_document,
   run = function(job, plan)
-    for _, action in ipairs(plan) do
-      if not is_allowed(job, action.words[1]) then
-        job:reject(("the command '%s' is not allowed on this gateway: the config key that "
-          .. "allows it is allowed_commands"):format(action.words[1]))
-      end
-    end
     local last
     for i, action in ipairs(plan) do
       job:progress((i - 1) * 100 / #plan, action.name)

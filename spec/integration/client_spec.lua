@@ -64,11 +64,17 @@ local function start_gateway(port, settings)
     }))
     finally(function()
         self.process:kill("TERM")
-        if not self.process:wait(10) then
+        local ended = self.process:wait(LONG)
+        if not ended then
             self.process:kill("KILL")
         end
+        assert(ended and ended.code == 0, "hob run did not end well:\n" .. self:log())
     end)
     return self
+end
+
+function gateway:log()
+    return table.concat(self.lines, "\n")
 end
 
 -- The n-th log event with this id.
@@ -82,7 +88,7 @@ function gateway:wait_event(id, n)
             end
         end
     end, LONG, "the log event " .. id)
-    return ok and found or error(found .. "; the log:\n" .. table.concat(self.lines, "\n"), 2)
+    return ok and found or error(found .. "; the log:\n" .. self:log(), 2)
 end
 
 function gateway:count(id)

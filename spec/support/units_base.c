@@ -778,6 +778,18 @@ static int loop_stop(lua_State *L)
     return 0;
 }
 
+static int loop_hold(lua_State *L)
+{
+    hob_loop_hold(to_loop(L)->loop);
+    return 0;
+}
+
+static int loop_release(lua_State *L)
+{
+    hob_loop_release(to_loop(L)->loop);
+    return 0;
+}
+
 /* loop:timer(fn) -> timer; close it before the loop is freed */
 static int loop_timer(lua_State *L)
 {
@@ -829,9 +841,9 @@ static int timer_close(lua_State *L)
 }
 
 static const luaL_Reg loop_functions[] = {{"new", loop_new}, {NULL, NULL}};
-static const luaL_Reg loop_methods[] = {{"defer", loop_defer}, {"run", loop_run},
-                                        {"stop", loop_stop},   {"timer", loop_timer},
-                                        {"free", loop_free},   {NULL, NULL}};
+static const luaL_Reg loop_methods[] = {
+    {"defer", loop_defer}, {"run", loop_run},         {"stop", loop_stop}, {"timer", loop_timer},
+    {"hold", loop_hold},   {"release", loop_release}, {"free", loop_free}, {NULL, NULL}};
 static const luaL_Reg timer_methods[] = {{"start", timer_start},
                                          {"stop", timer_stop},
                                          {"active", timer_active},

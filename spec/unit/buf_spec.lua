@@ -36,31 +36,28 @@ describe("buf", function()
 
   it("is a queue: what is consumed from the front makes room at the end", function()
     local b = buf.new(8)
-    local sent, got = {}, {}
+    local sent, got = "", ""
     for i = 1, 500 do
-      local piece = ("%05d"):format(i)
+      local piece = ("%03d"):format(i)
       assert.is_true(b:append(piece))
-      sent[i] = piece
-      got[i] = b:data():sub(1, 5)
-      b:consume(5)
-      if i % 2 == 0 then
-        b:append("x")
-        b:consume(1)
-      end
+      sent = sent .. piece
+      local take = i == 1 and 1 or 3 -- two bytes always stay
+      got = got .. b:data():sub(1, take)
+      b:consume(take)
     end
-    assert.same(sent, got)
+    assert.equal(sent, got .. b:data())
     local len, room, capacity = b:sizes()
-    assert.equal(0, len)
-    assert.equal(8, room)
+    assert.equal(2, len)
+    assert.equal(6, room)
     assert.is_true(capacity <= 9)
   end)
 
   it("moves what is unread to the front when the end is reached", function()
     local b = buf.new(64)
-    b:append(("a"):rep(60))
+    b:append(("a"):rep(50) .. "0123456789")
     b:consume(50)
     assert.is_true(b:append(("b"):rep(54)))
-    assert.equal(("a"):rep(10) .. ("b"):rep(54), b:data())
+    assert.equal("0123456789" .. ("b"):rep(54), b:data())
   end)
 
   it("reserves room that is filled from outside", function()

@@ -72,6 +72,23 @@ describe("loop", function()
     end)
   end)
 
+  describe("hold", function()
+    it("makes the freeing of the loop wait for its release", function()
+      local own, order = loops.new(), {}
+      local timer
+      timer = own:timer(function()
+        order[#order + 1] = "ended"
+        timer:close()
+        own:release()
+      end)
+      own:hold()
+      timer:start(5)
+      own:free()
+      order[#order + 1] = "freed"
+      assert.same({ "ended", "freed" }, order)
+    end)
+  end)
+
   describe("run", function()
     it("returns when nothing is left that could call back", function()
       loop:run()
@@ -127,6 +144,7 @@ describe("loop", function()
         end
         started = clock.mono()
         timer:start(15)
+        loop:defer(function() end) -- so that the loop does not sit and wait in its poll
       end)
       loop:run()
       timer:close()

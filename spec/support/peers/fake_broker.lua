@@ -103,7 +103,9 @@ end
 local function serve(c, first, body)
     local kind = first >> 4
     if kind == 1 then
-        local keep_alive, id = string.unpack(">I2s2", body, 9)
+        local level, keep_alive, at = string.unpack(">BxI2", body, 7)
+        if level == 5 then at = at + 1 + body:byte(at) end -- properties
+        local id = string.unpack(">s2", body, at)
         print(("connect id=%s keep_alive=%d number=%d"):format(id, keep_alive, c.number))
         on.connect(c, { id = id, keep_alive = keep_alive })
     elseif kind == 3 then

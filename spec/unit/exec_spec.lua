@@ -1,0 +1,395 @@
+local exec = require("hob.exec")
+local fs = require("hob.fs")
+local time = require("hob.time")
+local wait_until = require("spec.support.wait").wait_until
+
+local function sh(script, options)
+    local command = options or {}
+    table.move({ "sh", "-c", script }, 1, 3, 1, command)
+    return command
+end
+
+local function alive(pid)
+    local stat = fs.read(("/proc/%d/stat"):format(pid))
+    return stat ~= nil and not stat:match("%) Z")
+end
+
+describe("hob.exec", function()
+    local dir
+
+    before_each(function()
+        dir = assert(fs.tempdir())
+    end)
+
+    after_each(function()
+        fs.remove(dir, { recursive = true })
+    end)
+
+    local function pid_from(name)
+        return wait_until(function()
+            return tonumber(fs.read(dir .. "/" .. name) or "")
+        end, 10, "the file " .. name)
+    end
+
+    describe("run", function()
+        it("gives the exit code and both outputs apart", function()
+            local result = exec.run(sh("echo out; echo err >&2; exit 3"))
+            assert.equals(3, result.code)
+            assert.is_nil(result.signal)
+            assert.is_false(result.timed_out)
+            assert.equals("out\n", result.stdout)
+            assert.equals("err\n", result.stderr)
+            assert.equals("exit code 3", result.words)
+        end)
+
+        it("never takes a death by signal for an exit", function()
+            local result = exec.run(sh("kill -KILL $$"))
+            assert.is_nil(result.code)
+            assert.equals(9, result.signal)
+            assert.equals("killed by signal 9 (Killed)", result.words)
+        end)
+
+        it("tells exit code 1 from signal 1", function()
+            assert.equals("exit code 1", exec.run(sh("exit 1")).words)
+            assert.equals("killed by signal 1 (Hangup)", exec.run(sh("kill -HUP $$")).words)
+        end)
+
+        it("ends a program at its time-out, and says so", function()
+            local result = exec.run({ "sleep", "100", timeout = 0.1 })
+            assert.is_true(result.timed_out)
+            assert.is_nil(result.code)
+            assert.equals(15, result.signal)
+            assert.equals("timed out after 0.1 s", result.words)
+        end)
+
+        it("says that it timed out even if the program then exits with 0", function()
+            local result = exec.run(sh("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done",
+                { timeout = 0.2 }))
+            assert.is_true(result.timed_out)
+            assert.equals("timed out after 0.2 s", result.words)
+        end)
+
+        it("kills what ignores TERM after the grace time", function()
+            local result = exec.run(sh("trap '' TERM; while :; do sleep 0.01; done",
+                { timeout = 0.1, grace = 0.1 }))
+            assert.is_true(result.timed_out)
+            assert.equals(9, result.signal)
+        end)
+
+        it("ends a stopped program at its time-out", function()
+            local result = exec.run(sh("kill -STOP $$", { timeout = 0.1 }))
+            assert.is_true(result.timed_out)
+            assert.equals(15, result.signal)
+        end)
+
+        it("returns nil and ENOENT when the program is not in PATH", function()
+            local result, message, code = exec.run({ "fw-install-nowhere" })
+            assert.is_nil(result)
+            assert.equals("fw-install-nowhere: not found in PATH", message)
+            assert.equals("ENOENT", code)
+        end)
+
+        it("returns nil and EACCES when the file is no program", function()
+            assert(fs.write(dir .. "/plain", "text"))
+            local result, message, code = exec.run({ dir .. "/plain" })
+            assert.is_nil(result)
+            assert.matches("may not be run", message)
+            assert.equals("EACCES", code)
+        end)
+
+        it("names an interpreter that is missing", function()
+            assert(fs.write(dir .. "/script", "#!/nowhere/sh\n"))
+            assert(fs.chmod(dir .. "/script", 493))
+            local _, message, code = exec.run({ dir .. "/script" })
+            assert.matches("interpreter", message)
+            assert.equals("ENOENT", code)
+        end)
+
+        it("names a cwd that is missing, not the program", function()
+            local _, message, code = exec.run({ "true", cwd = dir .. "/none" })
+            assert.matches("^cwd " .. dir:gsub("%p", "%%%0") .. "/none: ", message)
+            assert.equals("ENOENT", code)
+        end)
+
+        it("does not hang on a flood on stderr before stdout closes", function()
+            local result = exec.run(sh("head -c 300000 /dev/zero >&2; echo done"))
+            assert.equals("done\n", result.stdout)
+            assert.equals(65536, #result.stderr)
+            assert.equals(300000 - 65536, result.stderr_cut)
+        end)
+
+        it("is not held by a background child that keeps stdout open", function()
+            local result = exec.run(sh(("sleep 1000 & echo $! >%s/pid; echo hi"):format(dir)))
+            assert.equals(0, result.code)
+            assert.equals("hi\n", result.stdout)
+            local pid = pid_from("pid")
+            wait_until(function()
+                return not alive(pid)
+            end, 10, "the straggler's end")
+        end)
+
+        it("keeps NUL bytes and invalid UTF-8", function()
+            local result = exec.run({ "printf", "a\\000b\\377\\300c" })
+            assert.equals("a\0b\255\192c", result.stdout)
+        end)
+
+        it("keeps the tail and counts what was cut", function()
+            local result = exec.run(sh("seq 1 100000", { tail = 10 }))
+            assert.equals("99\n100000\n", result.stdout)
+            assert.equals(588895 - 10, result.stdout_cut)
+            assert.equals(0, result.stderr_cut)
+        end)
+
+        it("keeps a tail that has come in pieces in its order", function()
+            local result = exec.run(sh("printf abc; sleep 0.01; printf defg; sleep 0.01; printf hij",
+                { tail = 7 }))
+            assert.equals("defghij", result.stdout)
+            assert.equals(3, result.stdout_cut)
+        end)
+
+        it("takes 10 MB without a newline", function()
+            local result = exec.run(sh("head -c 10485760 /dev/zero | tr '\\0' x", { tail = 100 }))
+            assert.equals(("x"):rep(100), result.stdout)
+            assert.equals(10485760 - 100, result.stdout_cut)
+        end)
+
+        it("gives stdin, however large", function()
+            local text = ("0123456789abcdef"):rep(65536)
+            local result = exec.run({ "sha256sum", stdin = text })
+            local same = exec.run({ "wc", "-c", stdin = text .. "\0x" })
+            assert.equals(0, result.code)
+            assert.equals(tostring(#text + 2), same.stdout:match("%d+"))
+        end)
+
+        it("takes it for no failure when the program does not read its stdin", function()
+            assert.equals(0, exec.run({ "true", stdin = ("x"):rep(1000000) }).code)
+        end)
+
+        it("gives an empty stdin when there is none", function()
+            assert.equals("", exec.run({ "cat" }).stdout)
+            assert.equals("", exec.run({ "cat", stdin = "" }).stdout)
+        end)
+
+        it("puts env over the inherited environment", function()
+            local result = exec.run(sh('echo "$HOB_A $HOB_N ${HOME-none} $PATH"',
+                { env = { HOB_A = "x y", HOB_N = 3, HOME = false } }))
+            assert.equals("x y 3 none " .. os.getenv("PATH") .. "\n", result.stdout)
+        end)
+
+        it("runs in cwd", function()
+            assert.equals(dir .. "\n", exec.run({ "pwd", "-P", cwd = dir }).stdout)
+        end)
+
+        it("gives each child a process group of its own", function()
+            local result = exec.run(sh("cut -d' ' -f5 /proc/$$/stat; echo $$"))
+            local group, pid = result.stdout:match("(%d+)\n(%d+)")
+            assert.equals(pid, group)
+        end)
+
+        it("gives children default signals and no descriptors of Hob's", function()
+            local result = exec.run(sh("grep -E '^Sig(Ign|Blk)' /proc/self/status; ls /proc/$$/fd"))
+            for mask in result.stdout:gmatch("Sig%a+:%s*(%x+)") do
+                assert.equals(("0"):rep(16), mask)
+            end
+            assert.matches("\n0\n1\n2\n$", result.stdout)
+        end)
+
+        it("lets a script open /dev/stderr", function()
+            assert.equals("x\n", exec.run(sh("echo x >/dev/stderr")).stderr)
+        end)
+
+        it("runs no shell", function()
+            assert.equals("$HOME; ls\n", exec.run({ "echo", "$HOME; ls" }).stdout)
+        end)
+
+        it("raises on misuse, saying what was expected", function()
+            assert.error_matches(function() exec.run({}) end, "program")
+            assert.error_matches(function() exec.run({ "true", timout = 1 }) end, "timout")
+            assert.error_matches(function() exec.run({ "a\0b" }) end, "NUL")
+            assert.error_matches(function() exec.run({ "true", {} }) end, "argument 1")
+            assert.error_matches(function() exec.run({ "true", timeout = -1 }) end, "timeout")
+            assert.error_matches(function() exec.run({ "true", env = { ["A=B"] = "x" } }) end, "A=B")
+        end)
+
+        it("leaves the loop to others meanwhile", function()
+            local ticked = false
+            time.after(0.01, function() ticked = true end)
+            exec.run(sh(("while [ ! -e %s/go ]; do sleep 0.01; done"):format(dir), {
+                timeout = (function()
+                    time.after(0.05, function() fs.write(dir .. "/go", "") end)
+                    return 20
+                end)(),
+            }))
+            assert.is_true(ticked)
+        end)
+    end)
+
+    describe("check", function()
+        it("returns the result of a success", function()
+            assert.equals("hi\n", exec.check({ "echo", "hi" }).stdout)
+        end)
+
+        it("raises naming the command, how it ended and the last line of stderr", function()
+            local ok, message = pcall(exec.check, sh("echo one >&2; echo two >&2; exit 4"))
+            assert.is_false(ok)
+            assert.matches("sh %-c .*: exit code 4: two$", message)
+        end)
+
+        it("raises when a signal ended the command", function()
+            local ok, message = pcall(exec.check, sh("kill -KILL $$"))
+            assert.is_false(ok)
+            assert.matches("killed by signal 9", message)
+        end)
+
+        it("raises when the command could not be started", function()
+            local ok, message = pcall(exec.check, { "fw-install-nowhere" })
+            assert.is_false(ok)
+            assert.matches("not found in PATH", message)
+        end)
+    end)
+
+    describe("spawn", function()
+        it("gives whole lines in order, each stream marked", function()
+            local lines = {}
+            local process = exec.spawn(sh("echo a; printf b; echo c; printf 'last'; echo e >&2", {
+                on_line = function(line, is_err)
+                    table.insert(lines, (is_err and "err " or "out ") .. line)
+                end,
+            }))
+            assert.equals(0, process:wait(20).code)
+            table.sort(lines)
+            assert.same({ "err e", "out a", "out bc", "out last" }, lines)
+        end)
+
+        it("calls on_line one line after the other, also when it waits", function()
+            local lines = {}
+            local process = exec.spawn(sh("seq 1 20", {
+                on_line = function(line)
+                    time.sleep(0.001)
+                    table.insert(lines, line)
+                end,
+            }))
+            assert.is_table(process:wait(20))
+            assert.equals(20, #lines)
+            for i, line in ipairs(lines) do
+                assert.equals(tostring(i), line)
+            end
+        end)
+
+        it("goes on with the next line after an error in on_line", function()
+            local lines = {}
+            local process = exec.spawn(sh("echo a; echo b", {
+                on_line = function(line)
+                    table.insert(lines, line)
+                    if line == "a" then
+                        error("seen in the log of this spec: on purpose")
+                    end
+                end,
+            }))
+            process:wait(20)
+            assert.same({ "a", "b" }, lines)
+        end)
+
+        it("cuts a line at 64 KB", function()
+            local sizes = {}
+            local process = exec.spawn(sh("head -c 100000 /dev/zero | tr '\\0' x; echo; echo next", {
+                on_line = function(line) table.insert(sizes, #line) end,
+            }))
+            process:wait(20)
+            assert.same({ 65536, 4 }, sizes)
+        end)
+
+        it("counts the lines that nobody takes in time", function()
+            local process = exec.spawn(sh("head -c 20000000 /dev/zero | tr '\\0' '\\n'", {
+                on_line = function() time.sleep(0.2) end,
+            }))
+            local result = wait_until(function()
+                local now = process:wait(0)
+                return now or not alive(process:pid())
+            end, 60, "the end of the flood")
+            assert.is_truthy(result)
+            process:close()
+        end)
+
+        it("refuses to wait for a process in its own on_line", function()
+            local process, problem
+            process = exec.spawn(sh("echo a", {
+                on_line = function()
+                    local _, message = pcall(process.wait, process)
+                    problem = message
+                end,
+            }))
+            process:wait(20)
+            assert.matches("own on_line", problem)
+        end)
+
+        it("waits no longer than asked", function()
+            local process = exec.spawn({ "sleep", "100" })
+            local result, message, code = process:wait(0.01)
+            assert.is_nil(result)
+            assert.matches("still runs", message)
+            assert.equals("ETIMEDOUT", code)
+            assert.is_true(process:kill("KILL"))
+            assert.equals(9, process:wait(20).signal)
+            assert.equals(9, process:wait().signal)
+            assert.is_false(process:kill())
+        end)
+
+        it("kills the whole group", function()
+            local process = exec.spawn(sh(("sleep 1000 & echo $! >%s/pid; wait"):format(dir)))
+            local grandchild = pid_from("pid")
+            process:kill("TERM")
+            assert.equals(15, process:wait(20).signal)
+            wait_until(function() return not alive(grandchild) end, 20, "the grandchild's end")
+        end)
+
+        it("kills the group of an object that is garbage", function()
+            exec.spawn(sh(("sleep 1000 & echo $! >%s/child; echo $$ >%s/pid; wait"):format(dir, dir)))
+            local pid, child = pid_from("pid"), pid_from("child")
+            collectgarbage()
+            collectgarbage()
+            wait_until(function() return not alive(pid) and not alive(child) end, 20, "their end")
+        end)
+
+        it("kills the group of an object that is closed, even what ignores TERM", function()
+            local script = "trap '' TERM; (trap '' TERM; echo $$ >%s/pid; "
+                .. "while :; do sleep 0.01; done) & while :; do sleep 0.01; done"
+            local process = exec.spawn(sh(script:format(dir), { grace = 0.1 }))
+            local pid = pid_from("pid")
+            process:close()
+            assert.matches("closed", tostring(process))
+            assert.has_error(function() process:pid() end)
+            wait_until(function() return not alive(pid) end, 20, "its end")
+        end)
+
+        it("ends a process with the state that owns it", function()
+            local script = ([[
+                local p = require("hob.exec").spawn{ "sh", "-c", "echo $$ >%s/pid; sleep 1000" }
+                local fs, time = require("hob.fs"), require("hob.time")
+                while not tonumber(fs.read("%s/pid") or "") do time.sleep(0.005) end
+                keep = p]]):format(dir, dir)
+            assert(fs.write(dir .. "/script.lua", script))
+            local result = exec.run({ "/proc/" .. exec.run(sh("echo $PPID")).stdout:match("%d+")
+                .. "/exe", "lua", dir .. "/script.lua", timeout = 20 })
+            assert.equals("exit code 0", result.words .. result.stderr)
+            assert.is_false(alive(pid_from("pid")))
+        end)
+    end)
+
+    describe("a task that is ended while it waits in run", function()
+        it("takes the program with it", function()
+            local binary = "/proc/" .. exec.run(sh("echo $PPID")).stdout:match("%d+") .. "/exe"
+            assert(fs.write(dir .. "/script.lua", ([[
+                local exec, fs, time = require("hob.exec"), require("hob.fs"), require("hob.time")
+                time.after(0, function()
+                    exec.run{ "sh", "-c", "sleep 1000 & echo $! >%s/pid; wait" }
+                end)
+                while not tonumber(fs.read("%s/pid") or "") do time.sleep(0.005) end]])
+                :format(dir, dir)))
+            local result = exec.run({ binary, "lua", dir .. "/script.lua", timeout = 20 })
+            assert.equals("exit code 0", result.words .. result.stderr)
+            local pid = pid_from("pid")
+            wait_until(function() return not alive(pid) end, 20, "the grandchild's end")
+        end)
+    end)
+end)
