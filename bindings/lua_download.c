@@ -42,7 +42,8 @@ static const char *header_line(lua_State *L)
     if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) {
         luaL_error(L, "headers: expected { [\"Name\"] = \"value\" }");
     }
-    lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), luaL_tolstring(L, -1, NULL));
+    luaL_tolstring(L, -1, NULL); /* lua_next's own value stays as it is */
+    lua_pushfstring(L, "%s: %s", lua_tostring(L, -3), lua_tostring(L, -1));
     lua_remove(L, -2);
     return lua_tostring(L, -1);
 }

@@ -173,6 +173,7 @@ static int process_exit(lua_State *L)
         code = (int)luaL_optinteger(L, 1, 0);
     }
     struct hob_modules_host *host = hob_bindings_host(L);
+    host->exiting = 1;
     host->exit_code = code & 0xff;
     hob_loop_stop(host->loop);
     return hob_task_raise(L, "exit", "exit");

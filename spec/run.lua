@@ -25,6 +25,12 @@ if not named_a_place then
     end
 end
 
+-- What the binary logs while specs refuse connections on purpose would bury their results.
+local has_log, log = pcall(require, "hob.log")
+if has_log and log.configure then
+    log.configure({ level = os.getenv("HOB_SPEC_LOG") or "off" })
+end
+
 -- busted ends the process by itself when something failed: take that back, to print the last line.
 local ended = {}
 require("busted.compatibility").exit = function(code)

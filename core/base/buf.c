@@ -32,7 +32,7 @@ void hob_buf_clear(struct hob_buf *buf)
 
 static void move_to_front(struct hob_buf *buf)
 {
-    if (buf->len > 0 && buf->start > 0)
+    if (buf->data && buf->start > 0)
         memmove(buf->data, buf->data + buf->start, buf->len);
     buf->start = 0;
 }

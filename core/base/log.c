@@ -92,11 +92,19 @@ void hob_log_close(struct hob_log *log)
         return;
     if (log->path && log->fd >= 0)
         close(log->fd);
+    if (!log->path && log->fd < 0)
+        closelog();
     free(log->path);
     hob_buf_free(&log->line);
     hob_buf_free(&log->masked);
     hob_buf_free(&log->piece);
     free(log);
+}
+
+void hob_log_configure(struct hob_log *log, enum hob_log_level level, enum hob_log_format format)
+{
+    log->level = level;
+    log->format = format;
 }
 
 int hob_log_reopen(struct hob_log *log, struct hob_error *err)

@@ -59,6 +59,9 @@ void hob_log_write(struct hob_log *log, const struct hob_log_record *record, con
 #define hob_log_event(log, lvl, name, ...)                                                         \
     hob_log_write((log), &(struct hob_log_record){.level = (lvl), .event = (name)}, __VA_ARGS__)
 
+/** Change what is written, and how. */
+void hob_log_configure(struct hob_log *log, enum hob_log_level level, enum hob_log_format format);
+
 enum hob_log_level hob_log_level(const struct hob_log *log);
 
 /** "debug" ... "off". @return 0 or HOB_EINVAL */

@@ -111,7 +111,7 @@ static bool read_origin(const char *url, unsigned flags, struct origin *origin)
 {
     CURLU *parts = curl_url();
     bool ok =
-        parts && !curl_url_set(parts, CURLUPART_URL, url, flags) &&
+        parts && !curl_url_set(parts, CURLUPART_URL, url, flags | CURLU_NON_SUPPORT_SCHEME) &&
         get_part(parts, CURLUPART_SCHEME, origin->scheme, sizeof origin->scheme, 0) &&
         get_part(parts, CURLUPART_HOST, origin->host, sizeof origin->host, 0) &&
         get_part(parts, CURLUPART_PORT, origin->port, sizeof origin->port, CURLU_DEFAULT_PORT);
@@ -121,14 +121,17 @@ static bool read_origin(const char *url, unsigned flags, struct origin *origin)
 
 static int check_url(const char *url, struct origin *origin, struct hob_error *err)
 {
-    if (strlen(url) > URL_MAX || !read_origin(url, 0, origin))
+    *origin = (struct origin){0};
+    bool ok = strlen(url) <= URL_MAX && read_origin(url, 0, origin);
+    if (*origin->scheme && strcmp(origin->scheme, "http") != 0 &&
+        strcmp(origin->scheme, "https") != 0)
+        return hob_error_set(err, HOB_EINVAL, "url: expected http or https, got %s",
+                             origin->scheme);
+    if (!ok)
         return hob_error_set(
             err, HOB_EINVAL,
             "url: expected http://host/... or https://host/..., got something that "
             "is none");
-    if (strcmp(origin->scheme, "http") != 0 && strcmp(origin->scheme, "https") != 0)
-        return hob_error_set(err, HOB_EINVAL, "url: expected http or https, got %s",
-                             origin->scheme);
     return 0;
 }
 
@@ -666,7 +669,7 @@ static void begin_request(struct hob_download *d)
     struct origin origin, proxy;
     read_origin(d->url, 0, &origin);
     const char *proxy_url = proxy_of(&origin);
-    if (proxy_url && read_origin(proxy_url, CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME, &proxy))
+    if (proxy_url && read_origin(proxy_url, CURLU_GUESS_SCHEME, &proxy))
         resolve(d, &proxy, on_proxy_name);
     else
         resolve_target(d);

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -396,6 +397,20 @@ static int why_not_started(const struct hob_exec_options *options, int status,
     return hob_error_set(err, code, "%s: could not be started: %s", program, uv_strerror(status));
 }
 
+/* Some libraries, and whoever started us, leave descriptors open to every child. */
+static void keep_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        int fd = atoi(entry->d_name);
+        if (fd > STDERR_FILENO)
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
                  const struct pipes *pipes)
 {
@@ -414,6 +429,7 @@ static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
         .stdio_count = 3,
         .stdio = stdio,
     };
+    keep_descriptors();
     return uv_spawn(hob_loop_uv(exec->loop), &exec->process, &how);
 }
 

@@ -14,7 +14,8 @@ struct hob_modules_host {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_job *job; /* in a job's sandbox; else NULL */
-    int exit_code;       /* what hob.process.exit was given */
+    int exiting;         /* hob.process.exit was called, */
+    int exit_code;       /* with this */
 };
 
 /** Fill package.preload for a job's sandbox, or for `hob lua` and Hob's own commands. Raise on no

@@ -6,7 +6,6 @@ package.path = ("%s/?.lua;%s/lib/?.lua;"):format(root, root) .. package.path
 
 local exec = require("hob.exec")
 local fs = require("hob.fs")
-local http = require("hob.http")
 local jobs_of = require("spec.demo.jobs").list
 local json = require("hob.json")
 local process = require("hob.process")
@@ -18,7 +17,6 @@ local LIMIT = 120 -- seconds for all jobs together
 local USAGE = "usage: ./dev demo [--spoil digest|handler|cert]\n"
 local SPOILS = { digest = true, handler = true, cert = true }
 
-local binary = assert(os.getenv("HOB_BINARY"), "start it with ./dev demo")
 local interrupted -- the exit status that a signal asks for
 
 local function parse(words)
@@ -88,7 +86,8 @@ local function create(world, job)
     assert(fs.write(path, assert(json.encode(job.document))))
     local result = assert(exec.run({
         timeout = 30, env = { HOB_SERVICE = world.url },
-        binary, "job", "create", "--thing", worlds.THING, "--job-id", job.id, "--document", path,
+        world.binary, "job", "create", "--thing", worlds.THING, "--job-id", job.id,
+        "--document", path,
     }))
     if result.code ~= 0 then
         error(("job %s could not be created: %s"):format(job.id, result.stderr), 0)
@@ -97,15 +96,23 @@ end
 
 -- DescribeJobExecution of the service's control side.
 local function describe(world, job)
-    local answer = assert(http.request({
-        url = ("%s/things/%s/jobs/%s"):format(world.url, worlds.THING, job.id), timeout = 10,
-    }))
-    if answer.status ~= 200 then
-        error(("job %s could not be described: %s"):format(job.id, answer.body), 0)
-    end
-    local execution = assert(json.decode(answer.body)).execution
+    local path = { "things", worlds.THING, "jobs", job.id }
+    local execution = assert(world.client:call("GET", path)).execution
     execution.details = execution.statusDetails and execution.statusDetails.detailsMap or {}
     return execution
+end
+
+-- How many final updates the service has taken, by its own journal.
+local function count_final_updates(world, job)
+    local query = { thing = worlds.THING, job = job.id }
+    local count = 0
+    local answer = assert(world.client:call("GET", { "hob", "updates" }, query))
+    for _, update in ipairs(answer.updates) do
+        if update.answer == "accepted" and screens.is_terminal_status(update.code) then
+            count = count + 1
+        end
+    end
+    return count
 end
 
 local function watch(world, screen, jobs)
@@ -125,9 +132,12 @@ local function watch(world, screen, jobs)
     end
 end
 
-local function verdict(job, execution)
+local function verdict(job, execution, final_updates)
     if execution.status ~= job.status then
         return ("should be %s"):format(job.status)
+    end
+    if final_updates ~= 1 then
+        return ("told %d times"):format(final_updates)
     end
     local reason = execution.details.reason or ""
     if job.reason and not reason:find(job.reason, 1, true) then
@@ -158,7 +168,7 @@ local function report(world, screen, jobs)
     local rows, wrong = {}, 0
     for _, job in ipairs(jobs) do
         local execution = describe(world, job)
-        local problem = verdict(job, execution)
+        local problem = verdict(job, execution, count_final_updates(world, job))
         wrong = wrong + (problem and 1 or 0)
         table.insert(rows, { job.id, job.title, execution.status,
             problem and "NO: " .. problem or "yes", outcome_text(execution) })
@@ -197,7 +207,7 @@ local function main()
     local options = parse(arg)
     watch_signals()
     local screen = screens.new()
-    local world = worlds.new({ root = root, binary = binary, spoil = options.spoil })
+    local world = worlds.new({ root = root, spoil = options.spoil })
     local ok, wrong, count = pcall(steps, world, screen)
     local clean = world:close()
     if interrupted then

@@ -2,10 +2,12 @@
 -- files, and the gateway's own `hob run`. What was begun is ended in the opposite order.
 
 local broker = require("spec.support.broker")
+local clients = require("hob.service.client")
 local exec = require("hob.exec")
 local fs = require("hob.fs")
 local httpd = require("hob.httpd")
 local pki = require("spec.support.pki")
+local process = require("hob.process")
 local time = require("hob.time")
 
 local M = {}
@@ -20,11 +22,11 @@ end
 local world = {}
 world.__index = world
 
----@param options { root: string, binary: string, spoil?: string }
+---@param options { root: string, spoil?: string }
 function M.new(options)
-    local self = setmetatable({
-        root = options.root, binary = options.binary, spoil = options.spoil, closers = {},
-    }, world)
+    local self = setmetatable({ root = options.root, spoil = options.spoil, closers = {} }, world)
+    local exe = ("/proc/%d/exe"):format(process.pid())
+    self.binary = exec.check({ "readlink", "-f", exe }).stdout:match("^[^\n]+")
     self.dir = must(fs.tempdir())
     self:defer(function() fs.remove(self.dir, { recursive = true }) end)
     return self
@@ -142,6 +144,7 @@ function world:start_service()
         local line = M.last_line(self.service, "http://127%.0%.0%.1:%d+")
         return line and line:match("http://127%.0%.0%.1:%d+")
     end)
+    self.client = clients.new(self.url)
 end
 
 --- Serve one file over HTTP on loopback.

@@ -280,6 +280,53 @@ describe("hob.mqtt", function()
             assert.same({}, told.downs)
         end)
 
+        it("stops reading from a peer that takes no answers, and loses nothing by it", function()
+            local broker = fake([[
+                local socket, total, rest = require("socket"), 3000, nil
+                small_buffers = true
+                local all = {}
+                for i = 1, total do
+                    all[i] = mqtt.publish("spec/in", ("%5d"):format(i) .. ("x"):rep(1000), 1, i)
+                end
+                rest = table.concat(all)
+                local function send_some(c, seconds)
+                    c.socket:settimeout(seconds)
+                    local last, _, partly = c.socket:send(rest)
+                    c.socket:settimeout(nil)
+                    rest = rest:sub((last or partly) + 1)
+                end
+                function on.publish(c, p)
+                    if p.topic == "stop" then
+                        print("stopped")
+                        while not io.open(p.payload .. "/fill") do socket.sleep(0.01) end
+                        send_some(c, 0.5)
+                        print("filled " .. #rest)
+                        while not io.open(p.payload .. "/go") do socket.sleep(0.01) end
+                    else
+                        send_some(c, p.topic == "spec/last" and 60 or 0)
+                    end
+                    if p.qos > 0 then c:send(mqtt.puback(p.id)) end
+                end
+            ]])
+            local dir = assert(fs.tempdir())
+            finally(function() fs.remove(dir, { recursive = true }) end)
+            local conn, told = up(to(broker))
+            conn:post("stop", dir, { qos = 0 })
+            broker:wait("^stopped", TIMEOUT)
+            for _ = 1, 60 do assert(conn:post("spec/full", ("x"):rep(100 * 1024), { qos = 0 })) end
+            assert(fs.write(dir .. "/fill", ""))
+            broker:wait("^filled", TIMEOUT)
+            assert.is_true(conn:stats().pending > 0, "the peer took everything: it was never full")
+            assert.is_true(conn:stats().bytes_in <= 320 * 1024, conn:stats().bytes_in)
+            assert(fs.write(dir .. "/go", ""))
+            assert.is_true(conn:publish("spec/last", "done"))
+            wait_until(function() return #told.messages == 3000 end, TIMEOUT, "all messages")
+            for i, message in ipairs(told.messages) do
+                assert(message.payload:sub(1, 5) == ("%5d"):format(i), "message " .. i)
+            end
+            assert.same({}, told.downs)
+        end)
+
         it("costs no wake-up while nothing happens", function()
             local conn = up(to(plain_broker, { client_id = "idle" }))
             local other = up(to(plain_broker, { client_id = "not-idle" }))

@@ -50,6 +50,11 @@ describe("json decode", function()
     end
   end)
 
+  it("keeps a number with a point or an exponent, however many digits it has", function()
+    assert.equal(12345678901234567890.5, json.decode("12345678901234567890.5"))
+    assert.equal(12345678901234567890.0, json.decode("12345678901234567890e0"))
+  end)
+
   it("refuses a number that is too large to hold, naming the path", function()
     refuses("a.b[2]: a number too large", "EJSON", json.decode('{"a":{"b":[1,1e999]}}'))
     refuses("the value: a number too large", "EJSON", json.decode("-1e999"))
@@ -137,6 +142,12 @@ describe("json encode", function()
   it("writes members in the order of their names", function()
     assert.equal('{"A":1,"a":2,"aa":3,"b":{"x":true,"y":false},"é":4}',
       encode({ b = { y = false, x = true }, aa = 3, a = 2, A = 1, ["é"] = 4 }))
+    local value, list = {}, {}
+    for i = 1, 12 do
+      value[("a"):rep(i)] = i
+      list[i] = ('"%s":%d'):format(("a"):rep(i), i)
+    end
+    assert.equal("{" .. table.concat(list, ",") .. "}", encode(value))
   end)
 
   it("writes lists, null and nil", function()

@@ -333,6 +333,8 @@ describe("hob.log", function()
     refused("table expected", "text", 5)
     refused("unknown option 'jobs'", "text", { jobs = "j1" })
     refused("thing: expected string, got number", "text", { thing = 1 })
+    refused("execution: expected a number from 0", "text", { execution = 0 / 0 })
+    refused("execution: expected a number from 0", "text", { execution = -1 })
   end)
 
   it("takes a text, or an event and a text, and fields", function()

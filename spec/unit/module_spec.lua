@@ -25,6 +25,18 @@ describe("module", function()
     assert.truthy(message:find("HOB_MODULE_DIR", 1, true))
   end)
 
+  it("opens a module that was built beside the program", function()
+    assert.is_true(module.open("hob_download"))
+    assert.is_true(module.open("hob_download")) -- it stays open
+  end)
+
+  it("refuses a file that is no module of Hob, and names it", function()
+    local ok, message, code = module.open("hob_units")
+    assert.is_nil(ok)
+    assert.equal("EUNSUPPORTED", code)
+    assert.truthy(message:find("modules/hob_units.so: it has no symbol hob_module", 1, true))
+  end)
+
   it("takes no path for a name", function()
     for _, name in ipairs({ "../hob_download", "", "hob download", "/etc/passwd" }) do
       local ok, message, code = module.open(name)

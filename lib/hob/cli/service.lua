@@ -168,7 +168,7 @@ function M.run(argv)
   if not place then
     return code
   end
-  if log.configure then log.configure{ level = given.log_level or "info", format = given.log_format or "text" } end
+  log.configure{ level = given.log_level or "info", format = given.log_format or "text" }
   local parts, message = start(given, place)
   if not parts then
     io.stderr:write(("hob service: cannot listen on %s:%d: %s\n"):format(place.address, place.port,

@@ -26,7 +26,7 @@ end
 --- What there is to say of an execution beside its status.
 local function note(execution)
   local details = execution.statusDetails or {}
-  return rules.TERMINAL[execution.status] and details.reason or details.progress or ""
+  return details[rules.TERMINAL[execution.status] and "reason" or "progress"] or ""
 end
 
 --- @param width integer

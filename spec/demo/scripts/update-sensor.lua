@@ -13,14 +13,14 @@ return {
             job:progress(10, "preparing")
             return fs.write(image, "sensor firmware " .. args.version .. "\n")
         end)
-        for block = 1, 6 do
+        for block = 1, 8 do
             job:step("transfer-" .. block, function()
-                job:progress(10 + block * 12, ("transferring block %d of 6"):format(block))
-                job:sleep(0.25)
+                job:progress(10 + block * 10, ("transferring block %d of 8"):format(block))
+                job:sleep(0.4)
             end)
         end
         local sum = job:step("verify", function()
-            job:progress(90, "verifying")
+            job:progress(95, "verifying")
             return exec.check({ "sha256sum", image }).stdout:match("^%x+")
         end)
         job:step("switch", function()

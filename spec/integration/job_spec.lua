@@ -1,0 +1,321 @@
+-- The way of one job over real TLS: from the service to the handler and back.
+
+local fs = require("hob.fs")
+local worlds = require("spec.support.world")
+local wait_until = require("spec.support.wait").wait_until
+
+local SCRIPTS = {
+  ["greet.lua"] = [[
+    return { api = 1, args = { name = "string" },
+      run = function(job, args) return { greeting = "hello " .. args.name } end }
+  ]],
+  ["three.lua"] = [[
+    local exec = require("hob.exec")
+    return { api = 1, run = function(job)
+      local sum = 0
+      for i = 1, 3 do
+        sum = sum + job:step("part " .. i, function()
+          job:progress(i * 30, "part " .. i)
+          return tonumber(exec.check{ "echo", tostring(i) }.stdout)
+        end)
+      end
+      return { sum = sum }
+    end }
+  ]],
+  ["wait.lua"] = [[
+    return { api = 1, run = function(job) job:progress(50, "half") job:sleep(3600) end }
+  ]],
+  ["ends.lua"] = [[
+    local fs = require("hob.fs")
+    local ways = {
+      nothing = function() end,
+      yes = function() return true end,
+      details = function()
+        return { n = 3, half = 0.5, big = 2^40, ok = true }
+      end,
+      many = function()
+        return { a = "1", b = "2", c = "3", d = "4", e = "5", reason = "mine", t = {} }
+      end,
+      refusal = function() return nil, "the disk is full" end,
+      falsehood = function() return false, "no" end,
+      raised = function() error("boom") end,
+      object = function() error({ message = "an object" }) end,
+      nothing_said = function() return nil end,
+      number = function() return 7 end,
+      reject = function(job) pcall(job.reject, job, "not for this gateway") error("not reached") end,
+      failed_step = function(job)
+        job:step("check", function() return nil, "it is not there" end)
+      end,
+      caught_step = function(job)
+        local ok, why = pcall(job.step, job, "check", function() error("broken", 0) end)
+        return { ok = ok, why = why }
+      end,
+      twice = function(job)
+        job:step("a", function() return 1 end)
+        job:step("a", function() return 2 end)
+      end,
+      nested = function(job)
+        job:step("a", function() job:step("b", function() end) end)
+      end,
+      in_coroutine = function(job)
+        coroutine.wrap(function() job:step("a", function() end) end)()
+      end,
+      unsaveable = function(job) job:step("a", function() return print end) end,
+      json = function(job)
+        local v = job:step("a", function() return { n = 3, list = { 1, 2 }, s = "x" } end)
+        return { n = math.type(v.n), list = #v.list, s = v.s }
+      end,
+      memory = function()
+        local t = {}
+        while true do t[#t + 1] = ("x"):rep(1000) end
+      end,
+      uninterruptible = function() table.sort({ 1, 2, 3 }, function() while true do end end) end,
+      newline = function() return { text = "a\nb\0c", empty = "" } end,
+      dir = function(job) return { there = fs.stat(job.dir).type, job = job.id } end,
+    }
+    return { api = 1, run = function(job) return ways[job.document.way](job) end }
+  ]],
+  ["broken.lua"] = "return { api = 1,\n  run = function(job) retrn 1 end }",
+  ["spin.lua"] = [[
+    return { api = 1, run = function() local x = 0 for i = 1, 3e7 do x = x + i end end }
+  ]],
+}
+
+describe("a job over TLS", function()
+  local world, gateway
+
+  setup(function()
+    world = worlds.start()
+    gateway = world:gateway({
+      scripts = SCRIPTS,
+      config = { allowed_commands = { "echo", "sh", "false" }, memory = "8M" },
+    })
+    gateway:wait_event("jobs.subscribed")
+  end)
+  teardown(function()
+    world:stop()
+  end)
+
+  local number = 0
+  local function run(document)
+    number = number + 1
+    local id = "job-" .. number
+    world:create(id, document)
+    local execution = world:ended(id)
+    assert.equal(1, world:terminal_updates(id))
+    return execution, id
+  end
+  local function ends(way)
+    return run(('{"operation":"ends","way":"%s"}'):format(way))
+  end
+
+  it("runs its handler and reports SUCCEEDED with the handler's details", function()
+    local execution = run('{"operation":"greet","name":"moon"}')
+    assert.equal("SUCCEEDED", execution.status)
+    assert.equal("hello moon", execution.details.greeting)
+    assert.matches("^greet@%x+$", execution.details.handler)
+  end)
+
+  it("costs two publishes: the claim and the result", function()
+    local execution = run('{"operation":"greet","name":"moon"}')
+    assert.equal(3, execution.versionNumber) -- 1 queued, 2 claimed, 3 ended
+  end)
+
+  it("runs steps in order, with children, and reports progress on the way", function()
+    local execution = run('{"operation":"three"}')
+    assert.equal("SUCCEEDED", execution.status)
+    assert.equal("6", execution.details.sum)
+  end)
+
+  it("shows progress in the cloud while it runs", function()
+    local slow = world:gateway({ thing = "gw-2", scripts = SCRIPTS })
+    world:create("waits", '{"operation":"wait"}', "gw-2")
+    local execution = wait_until(function()
+      local now = world:describe("waits", "gw-2")
+      return now.details.progress and now
+    end, worlds.PATIENCE, "progress")
+    assert.equal("IN_PROGRESS", execution.status)
+    assert.equal("50% half", execution.details.progress)
+    slow:kill()
+  end)
+
+  describe("outcome", function()
+    it("is SUCCEEDED for no value, true, or a table", function()
+      assert.equal("SUCCEEDED", ends("nothing").status)
+      assert.equal("SUCCEEDED", ends("yes").status)
+      local details = ends("details").details
+      assert.equal("3", details.n)
+      assert.equal("0.5", details.half)
+      assert.equal("1099511627776", details.big)
+      assert.equal("true", details.ok)
+    end)
+
+    it("is FAILED with reason and code otherwise", function()
+      local function failed(way, code, reason)
+        local execution = ends(way)
+        assert.equal("FAILED", execution.status, way)
+        assert.equal(code, execution.details.code, way)
+        assert.matches(reason, execution.details.reason)
+        return execution
+      end
+      failed("refusal", "FAILED", "^the disk is full$")
+      failed("falsehood", "FAILED", "^no$")
+      failed("raised", "LUA_ERROR", "ends%.lua:%d+: boom$")
+      failed("object", "LUA_ERROR", "^an object$")
+      failed("nothing_said", "BAD_RESULT", "nil without a reason")
+      failed("number", "BAD_RESULT", "run returned a number: expected nothing, true, a table")
+      assert.equal("check", failed("failed_step", "LUA_ERROR", "it is not there").details.step)
+      failed("memory", "OUT_OF_MEMORY", "out of memory")
+      failed("uninterruptible", "LIMIT", "ends%.lua:%d+: ran for over 200 ms")
+      failed("twice", "LUA_ERROR", "the name is used twice")
+      failed("nested", "LUA_ERROR", "cannot stand inside the step 'a'")
+      failed("in_coroutine", "LUA_ERROR", "cannot stand in a coroutine")
+      failed("unsaveable", "LUA_ERROR", "step 'a': .*function")
+    end)
+
+    it("is REJECTED by job:reject, through any pcall", function()
+      local execution = ends("reject")
+      assert.equal("REJECTED", execution.status)
+      assert.equal("not for this gateway", execution.details.reason)
+    end)
+
+    it("drops a fifth detail and Hob's own names, and says so in the log", function()
+      local details = ends("many").details
+      assert.equal("4", details.d)
+      assert.is_nil(details.e)
+      assert.is_nil(details.reason)
+      gateway:wait_event("job.detail_dropped", {}, 3)
+    end)
+
+    it("is made to fit what AWS takes", function()
+      local details = ends("newline").details
+      assert.equal("a b c", details.text)
+      assert.equal("-", details.empty)
+    end)
+  end)
+
+  it("gives a failed step's error to the handler, which may go on", function()
+    local details = ends("caught_step").details
+    assert.equal("false", details.ok)
+    assert.equal("broken", details.why)
+  end)
+
+  it("gives a step's result as the journal gives it back", function()
+    local details = ends("json").details
+    assert.equal("integer", details.n)
+    assert.equal("2", details.list)
+    assert.equal("x", details.s)
+  end)
+
+  it("has a directory of its own, removed at the end", function()
+    local execution, id = ends("dir")
+    assert.equal("directory", execution.details.there)
+    for _, name in ipairs(assert(fs.list(gateway.dir .. "/data/work"))) do
+      assert.is_nil(name:find(id, 1, true))
+    end
+  end)
+
+  it("lets the keep-alive and the log go on while a handler computes", function()
+    assert.equal("SUCCEEDED", run('{"operation":"spin"}').status)
+    assert.equal(0, gateway:count("conn.lost"))
+  end)
+
+  describe("a document", function()
+    local function rejected(document, code, reason)
+      local execution = run(document)
+      assert.equal("REJECTED", execution.status, document)
+      assert.equal(code, execution.details.code, document)
+      assert.matches(reason, execution.details.reason)
+      assert.equal(2, execution.versionNumber) -- never started
+    end
+
+    it("that no handler knows is REJECTED, naming it", function()
+      rejected('{"operation":"frobnicate"}', "NO_HANDLER",
+        'no handler for operation "frobnicate": there is no frobnicate%.lua in ')
+    end)
+
+    it("that can never work is REJECTED before it was started, naming the member", function()
+      rejected('{"a":1}', "BAD_DOCUMENT", "the document names no handler")
+      rejected('{"operation":"../greet"}', "BAD_DOCUMENT", "expected the name of a handler")
+      rejected('{"operation":"greet"}', "BAD_DOCUMENT", "^name: expected string, got nothing")
+      rejected('{"operation":"greet","name":7}', "BAD_DOCUMENT", "^name: expected string, got num")
+      rejected('{"operation":"greet","name":""}', "BAD_DOCUMENT", "^name: expected string")
+      rejected('{"operation":"greet","name":"${aws:iot:s3-presigned-url:x}"}', "BAD_DOCUMENT",
+        "^document%.name: the placeholder")
+    end)
+
+    it("whose handler is broken FAILS with file and line: it may work once mended", function()
+      local execution = run('{"operation":"broken"}')
+      assert.equal("FAILED", execution.status)
+      assert.equal("HANDLER_BROKEN", execution.details.code)
+      assert.matches("broken%.lua:2: ", execution.details.reason)
+    end)
+  end)
+
+  describe("AWS's steps", function()
+    local function steps(command, more)
+      return ([[{"version":"1.0","includeStdOut":"true","steps":[{"action":{"name":"Run-Command",
+        "type":"runCommand","input":{"command":"%s"},"runAsUser":""%s}}]}]]):format(command,
+        more or "")
+    end
+
+    it("run a command without a shell", function()
+      local execution = run(steps([[echo,hello\\, world,$HOME]]))
+      assert.equal("SUCCEEDED", execution.status)
+      assert.equal("hello, world $HOME ", execution.details.stdout)
+    end)
+
+    it("fail with how the command ended and the tail of its errors", function()
+      local execution = run(steps("sh,-c,echo oops >&2; exit 3"))
+      assert.equal("FAILED", execution.status)
+      assert.equal("step 'Run-Command': sh: exit code 3", execution.details.reason)
+      assert.equal("oops ", execution.details.stderr)
+      assert.matches("killed by signal 9", run(steps("sh,-c,kill -9 $$")).details.reason)
+    end)
+
+    it("go on after a failure that is to be ignored", function()
+      assert.equal("SUCCEEDED", run(steps("false", ',"ignoreStepFailure":"true"')).status)
+      assert.equal("FAILED", run(steps("false")).status)
+    end)
+
+    it("are refused when the program is not allowed, naming the key to set", function()
+      local execution = run(steps("rm,-rf,/"))
+      assert.equal("REJECTED", execution.status)
+      assert.matches("'rm' is not allowed.*allowed_commands", execution.details.reason)
+    end)
+
+    it("are refused when a member is missing, naming it", function()
+      local execution = run('{"version":"1.0","steps":[{"action":{"name":"x"}}]}')
+      assert.equal("REJECTED", execution.status)
+      assert.matches("steps%[1%]%.action%.type", execution.details.reason)
+    end)
+  end)
+
+  it("created while the gateway is away is found when it comes", function()
+    world:create("early", '{"operation":"greet","name":"x"}', "gw-3")
+    world:gateway({ thing = "gw-3", scripts = SCRIPTS })
+    assert.equal("SUCCEEDED", world:ended("early", "gw-3").status)
+  end)
+
+  it("of many waiting ones runs in order, each once", function()
+    for i = 1, 10 do
+      world:create("many-" .. i, '{"operation":"three"}')
+    end
+    for i = 1, 10 do
+      assert.equal("SUCCEEDED", world:ended("many-" .. i).status)
+      assert.equal(1, world:terminal_updates("many-" .. i))
+    end
+  end)
+
+  it("whose id was used before, after a deletion, is another one", function()
+    local first = ends("dir")
+    assert.equal("SUCCEEDED", first.status)
+    world:create("again", '{"operation":"greet","name":"1"}')
+    local before = world:ended("again")
+    wait_until(function() return os.time() > before.queuedAt end, 5, "another second")
+    world:control("delete_job", "again", true, os.time())
+    world:create("again", '{"operation":"greet","name":"2"}')
+    wait_until(function() return world:describe("again").details.greeting == "hello 2" end,
+      worlds.PATIENCE, "the second life of the job id")
+  end)
+end)

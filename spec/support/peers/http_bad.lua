@@ -1,0 +1,190 @@
+-- http_bad.lua - an HTTP server that misbehaves as its path says; plain lua5.4 with lua-socket.
+--
+--     lua5.4 http_bad.lua
+--
+-- Prints "port N", then for each request "METHOD path range=R if-range=I auth=A agent=U".
+-- What "the file" is: 1 MB, the same each time. One connection at a time, but for /hold.
+
+local socket = require("socket")
+
+io.stdout:setvbuf("line")
+
+local FILE = ("0123456789abcdef"):rep(65536)
+local CUT = #FILE * 3 // 10
+local seen = {}
+
+local listener = assert(socket.tcp4())
+assert(listener:setoption("reuseaddr", true))
+assert(listener:bind("127.0.0.1", 0))
+assert(listener:listen(16))
+local port = select(2, listener:getsockname())
+print("port " .. port)
+
+local function answer(s, status, headers, body)
+    local lines = { "HTTP/1.1 " .. status, "Connection: close" }
+    for _, header in ipairs(headers) do
+        lines[#lines + 1] = header
+    end
+    s:send(table.concat(lines, "\r\n") .. "\r\n\r\n" .. (body or ""))
+end
+
+local function reset(s)
+    s:setoption("linger", { on = true, timeout = 0 })
+end
+
+local function whole(s, _, tag, body)
+    body = body or FILE
+    answer(s, "200 OK", { "ETag: " .. (tag or '"v1"'), "Content-Length: " .. #body }, body)
+end
+
+local function rest(s, request, tag)
+    local first = tonumber(request.headers.range:match("bytes=(%d+)%-"))
+    if first >= #FILE then
+        answer(s, "416 Range Not Satisfiable", { "Content-Range: bytes */" .. #FILE })
+        return
+    end
+    answer(s, "206 Partial Content", {
+        "ETag: " .. (tag or '"v1"'),
+        ("Content-Range: bytes %d-%d/%d"):format(first, #FILE - 1, #FILE),
+        "Content-Length: " .. #FILE - first,
+    }, FILE:sub(first + 1))
+end
+
+-- The header and the first part of the file, then the end of the connection.
+local function cut(s, _, headers)
+    headers = headers or { 'ETag: "v1"' }
+    headers[#headers + 1] = "Content-Length: " .. #FILE
+    answer(s, "200 OK", headers, FILE:sub(1, CUT))
+end
+
+local paths = {}
+
+function paths.whole(s, request)
+    if request.headers.range then
+        return rest(s, request)
+    end
+    whole(s)
+end
+
+function paths.cut(s, request)
+    if request.headers.range then
+        return rest(s, request)
+    end
+    cut(s)
+end
+
+function paths.untagged(s, request)
+    if request.headers.range then
+        return rest(s, request)
+    end
+    cut(s, request, {})
+end
+
+function paths.norange(s)
+    if seen.norange > 1 then
+        return whole(s)
+    end
+    cut(s)
+end
+
+function paths.changed(s, request)
+    if seen.changed == 1 then
+        return cut(s)
+    end
+    if request.headers["if-range"] == '"v2"' then
+        return rest(s, request, '"v2"')
+    end
+    whole(s, request, '"v2"', "the new version")
+end
+
+function paths.wrongrange(s, request)
+    if request.headers.range then
+        answer(s, "206 Partial Content",
+            { "Content-Range: bytes 0-9/" .. #FILE, "Content-Length: 10" }, "0123456789")
+        return
+    end
+    cut(s)
+end
+
+function paths.lie(s)
+    answer(s, "200 OK", { "Content-Length: " .. 2 * #FILE }, FILE)
+end
+
+function paths.short(s)
+    answer(s, "200 OK", { "Content-Length: 10" }, FILE:sub(1, 20))
+end
+
+function paths.chunked(s)
+    answer(s, "200 OK", { "Transfer-Encoding: chunked" }, "5\r\nhello\r\n5\r\nwo")
+end
+
+function paths.stall(s)
+    answer(s, "200 OK", { "Content-Length: 100" }, "0123456789")
+    s:settimeout(30)
+    s:receive("*a") -- until the other side gives up
+end
+
+function paths.silent(s)
+    s:settimeout(30)
+    s:receive("*a")
+end
+
+paths["loop"] = function(s, request)
+    answer(s, "302 Found", { "Location: /loop?" .. request.query, "Content-Length: 0" })
+end
+
+paths["to"] = function(s, request)
+    answer(s, "307 Temporary Redirect", { "Location: " .. request.query, "Content-Length: 4" }, "away")
+end
+
+function paths.empty(s)
+    answer(s, "200 OK", { "Content-Length: 0" })
+end
+
+function paths.reset(s)
+    reset(s)
+end
+
+function paths.garbage(s)
+    s:send("220 mail.example ESMTP\r\n")
+end
+
+local function read_request(s)
+    local line = s:receive("*l")
+    if not line then
+        return nil
+    end
+    local request = { headers = {} }
+    request.method, request.target = line:match("^(%u+) (%S+)")
+    if not request.target then
+        return nil -- a greeting of TLS
+    end
+    request.name = request.target:match("^/([^?]*)")
+    request.query = request.target:match("%?(.*)$") or ""
+    for header in function() return s:receive("*l") end do
+        if header == "" then
+            return request
+        end
+        local name, value = header:match("^([^:]+):%s*(.*)$")
+        request.headers[name:lower()] = value
+    end
+end
+
+while true do
+    local s = assert(listener:accept())
+    s:settimeout(10)
+    local request = read_request(s)
+    if request then
+        local h = request.headers
+        seen[request.name] = (seen[request.name] or 0) + 1
+        print(("%s %s range=%s if-range=%s auth=%s agent=%s"):format(request.method, request.target,
+            h.range, h["if-range"], h.authorization, h["user-agent"]))
+        local act = paths[request.name]
+        if act then
+            act(s, request)
+        else
+            answer(s, "404 Not Found", { "Content-Length: 5" }, "none\n")
+        end
+    end
+    s:close()
+end

@@ -1,0 +1,310 @@
+-- world.lua - everything a job needs, on this machine: a broker (mutual TLS unless tls = false), the
+-- local Jobs service in this process, and gateways (`hob run`) as processes of their own.
+--
+--     local world = require("spec.support.world").start()
+--     local gateway = world:gateway{ scripts = { ["greet.lua"] = "return { ... }" } }
+--     world:create("job-1", '{"operation":"greet"}')
+--     assert.equal("SUCCEEDED", world:ended("job-1").status)
+--     world:stop()
+--
+-- The service is the real one; because it is in this process, a spec can stand between it and the
+-- broker: world:before(fn) sees each request before the service does, world:after(fn) each answer
+-- before it is published (return "drop" to lose it).
+
+local brokers = require("spec.support.broker")
+local engines = require("hob.service.engine")
+local exec = require("hob.exec")
+local fs = require("hob.fs")
+local journals = require("hob.service.journal")
+local json = require("hob.json")
+local mqtt_side = require("hob.service.mqtt_side")
+local process = require("hob.process")
+local pkis = require("spec.support.pki")
+local serial = require("hob.service.serial")
+local time = require("hob.time")
+local wait_until = require("spec.support.wait").wait_until
+require("hob.service.control")
+require("hob.service.device")
+
+local M = {}
+
+local PATIENCE = 30 -- seconds; far above what anything here takes
+M.PATIENCE = PATIENCE
+
+-- The program that runs this spec.
+function M.hob()
+  if not M.program then
+    local link = ("/proc/%d/exe"):format(process.pid())
+    M.program = exec.check({ "readlink", link }).stdout:gsub("\n$", "")
+  end
+  return M.program
+end
+
+---------------------------------------------------------------- gateways
+
+local gateway = {}
+gateway.__index = gateway
+
+local function config_text(values)
+  local lines = {}
+  for key, value in pairs(values) do
+    if type(value) == "table" then
+      local items = {}
+      for i, item in ipairs(value) do
+        items[i] = ("%q"):format(item)
+      end
+      value = "{ " .. table.concat(items, ", ") .. " }"
+    elseif type(value) == "string" then
+      value = ("%q"):format(value)
+    end
+    lines[#lines + 1] = ("  %s = %s,\n"):format(key, tostring(value))
+  end
+  table.sort(lines)
+  return "return {\n" .. table.concat(lines) .. "}\n"
+end
+
+function gateway:launch()
+  self.events = self.events or {}
+  self.lines = self.lines or {}
+  self.process = assert(exec.spawn({
+    M.hob(), "run", "--config", self.config,
+    on_line = function(line)
+      self.lines[#self.lines + 1] = line
+      local event = json.decode(line)
+      if type(event) == "table" then
+        self.events[#self.events + 1] = event
+      end
+    end,
+  }))
+  return self
+end
+
+---Wait for a log event. `fields` must match; `count` is how many of them (default 1).
+function gateway:wait_event(name, fields, count)
+  local found
+  wait_until(function()
+    local seen = 0
+    for _, event in ipairs(self.events) do
+      local fits = event.event == name
+      for key, value in pairs(fields or {}) do
+        fits = fits and event[key] == value
+      end
+      if fits then
+        seen, found = seen + 1, event
+        if seen == (count or 1) then
+          return true
+        end
+      end
+    end
+    return false
+  end, PATIENCE, ("event %s; the gateway's last lines:\n%s"):format(name,
+    table.concat(self.lines, "\n", math.max(1, #self.lines - 20))))
+  return found
+end
+
+---How many events of that name there were.
+function gateway:count(name)
+  local count = 0
+  for _, event in ipairs(self.events) do
+    count = count + (event.event == name and 1 or 0)
+  end
+  return count
+end
+
+---SIGKILL: as a power cut is for the process.
+function gateway:kill()
+  if self.process then
+    self.process:kill("KILL")
+    assert(self.process:wait(PATIENCE))
+    self.process = nil
+  end
+end
+
+---SIGTERM; it must end in order.
+---@return integer exit_code
+function gateway:stop()
+  if not self.process then
+    return 0
+  end
+  self.process:kill("TERM")
+  local result = self.process:wait(PATIENCE)
+  if not result then
+    self:kill()
+    error("hob run did not end on SIGTERM; its last lines:\n" ..
+      table.concat(self.lines, "\n", math.max(1, #self.lines - 20)))
+  end
+  self.process = nil
+  return result.code
+end
+
+---------------------------------------------------------------- the world
+
+local world = {}
+world.__index = world
+
+---@class world.options
+---@field tls? boolean        default true
+---@field minute_ms? integer  of the service's timers
+
+---@param options? world.options
+function M.start(options)
+  options = options or {}
+  local self = setmetatable({ gateways = {}, dir = assert(fs.tempdir()) }, world)
+  self.pki = options.tls ~= false and pkis.new() or nil
+  self.broker = brokers.start({ pki = self.pki })
+  self.journal = journals.new()
+  self.engine = engines.new({
+    minute_ms = options.minute_ms or 60000,
+    on_event = function(event)
+      self.journal:add(event, time.now())
+    end,
+  })
+  self:stand_between()
+  self.problems = {}
+  self.turns = serial.new(function(message)
+    self.problems[#self.problems + 1] = message
+  end)
+  self.side = mqtt_side.start({
+    engine = self.engine,
+    serial = self.turns,
+    connect = self.broker:options({ client_id = "jobs-service" }),
+  })
+  assert(self.side:wait_ready(PATIENCE))
+  return self
+end
+
+function world:stand_between()
+  local handle = self.engine.handle
+  self.engine.handle = function(engine, topic, payload, now)
+    if self.on_request then
+      self.on_request(topic, json.decode(payload) or {})
+    end
+    local out = handle(engine, topic, payload, now)
+    if self.on_answer and self.on_answer(topic, json.decode(payload) or {}) == "drop" then
+      return {}
+    end
+    return out
+  end
+end
+
+---fn(topic, request) is called before the service handles a request; it may wait.
+function world:before(fn)
+  self.on_request = fn
+end
+
+---fn(topic, request) is called after the service has handled it, before the answer goes out.
+function world:after(fn)
+  self.on_answer = fn
+end
+
+---@param options { scripts?: table<string, string>, config?: table, thing?: string }
+function world:gateway(options)
+  local thing = options.thing or "gw-1"
+  local dir = ("%s/%s-%d"):format(self.dir, thing, #self.gateways + 1)
+  assert(fs.mkdir(dir .. "/scripts/lib"))
+  for name, text in pairs(options.scripts or {}) do
+    assert(fs.write(dir .. "/scripts/" .. name, text))
+  end
+  local config = {
+    endpoint = self.broker.host, port = self.broker.port, thing_name = thing,
+    tls = self.pki ~= nil, scripts = "scripts", data = "data", log_format = "json",
+    log_level = "debug", backoff_base = 0.05, backoff_cap = 0.3, request_timeout = 5,
+  }
+  if self.pki then
+    local pair = self.pki:issue({ cn = thing, san = {} })
+    config.ca, config.cert, config.key = self.pki.ca, pair.cert, pair.key
+  end
+  for key, value in pairs(options.config or {}) do
+    config[key] = value
+  end
+  assert(fs.write(dir .. "/hob.conf.lua", config_text(config)))
+  local self_gateway = setmetatable({ config = dir .. "/hob.conf.lua", dir = dir }, gateway)
+  self.gateways[#self.gateways + 1] = self_gateway
+  return self_gateway:launch()
+end
+
+local function arn(thing)
+  return "arn:aws:iot:us-east-1:123456789012:thing/" .. thing
+end
+
+---Change something in the service and publish what follows from it.
+function world:control(method, ...)
+  local arguments = table.pack(...)
+  return self.turns:run(function()
+    local result, out = self.engine[method](self.engine, table.unpack(arguments, 1, arguments.n))
+    if not result then
+      error(("%s: %s"):format(method, json.encode(out)), 0)
+    end
+    self.side:publish(out or {})
+    self.side:set_timer()
+    return result
+  end)
+end
+
+---@param document string  JSON text
+function world:create(job_id, document, thing)
+  self:control("create_job", job_id, { targets = { arn(thing or "gw-1") }, document = document },
+    time.now())
+end
+
+---AWS's JobExecution; `details` are its statusDetails.
+function world:describe(job_id, thing)
+  local answer = self.engine:describe_execution(thing or "gw-1", job_id, nil, time.now())
+  local execution = answer and answer.execution
+  if execution then
+    execution.details = execution.statusDetails and execution.statusDetails.detailsMap or {}
+  end
+  return execution
+end
+
+local OPEN = { QUEUED = true, IN_PROGRESS = true }
+
+---Wait until an execution has ended, by the service's own view.
+function world:ended(job_id, thing)
+  wait_until(function()
+    local execution = self:describe(job_id, thing)
+    return execution and not OPEN[execution.status]
+  end, PATIENCE, "the end of " .. job_id .. "; " .. self:explain())
+  return self:describe(job_id, thing)
+end
+
+local TERMINAL = { SUCCEEDED = true, FAILED = true, REJECTED = true }
+
+---How many terminal updates the service accepted for a job.
+function world:terminal_updates(job_id)
+  local count = 0
+  for _, entry in ipairs(self.journal:list(nil, job_id)) do
+    if entry.answer == "accepted" and TERMINAL[entry.code] then
+      count = count + 1
+    end
+  end
+  return count
+end
+
+function world:explain()
+  local gateway_one = self.gateways[#self.gateways]
+  local lines = gateway_one and gateway_one.lines or {}
+  return "the gateway's last lines:\n" ..
+    table.concat(lines, "\n", math.max(1, #lines - 30))
+end
+
+---A fresh path that does not exist yet.
+function world:path(name)
+  self.paths = (self.paths or 0) + 1
+  return ("%s/%d-%s"):format(self.dir, self.paths, name)
+end
+
+function world:stop()
+  for _, one in ipairs(self.gateways) do
+    one:kill()
+  end
+  self.side:close()
+  self.broker:stop()
+  if self.pki then
+    self.pki:remove()
+  end
+  fs.remove(self.dir, { recursive = true })
+  assert(#self.problems == 0, table.concat(self.problems, "\n"))
+end
+
+return M

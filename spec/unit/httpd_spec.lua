@@ -1,0 +1,217 @@
+local exec = require("hob.exec")
+local http = require("hob.http")
+local httpd = require("hob.httpd")
+local time = require("hob.time")
+local wait_until = require("spec.support.wait").wait_until
+
+describe("hob.httpd", function()
+    local server
+
+    local function listen(on_request, options)
+        options = options or {}
+        options.on_request = on_request
+        server = assert(httpd.listen(options))
+        return server
+    end
+
+    local function ask(path, options)
+        options = options or {}
+        options.url = ("http://127.0.0.1:%d%s"):format(server:port(), path)
+        return http.request(options)
+    end
+
+    after_each(function()
+        if server then
+            server:close()
+            server = nil
+        end
+    end)
+
+    -- A client that is not ours: sends `text` as it is, prints what comes.
+    local function raw(text, more)
+        local script = ([[
+            local s = assert(require("socket").connect("127.0.0.1", %d))
+            s:settimeout(20)
+            s:send(%q)
+            %s
+            print((s:receive("*a")))]]):format(server:port(), text, more or "")
+        return { "lua5.4", "-e", script, timeout = 30 }
+    end
+
+    describe("listen", function()
+        it("takes any free port, and tells which", function()
+            local one = listen(function() return {} end)
+            local two = assert(httpd.listen({ port = 0, on_request = print }))
+            assert.is_true(one:port() > 0)
+            assert.are_not.equal(one:port(), two:port())
+            assert.equals(("hob.httpd.server (port %d)"):format(two:port()), tostring(two))
+            two:close()
+            assert.equals("hob.httpd.server (closed)", tostring(two))
+            assert.error_matches(function() two:port() end, "closed")
+        end)
+
+        it("gives method, path, query, headers and body", function()
+            local seen = {}
+            listen(function(request)
+                table.insert(seen, request)
+                return {}
+            end)
+            for _, method in ipairs({ "GET", "POST", "PUT", "DELETE" }) do
+                assert.equals(200, ask("/things/a%20b?x=1%26&y", {
+                    method = method,
+                    body = method ~= "GET" and "a\0b" or nil,
+                    headers = { ["X-Some-Name"] = "Value" },
+                }).status)
+                local request = table.remove(seen)
+                assert.equals(method, request.method)
+                assert.equals("/things/a b", request.path)
+                assert.same({ x = "1&", y = "" }, request.query)
+                assert.equals("Value", request.headers["x-some-name"])
+                assert.equals(method ~= "GET" and "a\0b" or "", request.body)
+            end
+        end)
+
+        it("answers with status, headers and body", function()
+            listen(function()
+                return { status = 404, headers = { ["Content-Type"] = "a/b" }, body = "n\0ne" }
+            end)
+            assert.same({ status = 404, body = "n\0ne", content_type = "a/b" }, ask("/"))
+        end)
+
+        it("takes a body up to the limit and answers 413 to a larger one", function()
+            local bodies = 0
+            listen(function(request)
+                bodies = bodies + 1
+                return { body = tostring(#request.body) }
+            end, { limit = 1000 })
+            assert.equals("1000", ask("/", { method = "POST", body = ("x"):rep(1000) }).body)
+            local answer = ask("/", { method = "POST", body = ("x"):rep(1001) })
+            assert.equals(413, answer.status)
+            assert.matches("over the limit of 1000 bytes", answer.body)
+            assert.equals(413, ask("/", { method = "PUT", body = ("x"):rep(3000000) }).status)
+            assert.equals(1, bodies)
+        end)
+
+        it("answers later, others meanwhile", function()
+            local go = false
+            listen(function(request)
+                if request.path == "/slow" then
+                    wait_until(function() return go end, 20, "the go")
+                end
+                return { body = request.path }
+            end)
+            local slow
+            time.after(0, function() slow = ask("/slow") end)
+            assert.equals("/fast", ask("/fast").body)
+            assert.is_nil(slow)
+            go = true
+            assert.equals("/slow", wait_until(function() return slow end, 20, "the answer").body)
+        end)
+
+        it("answers 500 with the message of an error", function()
+            listen(function() error("out of paper") end)
+            local answer = ask("/")
+            assert.equals(500, answer.status)
+            assert.matches("httpd_spec.lua:%d+: out of paper", answer.body)
+        end)
+
+        it("answers 500 to an answer that is none, saying what was expected", function()
+            local answers = {
+                ["/string"] = "text",
+                ["/status"] = { status = 99 },
+                ["/body"] = { body = 7 },
+                ["/headers"] = { headers = { 1 } },
+            }
+            listen(function(request) return answers[request.path] end)
+            assert.matches("expected { status =.*got string", ask("/string").body)
+            assert.matches("expected { status =.*got nil", ask("/nothing").body)
+            assert.matches("status: expected 200 to 599, got 99", ask("/status").body)
+            assert.matches("body: expected string, got number", ask("/body").body)
+            assert.matches("headers: expected", ask("/headers").body)
+        end)
+
+        it("outlives a client that goes away before its answer", function()
+            local waiting, go, ended = false, false, false
+            listen(function(request)
+                if request.path == "/gone" then
+                    waiting = true
+                    wait_until(function() return go end, 20, "the go")
+                    ended = true
+                end
+                return { body = "here" }
+            end)
+            local client = exec.spawn(raw("GET /gone HTTP/1.1\r\nHost: x\r\n\r\n"))
+            wait_until(function() return waiting end, 20, "the request")
+            client:kill("KILL")
+            client:wait(20)
+            go = true
+            wait_until(function() return ended end, 20, "the handler's end")
+            assert.equals("here", ask("/").body)
+        end)
+
+        it("outlives a client that goes away in its body", function()
+            listen(function() return { body = "here" } end)
+            exec.run(raw("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc",
+                "s:close() os.exit(0)"))
+            assert.equals("here", ask("/").body)
+        end)
+
+        it("answers 400 to what is no HTTP", function()
+            listen(function() return { body = "here" } end)
+            assert.matches("^HTTP/1.1 400", exec.run(raw("nonsense\r\n\r\n")).stdout)
+            assert.equals("here", ask("/").body)
+        end)
+
+        it("returns nil and the reason when it cannot listen", function()
+            listen(print)
+            local result, message = httpd.listen({ port = server:port(), on_request = print })
+            assert.is_nil(result)
+            assert.matches("listening on 127.0.0.1 port %d+: Address already in use", message)
+            local _, text, code = httpd.listen({ address = "here", on_request = print })
+            assert.equals("EINVAL", code)
+            assert.matches("expected an IP address such as 127.0.0.1, got 'here'", text)
+        end)
+
+        it("raises on misuse", function()
+            assert.error_matches(function() httpd.listen({}) end, "on_request: expected function")
+            assert.error_matches(function() httpd.listen({ prt = 1 }) end, "unknown option 'prt'")
+        end)
+    end)
+
+    describe("close", function()
+        it("ends open requests; their answers go nowhere", function()
+            local waiting, go, ended = false, false, false
+            listen(function()
+                waiting = true
+                wait_until(function() return go end, 20, "the go")
+                ended = true
+                return { body = "too late" }
+            end)
+            local answer
+            time.after(0, function() answer = { ask("/") } end)
+            wait_until(function() return waiting end, 20, "the request")
+            server:close()
+            wait_until(function() return answer end, 20, "the client's end")
+            assert.is_nil(answer[1])
+            assert.equals("ECONNRESET", answer[3])
+            go = true
+            wait_until(function() return ended end, 20, "the handler's end")
+        end)
+
+        it("works from within a request, and twice", function()
+            listen(function()
+                server:close()
+                server:close()
+                return { body = "bye" }
+            end)
+            assert.is_nil(ask("/"))
+        end)
+
+        it("frees the port", function()
+            local port = listen(print):port()
+            server:close()
+            listen(function() return { body = "again" } end, { port = port })
+            assert.equals("again", ask("/").body)
+        end)
+    end)
+end)

@@ -1,0 +1,45 @@
+local serials = require("hob.service.serial")
+local time = require("hob.time")
+local wait_until = require("spec.support.wait").wait_until
+
+describe("hob.service.serial", function()
+  local function new()
+    local errors = {}
+    return serials.new(function(message) table.insert(errors, message) end), errors
+  end
+
+  it("enters nothing while a function is suspended, and keeps the order", function()
+    local turns, said, busy = new(), {}, false
+    local function visit(name)
+      return function()
+        assert(not busy, "entered twice")
+        busy = true
+        time.sleep(0.001)
+        busy = false
+        table.insert(said, name)
+      end
+    end
+    for i = 1, 10 do
+      time.after(0, function() turns:post(visit(tostring(i))) end)
+    end
+    wait_until(function() return #said == 10 end, 5, "all ten")
+    assert.equal("1 2 3 4 5 6 7 8 9 10", table.concat(said, " "))
+  end)
+
+  it("gives results back, also to one that had to wait for its turn", function()
+    local turns, late = new(), nil
+    time.after(0, function() turns:post(function() time.sleep(0.005) end) end)
+    time.after(0, function() late = table.pack(turns:run(function() return 1, nil, 3 end)) end)
+    wait_until(function() return late end, 5, "the results")
+    assert.same({ 1, nil, 3, n = 3 }, late)
+  end)
+
+  it("raises an error of run where it was called, and goes on", function()
+    local turns, errors = new()
+    local ok, message = pcall(turns.run, turns, function() error("planted", 0) end)
+    assert.same({ false, "planted" }, { ok, message })
+    turns:post(function() error("posted", 0) end)
+    assert.same({ "posted" }, errors)
+    assert.equal(7, turns:run(function() return 7 end))
+  end)
+end)
