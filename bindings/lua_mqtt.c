@@ -58,6 +58,7 @@ static struct op *op_new(lua_State *L, int holders)
     struct op *op = calloc(1, sizeof *op);
     if (!op) {
         luaL_error(L, "out of memory");
+        abort(); /* not reached; luaL_error is not declared noreturn */
     }
     op->holders = holders;
     op->task = task;

@@ -78,4 +78,14 @@ int hob_json_push(struct lua_State *L, const char *text, size_t len, struct hob_
  * then nothing was appended */
 int hob_json_encode(struct lua_State *L, int index, struct hob_buf *out, struct hob_error *err);
 
+/* Internal to json.c and json_document.c: the type of the value on top, and a table's keys, sorted
+ * (a userdata is pushed that holds them). */
+enum hob_json_type hob_json_type_of(struct lua_State *L);
+struct hob_json_key {
+    const char *text; /* borrowed from the table */
+    size_t len;
+    enum hob_json_type type; /* of its value */
+};
+const struct hob_json_key *hob_json_push_keys(struct lua_State *L, int table, size_t count);
+
 #endif

@@ -159,11 +159,10 @@ static void shut_down(struct hob_stream *stream)
         return;
     stream->shutting = true;
     stream->shutdown.data = stream;
-    stream->holds++;
-    if (uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown) != 0) {
+    if (uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown) == 0)
+        stream->holds++;
+    else
         end(stream);
-        release(stream);
-    }
 }
 
 static void on_written(uv_write_t *request, int status)

@@ -295,7 +295,11 @@ static int set_up(struct hob_tls_config *config, const struct hob_tls_options *o
                              hob_mbed_words(ret, words, sizeof(words)));
     mbedtls_ssl_conf_rng(ssl, mbedtls_ctr_drbg_random, &config->drbg);
     mbedtls_ssl_conf_authmode(ssl, MBEDTLS_SSL_VERIFY_REQUIRED);
+#if MBEDTLS_VERSION_NUMBER >= 0x03020000
+    mbedtls_ssl_conf_min_tls_version(ssl, MBEDTLS_SSL_VERSION_TLS1_2);
+#else
     mbedtls_ssl_conf_min_version(ssl, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
+#endif
     mbedtls_ssl_conf_ca_chain(ssl, &config->ca, NULL);
 #if defined(MBEDTLS_SSL_SESSION_TICKETS)
     mbedtls_ssl_conf_session_tickets(ssl, MBEDTLS_SSL_SESSION_TICKETS_ENABLED);
@@ -471,8 +475,11 @@ static void say_unknown_issuer(struct hob_tls *tls, const mbedtls_x509_crt *crt,
     bool namesake = false;
     if (mbedtls_x509_dn_gets(issuer, sizeof(issuer), &crt->issuer) < 0)
         snprintf(issuer, sizeof(issuer), "a name that cannot be read");
-    for (const mbedtls_x509_crt *ca = &tls->config->ca; ca && ca->raw.p; ca = ca->next)
+    const mbedtls_x509_crt *ca = &tls->config->ca; /* at least one was loaded */
+    do {
         namesake = namesake || same_name(&ca->subject_raw, &crt->issuer_raw);
+        ca = ca->next;
+    } while (ca);
     say(tls->cause,
         "the server's certificate comes from the issuer \"%s\"%s, which is not %s the "
         "CA file %s",

@@ -1,8 +1,8 @@
 -- job.lua - a handler and its `job`, inside the job's sandbox: checking the handler's table and
 -- the document before anything happens, journalled steps while it runs, and what its end means.
 --
--- The core calls `check` (loading) and `prepare` (before the claim); what `prepare` gives back is run
--- as a task. Specs: spec/integration/job_spec.lua, spec/unit/handlers_spec.lua
+-- The core calls `check` (loading) and `prepare` (before the claim); what `prepare` gives back is
+-- run as a task. Specs: spec/integration/job_spec.lua, spec/unit/handlers_spec.lua
 
 local exec = require("hob.exec")
 local http = require("hob.http")

@@ -341,12 +341,20 @@ describe("hob_jobs_client", function()
                 assert.matches(filter, first.msg, 1, true)
             end
             wait_until(function()
-                for _, line in ipairs(seen) do
-                    if line == "publish " .. PREFIX .. "$next/get" then
-                        return true
-                    end
-                end
+                return seen[#seen] == "publish " .. PREFIX .. "$next/get"
             end, LONG, "the question")
+            local last = {}
+            for _, line in ipairs(seen) do
+                last = line == "connect" and {} or join(last, { line })
+            end
+            assert.same({
+                "subscribe " .. PREFIX .. "notify-next",
+                "subscribe " .. ANSWERS[1],
+                "subscribe " .. ANSWERS[2],
+                "subscribe " .. ANSWERS[3],
+                "subscribe " .. ANSWERS[4],
+                "publish " .. PREFIX .. "$next/get",
+            }, last)
         end)
     end)
 

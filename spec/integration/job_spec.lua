@@ -42,7 +42,10 @@ local SCRIPTS = {
       object = function() error({ message = "an object" }) end,
       nothing_said = function() return nil end,
       number = function() return 7 end,
-      reject = function(job) pcall(job.reject, job, "not for this gateway") error("not reached") end,
+      reject = function(job)
+        pcall(job.reject, job, "not for this gateway")
+        error("not reached")
+      end,
       failed_step = function(job)
         job:step("check", function() return nil, "it is not there" end)
       end,

@@ -6,12 +6,22 @@
 #ifndef HOB_SPEC_UNITS_H
 #define HOB_SPEC_UNITS_H
 
+#include "base/error.h"
+
 #include <lauxlib.h>
 #include <lua.h>
 
-int hob_units_open_base(lua_State *L);  /* backoff, buf, clock, json, log, ... */
+int hob_units_open_base(lua_State *L);  /* backoff, buf, clock, error, ... */
+int hob_units_open_json(lua_State *L);  /* json */
+int hob_units_open_loop(lua_State *L);  /* log, loop */
 int hob_units_open_jobs(lua_State *L);  /* protocol */
 int hob_units_open_store(lua_State *L); /* store */
 int hob_units_open_work(lua_State *L);  /* sandbox, handlers */
+
+/* For units_base.c, units_json.c and units_loop.c. */
+int hob_units_fail(lua_State *L, const struct hob_error *err); /* nil, message, "ECODE" */
+int hob_units_result(lua_State *L, int code);                  /* true | nil, "ECODE" */
+void hob_units_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
+void hob_units_unit(lua_State *L, const char *name, const luaL_Reg *functions);
 
 #endif

@@ -1,5 +1,5 @@
--- world.lua - everything a job needs, on this machine: a broker (mutual TLS unless tls = false), the
--- local Jobs service in this process, and gateways (`hob run`) as processes of their own.
+-- world.lua - everything a job needs, on this machine: a broker (mutual TLS unless tls = false),
+-- the local Jobs service in this process, and gateways (`hob run`) as processes of their own.
 --
 --     local world = require("spec.support.world").start()
 --     local gateway = world:gateway{ scripts = { ["greet.lua"] = "return { ... }" } }

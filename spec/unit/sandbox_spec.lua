@@ -40,7 +40,8 @@ describe("hob_sandbox", function()
       local ok, message = sandbox([[require("absent")]], 0, dir)
       assert.is_nil(ok)
       assert.matches("module 'absent' not found", message)
-      for _, name in ipairs({ "../sub/shared", "..sub", "/etc/passwd", "hob.mqtt", "hob.process" }) do
+      for _, name in ipairs({ "../sub/shared", "..sub", "/etc/passwd", "hob.mqtt",
+        "hob.process" }) do
         assert.is_nil((sandbox(("require(%q)"):format(name), 0, dir)), name)
       end
       fs.remove(dir, { recursive = true })

@@ -6,12 +6,12 @@ local wait_until = require("spec.support.wait").wait_until
 
 -- Counts the loop's turns while `fn` runs: 0 if it never let the loop go on.
 local function turns_while(fn)
-  local turns, timer = 0, nil
+  local turns, timer = -1, nil
   local function tick()
     turns = turns + 1
     timer = time.after(0, tick)
   end
-  timer = time.after(0, tick)
+  tick()
   fn()
   timer:cancel()
   return turns
