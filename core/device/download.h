@@ -1,9 +1,10 @@
 /* download.h - HTTP(S) by libcurl on the loop: files to disk, and small requests in memory.
  *
- * libcurl sits in a loadable module (see base/module.h), so an idle runtime does not carry it. Names
- * are resolved by libuv, redirects are followed here (at most 10), so that libcurl starts no thread.
- * A file is written to `to`.part, its SHA-256 checked over all bytes, then fsynced and renamed: `to`
- * exists only whole and right. A .part left by a broken transfer is continued by Range.
+ * libcurl sits in a loadable module (see base/module.h), so an idle runtime does not carry it.
+ * Names are resolved by libuv, redirects are followed here (at most 10), so that libcurl starts no
+ * thread. A file is written to `to`.part, its SHA-256 checked over all bytes, then fsynced and
+ * renamed: `to` exists only whole and right. A .part left by a broken transfer is continued by
+ * Range.
  *
  * Life: hob_download_start -> done, then freed by itself; or hob_download_cancel, after which
  * nothing is called. Loop thread only.  Spec: spec/unit/download_spec.lua
@@ -31,16 +32,16 @@ struct hob_download_result {
 
 struct hob_download_options { /* all borrowed for the call (copied) */
     const char *url;
-    const char *method;  /* NULL: GET */
-    const char *body;    /* NULL: none */
+    const char *method; /* NULL: GET */
+    const char *body;   /* NULL: none */
     size_t body_len;
     const char *const *headers; /* NULL-terminated "Name: value" list; NULL: none */
     const char *to;             /* the file to make; NULL: keep the body in memory */
-    const char *sha256;         /* 64 hexadecimal digits that the file must have; NULL: not checked */
-    const char *ca_file;        /* NULL: the system's */
-    uint64_t limit_bytes;       /* 0: 64 MB in memory, no limit for a file */
-    uint64_t timeout_ms;        /* for the whole; 0: none */
-    uint64_t stall_ms;          /* give up when nothing comes for so long; 0: 60,000 */
+    const char *sha256;   /* 64 hexadecimal digits that the file must have; NULL: not checked */
+    const char *ca_file;  /* NULL: the system's */
+    uint64_t limit_bytes; /* 0: 64 MB in memory, no limit for a file */
+    uint64_t timeout_ms;  /* for the whole; 0: none */
+    uint64_t stall_ms;    /* give up when nothing comes for so long; 0: 60,000 */
     void (*on_progress)(void *user, uint64_t bytes, uint64_t total); /* total 0: unknown */
     void (*done)(void *user, const struct hob_download_result *result);
     void *user;

@@ -1,6 +1,7 @@
 /* download_file.c - see download_file.h */
 #include "device/download_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,6 +20,12 @@ struct hob_download_file {
     uint64_t bytes;  /* in the part */
     uint64_t hashed; /* of them */
     struct hob_sha256 *sha;
+    struct hob_loop *loop;
+    uv_fs_t sync;
+    bool syncing;
+    int directory;              /* to be synced; -1: none */
+    hob_download_file_fn *done; /* NULL: freed meanwhile */
+    void *user;
     char tag[HOB_DOWNLOAD_TAG_MAX];
     char to[PATH_MAX], part[PATH_MAX], tag_path[PATH_MAX];
 };
@@ -75,7 +82,7 @@ int hob_download_file_open(const char *to, struct hob_download_file **out, struc
     struct hob_download_file *file = calloc(1, sizeof *file);
     if (!file)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", to);
-    file->fd = -1;
+    file->fd = file->directory = -1;
     file->sha = hob_sha256_new();
     int code = file->sha ? 0 : hob_error_set(err, HOB_ENOMEM, "%s: out of memory", to);
     if (!code)
@@ -91,16 +98,25 @@ int hob_download_file_open(const char *to, struct hob_download_file **out, struc
     return 0;
 }
 
-void hob_download_file_free(struct hob_download_file *file)
+static void close_file(struct hob_download_file *file)
 {
-    if (!file)
-        return;
     if (file->ours && file->bytes == 0)
         hob_download_file_remove(file); /* nothing to go on with */
     if (file->fd >= 0)
         close(file->fd);
+    if (file->directory >= 0)
+        close(file->directory);
     hob_sha256_free(file->sha);
     free(file);
+}
+
+/* A descriptor that a worker is syncing may not be closed yet. */
+void hob_download_file_free(struct hob_download_file *file)
+{
+    if (file && file->syncing)
+        file->done = NULL;
+    else if (file)
+        close_file(file);
 }
 
 int hob_download_file_rehash(struct hob_download_file *file, struct hob_error *err)
@@ -156,11 +172,6 @@ uint64_t hob_download_file_bytes(const struct hob_download_file *file)
     return file->bytes;
 }
 
-int hob_download_file_fd(const struct hob_download_file *file)
-{
-    return file->fd;
-}
-
 const char *hob_download_file_tag(const struct hob_download_file *file)
 {
     return file->tag;
@@ -190,7 +201,9 @@ void hob_download_file_sha256(struct hob_download_file *file, char out[HOB_SHA25
     hob_sha256_hex(file->sha, out);
 }
 
-int hob_download_file_rename(struct hob_download_file *file, struct hob_error *err)
+/* ---- the finish ---- */
+
+static int rename_part(struct hob_download_file *file, struct hob_error *err)
 {
     char dir[PATH_MAX];
     const char *slash = strrchr(file->to, '/');
@@ -200,8 +213,64 @@ int hob_download_file_rename(struct hob_download_file *file, struct hob_error *e
         return fail(err, "renaming the finished download to", file->to);
     file->ours = false;
     unlink(file->tag_path);
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? fail(err, "opening the directory", dir) : fd;
+    file->directory = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return file->directory < 0 ? fail(err, "opening the directory", dir) : 0;
+}
+
+/* @return whether to go on: it was not freed, and the sync went well */
+static bool synced(struct hob_download_file *file)
+{
+    struct hob_error err;
+    int status = (int)file->sync.result;
+    uv_fs_req_cleanup(&file->sync);
+    file->syncing = false;
+    if (!file->done) {
+        close_file(file);
+        return false;
+    }
+    if (status == 0 || (file->directory >= 0 && status == UV_EINVAL)) /* it knows no such thing */
+        return true;
+    hob_error_set(&err, hob_error_from_uv(status), "syncing %s: %s", file->part,
+                  uv_strerror(status));
+    file->done(file->user, &err);
+    return false;
+}
+
+static void on_directory_synced(uv_fs_t *sync)
+{
+    struct hob_download_file *file = sync->data;
+    if (synced(file))
+        file->done(file->user, NULL);
+}
+
+static void sync_later(struct hob_download_file *file, int fd, uv_fs_cb then)
+{
+    file->syncing = true;
+    file->sync.data = file;
+    int status = uv_fs_fsync(hob_loop_uv(file->loop), &file->sync, fd, then);
+    assert(status == 0); /* it only queues */
+    (void)status;
+}
+
+static void on_part_synced(uv_fs_t *sync)
+{
+    struct hob_download_file *file = sync->data;
+    struct hob_error err;
+    if (!synced(file))
+        return;
+    if (rename_part(file, &err))
+        file->done(file->user, &err);
+    else
+        sync_later(file, file->directory, on_directory_synced);
+}
+
+void hob_download_file_finish(struct hob_download_file *file, struct hob_loop *loop,
+                              hob_download_file_fn *done, void *user)
+{
+    file->loop = loop;
+    file->done = done;
+    file->user = user;
+    sync_later(file, file->fd, on_part_synced);
 }
 
 void hob_download_file_remove(struct hob_download_file *file)

@@ -9,6 +9,7 @@
 #define HOB_DEVICE_DOWNLOAD_FILE_H
 
 #include "base/error.h"
+#include "base/loop.h"
 #include "base/mbed.h"
 
 #include <stdbool.h>
@@ -31,7 +32,6 @@ int hob_download_file_restart(struct hob_download_file *file, struct hob_error *
 int hob_download_file_write(struct hob_download_file *file, const void *data, size_t len,
                             struct hob_error *err);
 uint64_t hob_download_file_bytes(const struct hob_download_file *file);
-int hob_download_file_fd(const struct hob_download_file *file);
 
 /** The version of the bytes in the part; "": unknown. */
 const char *hob_download_file_tag(const struct hob_download_file *file);
@@ -40,8 +40,11 @@ void hob_download_file_set_tag(struct hob_download_file *file, const char *tag);
 /** The digest of what is there. Ends it: nothing can be written then but after a restart. */
 void hob_download_file_sha256(struct hob_download_file *file, char out[HOB_SHA256_HEX_MAX]);
 
-/** Rename the part to `to`. @return a descriptor of its directory, for fsync, or a code */
-int hob_download_file_rename(struct hob_download_file *file, struct hob_error *err);
+/** Sync the part, rename it to `to` and sync the directory, without holding the loop. `done` is
+ * called later, unless the file is freed before. */
+typedef void hob_download_file_fn(void *user, const struct hob_error *err); /* NULL: all is well */
+void hob_download_file_finish(struct hob_download_file *file, struct hob_loop *loop,
+                              hob_download_file_fn *done, void *user);
 void hob_download_file_remove(struct hob_download_file *file);
 
 #endif

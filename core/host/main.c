@@ -1,5 +1,7 @@
 /* main.c - the program `hob`: which command, and its exit code. */
 #include "base/mbed.h"
+#include "base/module.h"
+#include "device/download.h"
 #include "host/runtime.h"
 #include "host/tool.h"
 #include "net/mqtt.h"
@@ -23,6 +25,17 @@ static const char usage[] =
     "       hob --version\n"
     "       hob --help\n";
 
+/* libcurl lies in a module; a device without it still has a version. */
+static void print_downloads(void)
+{
+    struct hob_error err = {0};
+    if (hob_module_open("hob_download", &err)) {
+        printf("  %s (downloads; with its own TLS)\n", hob_download_version());
+    } else {
+        printf("  no downloads: %s\n", err.message);
+    }
+}
+
 static int print_version(void)
 {
     char mosquitto[32];
@@ -30,7 +43,7 @@ static int print_version(void)
     printf("  %s, libuv %s, libmosquitto %s, %s (MQTT), SQLite %s\n", LUA_RELEASE,
            uv_version_string(), hob_mqtt_library_version(mosquitto, sizeof mosquitto),
            hob_mbed_version(), hob_store_library_version());
-    printf("  downloads: libcurl with its own TLS, loaded when first used\n");
+    print_downloads();
     return 0;
 }
 

@@ -60,16 +60,24 @@ static void stop(struct runtime *runtime, const char *signal_name)
     }
 }
 
+static void say_reload_failed(struct runtime *runtime, const struct hob_error *err)
+{
+    hob_log_write(runtime->log,
+                  &(struct hob_log_record){.level = HOB_LOG_ERROR,
+                                           .event = "hob.reload_failed",
+                                           .code = hob_error_name(err->code),
+                                           .action = "what was loaded before stays in use"},
+                  "%s", err->message);
+}
+
 static void reload(struct runtime *runtime)
 {
     struct hob_error err = {0};
-    if (hob_log_reopen(runtime->log, &err) || hob_handlers_load(runtime->handlers, &err)) {
-        hob_log_write(runtime->log,
-                      &(struct hob_log_record){.level = HOB_LOG_ERROR,
-                                               .event = "hob.reload_failed",
-                                               .code = hob_error_name(err.code),
-                                               .action = "what was loaded before stays in use"},
-                      "%s", err.message);
+    if (hob_log_reopen(runtime->log, &err)) {
+        say_reload_failed(runtime, &err);
+    }
+    if (hob_handlers_load(runtime->handlers, &err)) {
+        say_reload_failed(runtime, &err);
     }
 }
 

@@ -1,4 +1,4 @@
-/* protocol.h - the AWS IoT Jobs device API as data: topics, messages, limits. No I/O.
+/* protocol.h - the AWS IoT Jobs device API as data: messages and their limits. No I/O.
  *
  * Facts: AWS IoT Core Developer Guide, "Jobs device MQTT API operations" and "Jobs notifications",
  * and the API reference of `iot-jobs-data`. Times are seconds since the epoch, as AWS sends them.
@@ -12,17 +12,12 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "jobs/topic.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HOB_JOBS_ID_MAX           64
-#define HOB_JOBS_THING_MAX        128
-#define HOB_JOBS_TOPIC_MAX        256 /* the longest real one has 226 bytes */
 #define HOB_JOBS_DOCUMENT_MAX     32768
-#define HOB_JOBS_DETAILS_MAX      10
-#define HOB_JOBS_DETAIL_KEY_MAX   128
-#define HOB_JOBS_DETAIL_VALUE_MAX 1024 /* characters, not bytes */
 #define HOB_JOBS_TOKEN_MAX        64
 #define HOB_JOBS_STEP_MINUTES_MAX 10080
 #define HOB_JOBS_PENDING_MAX      20 /* AWS sends at most 15 */
@@ -58,45 +53,6 @@ bool hob_jobs_status_terminal(enum hob_jobs_status status);
 const char *hob_jobs_code_name(enum hob_jobs_code code); /* "VersionMismatch" */
 enum hob_jobs_code hob_jobs_code_parse(const char *name);
 bool hob_jobs_code_retryable(enum hob_jobs_code code); /* InternalError, RequestThrottled */
-
-bool hob_jobs_id_valid(const char *id);       /* 1-64 of [a-zA-Z0-9_-] */
-bool hob_jobs_thing_valid(const char *thing); /* 1-128 of [a-zA-Z0-9:_-] */
-
-/* ---- topics ---- */
-
-enum hob_jobs_op {
-    HOB_JOBS_OP_GET,
-    HOB_JOBS_OP_START_NEXT,
-    HOB_JOBS_OP_DESCRIBE,
-    HOB_JOBS_OP_UPDATE
-};
-enum hob_jobs_kind {
-    HOB_JOBS_FOREIGN, /* not a jobs topic of this thing */
-    HOB_JOBS_ACCEPTED,
-    HOB_JOBS_REJECTION,
-    HOB_JOBS_NOTIFY,
-    HOB_JOBS_NOTIFY_NEXT
-};
-
-struct hob_jobs_topic {
-    enum hob_jobs_kind kind;
-    enum hob_jobs_op op;              /* of an answer */
-    char job_id[HOB_JOBS_ID_MAX + 1]; /* of describe and update; "$next" is legal */
-};
-
-/** The topic a request is published to. `job_id` only for DESCRIBE and UPDATE.
- * @return 0 or HOB_EINVAL */
-int hob_jobs_topic_request(char out[HOB_JOBS_TOPIC_MAX], const char *thing, enum hob_jobs_op op,
-                           const char *job_id);
-
-/** Parse by counting segments, so that a job may be called "get" or "notify". */
-struct hob_jobs_topic hob_jobs_topic_parse(const char *topic, const char *thing);
-
-/** The filters a device subscribes to, in order: notify-next, notify, then the answers
- * (get/+, start-next/+, +/get/+, +/update/+).
- * @return 0, HOB_ENOENT past the last one, HOB_EINVAL: the thing's name is none */
-#define HOB_JOBS_FILTERS 6
-int hob_jobs_filter(char out[HOB_JOBS_TOPIC_MAX], const char *thing, size_t index, bool *is_event);
 
 /* ---- requests: each appends one JSON object to `out` ----
  *
@@ -163,25 +119,5 @@ struct hob_jobs_answer {
  * @return 0, HOB_EJSON, HOB_EMSGSIZE, or HOB_EPROTO: a wrong type, the message names the member */
 int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, const char *payload,
                     size_t len, struct hob_jobs_answer *out, struct hob_error *err);
-
-/* ---- making values fit ---- */
-
-/** Append `value` as AWS takes it (not quoted): control characters become blanks, invalid UTF-8
- * U+FFFD, and what is over 1024 characters is cut from the front (`keep_tail`) or the end with a
- * note of how much: "[cut 812 characters] ..."; an empty value becomes "-". */
-int hob_jobs_detail_fit(struct hob_buf *out, const char *value, size_t len, bool keep_tail);
-bool hob_jobs_detail_key_valid(const char *key, size_t len); /* 1-128 of [a-zA-Z0-9:_-] */
-
-struct hob_jobs_detail {
-    const char *key;
-    const char *value; /* may be NULL if len is 0 */
-    size_t len;
-    bool keep_tail; /* cut it from the front, as for the output of a program */
-};
-
-/** Append one JSON object of at most 10 pairs, each made to fit. An invalid key, one that came
- * before, and what comes after the tenth pair is dropped.
- * @return how many were dropped, or a code and nothing was appended */
-int hob_jobs_details_fit(struct hob_buf *out, const struct hob_jobs_detail *details, size_t count);
 
 #endif

@@ -21,7 +21,7 @@ struct hob_httpd_header {
 };
 
 struct hob_httpd_request_view { /* borrowed until the callback returns */
-    const char *method, *path; /* path percent-decoded, without the query */
+    const char *method, *path;  /* path percent-decoded, without the query */
     const struct hob_httpd_header *query;
     size_t query_count;
     const struct hob_httpd_header *headers;

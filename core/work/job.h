@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "jobs/detail.h"
 #include "jobs/protocol.h"
 #include "work/handlers.h"
 #include "work/store.h"

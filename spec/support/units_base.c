@@ -5,6 +5,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/mbed.h"
 #include "base/module.h"
 #include "base/random.h"

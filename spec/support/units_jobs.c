@@ -1,6 +1,7 @@
 /* hob_units.protocol: core/jobs/protocol for specs. Failures are nil, message, "CODE". */
 #include "units.h"
 
+#include "jobs/detail.h"
 #include "jobs/protocol.h"
 
 #include <string.h>

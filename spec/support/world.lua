@@ -9,7 +9,7 @@
 --
 -- The service is the real one; because it is in this process, a spec can stand between it and the
 -- broker: world:before(fn) sees each request before the service does, world:after(fn) each answer
--- before it is published (return "drop" to lose it).
+-- before it is published (return "drop" to lose it), world:answer_with(fn) answers in its place.
 
 local brokers = require("spec.support.broker")
 local engines = require("hob.service.engine")
@@ -175,12 +175,22 @@ end
 
 function world:stand_between()
   local handle = self.engine.handle
+  self.service_handle = handle
   self.engine.handle = function(engine, topic, payload, now)
+    local request = json.decode(payload) or {}
     if self.on_request then
-      self.on_request(topic, json.decode(payload) or {})
+      self.on_request(topic, request)
+    end
+    local instead = self.instead and self.instead(topic, request)
+    if instead == "drop" then
+      return {}
+    elseif instead then
+      instead.clientToken, instead.timestamp = request.clientToken, math.floor(now)
+      local kind = instead.code and "/rejected" or "/accepted"
+      return { { topic = topic .. kind, payload = json.encode(instead) } }
     end
     local out = handle(engine, topic, payload, now)
-    if self.on_answer and self.on_answer(topic, json.decode(payload) or {}) == "drop" then
+    if self.on_answer and self.on_answer(topic, request) == "drop" then
       return {}
     end
     return out
@@ -195,6 +205,19 @@ end
 ---fn(topic, request) is called after the service has handled it, before the answer goes out.
 function world:after(fn)
   self.on_answer = fn
+end
+
+---fn(topic, request) may answer a request that the service then never sees: a table is the answer's
+---body (a rejection if it has a `code`), "drop" leaves it without one, nil lets it through.
+function world:answer_with(fn)
+  self.instead = fn
+end
+
+---Update an execution as a second device with this thing's certificate would. Its answer goes
+---nowhere; only for use inside a hook.
+function world:update_behind(job_id, request, thing)
+  self.service_handle(self.engine, ("$aws/things/%s/jobs/%s/update"):format(thing or "gw-1", job_id),
+    json.encode(request), time.now())
 end
 
 ---@param options { scripts?: table<string, string>, config?: table, thing?: string }

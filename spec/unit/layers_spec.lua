@@ -7,7 +7,7 @@ local OWNERS = {
     { header = "^mosquitto%.h$", files = { "core/net/mqtt.c" } },
     { header = "^mbedtls/",
       files = { "core/base/mbed.c", "core/net/tls.c", "core/device/verify.c" } },
-    { header = "^sqlite3%.h$", files = { "core/work/store.c" } },
+    { header = "^sqlite3%.h$", files = { "core/work/store.c", "core/work/store_file.c" } },
     { header = "^curl/", files = { "core/device/download_curl.c" } },
     { header = "^microhttpd%.h$", files = { "core/net/httpd_microhttpd.c" } },
     { header = "cjson", files = { "core/base/json.c", "bindings/lua_json.c" } },

@@ -134,7 +134,8 @@ paths["loop"] = function(s, request)
 end
 
 paths["to"] = function(s, request)
-    answer(s, "307 Temporary Redirect", { "Location: " .. request.query, "Content-Length: 4" }, "away")
+    local headers = { "Location: " .. request.query, "Content-Length: 4" }
+    answer(s, "307 Temporary Redirect", headers, "away")
 end
 
 function paths.empty(s)

@@ -1,0 +1,138 @@
+/* download_request.c - see download_request.h */
+#include "device/download_request.h"
+
+#include "device/download_curl.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MEMORY_LIMIT     (64u * 1024 * 1024)
+#define STALL_DEFAULT_MS 60000
+
+static bool is_hex64(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
+}
+
+static bool is_token(const char *text)
+{
+    return *text && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(text);
+}
+
+static int check_options(const struct hob_download_options *o, struct hob_error *err)
+{
+    struct hob_curl_origin origin;
+    int code = o->url ? hob_curl_origin(o->url, &origin, err)
+                      : hob_error_set(err, HOB_EINVAL, "url: expected an http or https URL");
+    if (code)
+        return code;
+    if (o->method && !is_token(o->method))
+        return hob_error_set(err, HOB_EINVAL, "method: expected capital letters, such as GET");
+    if (o->sha256 && !is_hex64(o->sha256))
+        return hob_error_set(err, HOB_EINVAL,
+                             "sha256: expected 64 hexadecimal digits, got %zu "
+                             "characters",
+                             strlen(o->sha256));
+    size_t n = 0;
+    for (const char *const *h = o->headers; h && *h; h++)
+        if (++n > HOB_DOWNLOAD_HEADERS_MAX || strpbrk(*h, "\r\n") || !strchr(*h, ':'))
+            return hob_error_set(err, HOB_EINVAL,
+                                 "headers: expected at most %d 'Name: value', each on one line",
+                                 HOB_DOWNLOAD_HEADERS_MAX);
+    return 0;
+}
+
+static bool copy(char **out, const char *text)
+{
+    *out = text ? strdup(text) : NULL;
+    return *out || !text;
+}
+
+static bool copy_body(struct hob_download_request *r, const struct hob_download_options *o)
+{
+    r->body = o->body ? malloc(o->body_len + 1) : NULL;
+    if (r->body)
+        memcpy(r->body, o->body, o->body_len);
+    r->body_len = o->body_len;
+    return r->body || !o->body;
+}
+
+static bool copy_headers(struct hob_download_request *r, const char *const *list)
+{
+    for (; list && *list; list++)
+        if (!copy(&r->headers[r->headers_count++], *list))
+            return false;
+    return true;
+}
+
+static bool copy_options(struct hob_download_request *r, const struct hob_download_options *o)
+{
+    r->limit_bytes = o->limit_bytes || o->to ? o->limit_bytes : MEMORY_LIMIT;
+    r->timeout_ms = o->timeout_ms;
+    r->stall_ms = o->stall_ms ? o->stall_ms : STALL_DEFAULT_MS;
+    return copy(&r->url, o->url) && copy(&r->method, o->method ? o->method : "GET") &&
+           copy(&r->sha256, o->sha256) && copy(&r->ca_file, o->ca_file) && copy_body(r, o) &&
+           copy_headers(r, o->headers);
+}
+
+int hob_download_request_init(struct hob_download_request *request,
+                              const struct hob_download_options *options, struct hob_error *err)
+{
+    memset(request, 0, sizeof *request);
+    int code = check_options(options, err);
+    if (code)
+        return code;
+    return copy_options(request, options)
+               ? 0
+               : hob_error_set(err, HOB_ENOMEM, "download: out of memory");
+}
+
+void hob_download_request_free(struct hob_download_request *request)
+{
+    for (size_t i = 0; i < request->headers_count; i++)
+        free(request->headers[i]);
+    free(request->url);
+    free(request->method);
+    free(request->body);
+    free(request->sha256);
+    free(request->ca_file);
+    memset(request, 0, sizeof *request);
+}
+
+/* ---- headers ---- */
+
+static bool is_header(const char *line, const char *name)
+{
+    size_t n = strlen(name);
+    return strncasecmp(line, name, n) == 0 && line[n] == ':';
+}
+
+void hob_download_request_drop_secrets(struct hob_download_request *r)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < r->headers_count; i++) {
+        if (is_header(r->headers[i], "Authorization") || is_header(r->headers[i], "Cookie"))
+            free(r->headers[i]);
+        else
+            r->headers[kept++] = r->headers[i];
+    }
+    r->headers_count = kept;
+}
+
+/* libcurl would wait for "100 Continue", and call every body a form. */
+void hob_download_request_headers(const struct hob_download_request *r, const char *extra,
+                                  const char *out[HOB_DOWNLOAD_LIST_MAX])
+{
+    bool has_type = false;
+    for (size_t i = 0; i < r->headers_count; i++) {
+        *out++ = r->headers[i];
+        has_type = has_type || is_header(r->headers[i], "Content-Type");
+    }
+    *out++ = "Expect:";
+    if (!has_type)
+        *out++ = "Content-Type:";
+    if (extra)
+        *out++ = extra;
+    *out = NULL;
+}

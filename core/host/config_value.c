@@ -1,0 +1,524 @@
+/* config_value.c - see config_value.h */
+#include "host/config_value.h"
+
+#include <ctype.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <lua.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the keys ---- */
+
+#define STRING    HOB_CONFIG_STRING
+#define FILENAME  HOB_CONFIG_FILE
+#define DIRECTORY HOB_CONFIG_DIRECTORY
+#define TARGET    HOB_CONFIG_TARGET
+#define INTEGER   HOB_CONFIG_INTEGER
+#define SECONDS   HOB_CONFIG_SECONDS
+#define BOOLEAN   HOB_CONFIG_BOOLEAN
+#define SIZE      HOB_CONFIG_SIZE
+#define LIST      HOB_CONFIG_LIST
+#define CHOICE    HOB_CONFIG_CHOICE
+
+#define OF_THING(member)  true, offsetof(struct hob_config_thing, member)
+#define OF_CONFIG(member) false, offsetof(struct hob_config, member)
+
+/* Name, type, member, range, choices, default. A spec compares this with docs/reference/config.md.
+ */
+static const struct hob_config_key keys[] = {
+    {"endpoint", STRING, OF_THING(endpoint), 0, 0, NULL, NULL},
+    {"port", INTEGER, OF_THING(port), 1, 65535, NULL, NULL},
+    {"thing_name", STRING, OF_THING(thing_name), 0, 0, NULL, NULL},
+    {"client_id", STRING, OF_THING(client_id), 0, 0, NULL, NULL},
+    {"tls", BOOLEAN, OF_THING(tls), 0, 0, NULL, "true"},
+    {"ca", FILENAME, OF_THING(ca), 0, 0, NULL, NULL},
+    {"cert", FILENAME, OF_THING(cert), 0, 0, NULL, NULL},
+    {"key", FILENAME, OF_THING(key), 0, 0, NULL, NULL},
+    {"key_passphrase", STRING, OF_THING(key_passphrase), 0, 0, NULL, NULL},
+    {"alpn", STRING, OF_THING(alpn), 0, 0, NULL, NULL},
+    {"mqtt_version", INTEGER, OF_THING(mqtt_version), 4, 5, NULL, "4"},
+    {"keep_alive", SECONDS, OF_THING(keep_alive), 5, 3600, NULL, "60"},
+    {"connect_timeout", SECONDS, OF_THING(connect_timeout), 0.1, 600, NULL, "30"},
+    {"request_timeout", SECONDS, OF_THING(request_timeout), 0.1, 600, NULL, "10"},
+    {"backoff_base", SECONDS, OF_THING(backoff_base), 0.01, 3600, NULL, "1"},
+    {"backoff_cap", SECONDS, OF_THING(backoff_cap), 0.01, 86400, NULL, "120"},
+    {"scripts", DIRECTORY, OF_CONFIG(scripts), 0, 0, NULL, "scripts"},
+    {"data", DIRECTORY, OF_CONFIG(data), 0, 0, NULL, NULL},
+    {"log_level", CHOICE, OF_CONFIG(log_level), 0, 0, "debug|info|warn|error|off", "info"},
+    {"log_format", CHOICE, OF_CONFIG(log_format), 0, 0, "text|json", "text"},
+    {"log_target", TARGET, OF_CONFIG(log_target), 0, 0, NULL, "stderr"},
+    {"unknown_jobs", CHOICE, OF_CONFIG(unknown_jobs), 0, 0, "reject|ignore", "reject"},
+    {"allowed_commands", LIST, OF_CONFIG(allowed_commands), 0, 0, NULL, NULL},
+    {"memory", SIZE, OF_CONFIG(memory), 1048576, 4294967296, NULL, "64M"},
+    {"poll", SECONDS, OF_CONFIG(poll), 1, 10000000, NULL, "900"},
+    {"stop_timeout", SECONDS, OF_CONFIG(stop_timeout), 0, 86400, NULL, "10"},
+};
+#define KEY_COUNT (sizeof keys / sizeof keys[0])
+
+const struct hob_config_key *hob_config_key_at(size_t index)
+{
+    return index < KEY_COUNT ? &keys[index] : NULL;
+}
+
+const struct hob_config_key *hob_config_key_find(const char *name)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        if (strcmp(keys[i].name, name) == 0) {
+            return &keys[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- the line on which a key stands ---- */
+
+struct scan {
+    const char *at;
+    int line;
+    int depth;        /* of braces */
+    int things_depth; /* where `things =` stood; 0: not in it */
+    size_t thing;     /* which of things */
+};
+
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+static void skip_to(struct scan *scan, const char *end)
+{
+    for (; scan->at < end && *scan->at; scan->at++) {
+        scan->line += *scan->at == '\n';
+    }
+}
+
+static void skip_past(struct scan *scan, const char *what)
+{
+    const char *end = strstr(scan->at, what);
+    skip_to(scan, end ? end + strlen(what) : scan->at + strlen(scan->at));
+}
+
+static void skip_quoted(struct scan *scan)
+{
+    const char *end = scan->at + 1;
+    while (*end && *end != *scan->at) {
+        end += *end == '\\' && end[1] ? 2 : 1;
+    }
+    skip_to(scan, *end ? end + 1 : end);
+}
+
+static void skip_other(struct scan *scan)
+{
+    char c = *scan->at;
+    if (strncmp(scan->at, "--[[", 4) == 0 || strncmp(scan->at, "[[", 2) == 0) {
+        skip_past(scan, "]]");
+        return;
+    }
+    if (strncmp(scan->at, "--", 2) == 0) {
+        skip_to(scan, scan->at + strcspn(scan->at, "\n"));
+        return;
+    }
+    scan->depth += (c == '{') - (c == '}');
+    scan->thing += c == '{' && scan->things_depth && scan->depth == scan->things_depth + 2;
+    if (scan->things_depth && c == '}' && scan->depth == scan->things_depth) {
+        scan->things_depth = 0;
+    }
+    skip_to(scan, scan->at + 1);
+}
+
+/* The next word or quoted text that is followed by `=`. @return its length, 0 at the end */
+static size_t next_key(struct scan *scan, const char **word)
+{
+    while (*scan->at) {
+        bool quoted = *scan->at == '"' || *scan->at == '\'';
+        const char *begin = scan->at;
+        if (quoted) {
+            skip_quoted(scan);
+        } else if (is_word(*begin)) {
+            skip_to(scan, begin + strspn(begin, "abcdefghijklmnopqrstuvwxyz"
+                                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"));
+        } else {
+            skip_other(scan);
+            continue;
+        }
+        const char *after = scan->at + strspn(scan->at, quoted ? " \t]" : " \t");
+        if (after[0] == '=' && after[1] != '=' && scan->at - begin > 2 * quoted) {
+            *word = begin + quoted;
+            return (size_t)(scan->at - begin) - 2 * quoted;
+        }
+    }
+    return 0;
+}
+
+/* The line on which a key gets its value; 0 if the file does not write it so. */
+static int line_of(const char *source, const char *name, size_t thing)
+{
+    struct scan scan = {.at = source, .line = 1};
+    const char *word;
+    int beside = 0;
+    for (size_t len; (len = next_key(&scan, &word)) > 0;) {
+        bool is_it = len == strlen(name) && strncmp(word, name, len) == 0;
+        if (is_it && scan.things_depth && scan.thing == thing) {
+            return scan.line;
+        }
+        if (is_it && !scan.things_depth && !beside) {
+            beside = scan.line;
+        }
+        if (len == 6 && strncmp(word, "things", len) == 0 && scan.depth > 0) {
+            scan.things_depth = scan.depth;
+        }
+    }
+    return beside;
+}
+
+/* ---- what is said ---- */
+
+static const char *to_flag(const char *name, char out[64])
+{
+    snprintf(out, 64, "--%s", name);
+    for (char *c = out; *c; c++) {
+        *c = *c == '_' ? '-' : *c;
+    }
+    return out;
+}
+
+void hob_config_place(const struct hob_config_origin *origin, const char *name, char *out,
+                      size_t len)
+{
+    char flag[64], at[16] = "", thing[32] = "";
+    if (!origin->file) {
+        snprintf(out, len, "%s", to_flag(name, flag));
+        return;
+    }
+    int line = line_of(origin->source, name, origin->thing);
+    if (line) {
+        snprintf(at, sizeof at, ":%d", line);
+    }
+    if (origin->thing) {
+        snprintf(thing, sizeof thing, "things[%zu].", origin->thing);
+    }
+    snprintf(out, len, "%s%s: %s%s", origin->file, at, thing, name);
+}
+
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t row[64], n = strlen(b);
+    if (strlen(a) > 60 || n > 60) {
+        return 60;
+    }
+    for (size_t j = 0; j <= n; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            size_t best = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = change < best ? change : best;
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest(const char *name)
+{
+    const char *best = NULL;
+    size_t distance = 3; /* a typo, not another word */
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        size_t d = edit_distance(name, keys[i].name);
+        if (d < distance) {
+            distance = d;
+            best = keys[i].name;
+        }
+    }
+    return best;
+}
+
+int hob_config_unknown(const struct hob_config_origin *origin, const char *name,
+                       struct hob_error *err)
+{
+    char where[HOB_CONFIG_PLACE_MAX], flag[64];
+    hob_config_place(origin, name, where, sizeof where);
+    const char *what = origin->file ? "key" : "flag";
+    const char *near = nearest(name);
+    if (near) {
+        return hob_error_set(err, HOB_ECONFIG, "%s: unknown %s; did you mean %s?", where, what,
+                             origin->file ? near : to_flag(near, flag));
+    }
+    return hob_error_set(err, HOB_ECONFIG, "%s: unknown %s; %s", where, what,
+                         origin->file ? "docs/reference/config.md lists them"
+                                      : "hob run --help lists them");
+}
+
+int hob_config_expected(const struct hob_config_origin *origin, const char *name, const char *what,
+                        const char *got, struct hob_error *err)
+{
+    char where[HOB_CONFIG_PLACE_MAX];
+    hob_config_place(origin, name, where, sizeof where);
+    return hob_error_set(err, HOB_ECONFIG, "%s: expected %s, got %s", where, what, got);
+}
+
+static int no_memory(struct hob_error *err)
+{
+    return hob_error_set(err, HOB_ENOMEM, "reading the configuration: out of memory");
+}
+
+/* ---- setting ---- */
+
+static int set_string(char **slot, const char *value, struct hob_error *err)
+{
+    char *copy = strdup(value);
+    if (!copy) {
+        return no_memory(err);
+    }
+    free(*slot);
+    *slot = copy;
+    return 0;
+}
+
+/* A relative file name in the config belongs to the config's directory. */
+static int set_path(const struct hob_config_origin *origin, char **slot, const char *value,
+                    struct hob_error *err)
+{
+    const char *slash = origin->file ? strrchr(origin->file, '/') : NULL;
+    if (value[0] == '/' || !slash || !value[0]) {
+        return set_string(slot, value, err);
+    }
+    char *path;
+    if (asprintf(&path, "%.*s/%s", (int)(slash - origin->file), origin->file, value) < 0) {
+        return no_memory(err);
+    }
+    free(*slot);
+    *slot = path;
+    return 0;
+}
+
+static bool parse_number(const char *text, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*out);
+}
+
+/* "64M", "200k", "1G", or bytes. */
+static bool parse_size(const char *text, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    if (end == text || !isfinite(*out)) {
+        return false;
+    }
+    static const char units[] = "kMG";
+    const char *unit = *end ? strchr(units, *end == 'K' ? 'k' : *end) : NULL;
+    for (const char *u = units; unit && u <= unit; u++) {
+        *out *= 1024;
+    }
+    return *end == '\0' || (unit && end[1] == '\0');
+}
+
+static void write_range(const struct hob_config_key *key, char *out, size_t len)
+{
+    if (key->type == SIZE) {
+        snprintf(out, len, "a size from %.0fM to %.0fG (bytes, or such as \"64M\")",
+                 key->min / 1048576, key->max / 1073741824);
+    } else {
+        snprintf(out, len, "%s from %.10g to %.10g",
+                 key->type == SECONDS ? "seconds" : "an integer", key->min, key->max);
+    }
+}
+
+static int set_number(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                      void *slot, double value, const char *got, struct hob_error *err)
+{
+    char range[96];
+    bool in_range = value >= key->min && value <= key->max; /* NaN is not */
+    if (!in_range || (key->type == INTEGER && value != floor(value))) {
+        write_range(key, range, sizeof range);
+        return hob_config_expected(origin, key->name, range, got, err);
+    }
+    if (key->type == INTEGER) {
+        *(int64_t *)slot = (int64_t)value;
+    } else if (key->type == SIZE) {
+        *(uint64_t *)slot = (uint64_t)value;
+    } else {
+        *(double *)slot = value;
+    }
+    return 0;
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t len = strlen(value);
+    for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL) {
+        if (len == strcspn(c, "|") && strncmp(c, value, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int set_target(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                      char **slot, const char *value, struct hob_error *err)
+{
+    if (!value[0]) {
+        return hob_config_expected(origin, key->name,
+                                   "\"stderr\", \"syslog\" or the name of a file", "\"\"", err);
+    }
+    bool is_file = strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0;
+    return is_file ? set_path(origin, slot, value, err) : set_string(slot, value, err);
+}
+
+static int set_parsed(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                      void *slot, const char *value, const char *got, struct hob_error *err)
+{
+    char range[96];
+    double number;
+    bool parsed = key->type == SIZE ? parse_size(value, &number)
+                                    : !origin->file && parse_number(value, &number);
+    if (!parsed) {
+        write_range(key, range, sizeof range);
+        return hob_config_expected(origin, key->name, range, got, err);
+    }
+    return set_number(origin, key, slot, number, got, err);
+}
+
+int hob_config_set_text(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                        void *base, const char *value, struct hob_error *err)
+{
+    void *slot = (char *)base + key->offset;
+    char got[128], what[128];
+    snprintf(got, sizeof got, "\"%.100s\"", value);
+    switch (key->type) {
+    case CHOICE:
+        snprintf(what, sizeof what, "one of %s", key->choices);
+        return is_choice(key->choices, value)
+                   ? set_string(slot, value, err)
+                   : hob_config_expected(origin, key->name, what, got, err);
+    case TARGET:
+        return set_target(origin, key, slot, value, err);
+    case FILENAME:
+    case DIRECTORY:
+        return set_path(origin, slot, value, err);
+    case STRING:
+        return set_string(slot, value, err);
+    case BOOLEAN:
+        *(bool *)slot = strcmp(value, "true") == 0;
+        return 0;
+    default:
+        return set_parsed(origin, key, slot, value, got, err);
+    }
+}
+
+/* ---- values of the file ---- */
+
+/* A list of strings, nothing else in the table. @return NULL if it is none; caller frees */
+static char **read_list(lua_State *L, struct hob_error *err)
+{
+    size_t count = lua_rawlen(L, -1), members = 0;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        members++;
+    }
+    char **list = members == count ? calloc(count + 1, sizeof *list) : NULL;
+    for (size_t i = 0; list && i < count; i++) {
+        size_t len = 0;
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
+        if (!text || strlen(text) != len || set_string(&list[i], text, err)) {
+            for (size_t k = 0; k < i; k++) {
+                free(list[k]);
+            }
+            free(list);
+            list = NULL;
+        }
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+static int set_list(lua_State *L, const struct hob_config_origin *origin,
+                    const struct hob_config_key *key, char ***slot, struct hob_error *err)
+{
+    char **list = read_list(L, err);
+    if (!list) {
+        return hob_config_expected(origin, key->name, "a list of strings",
+                                   "a table with something else in it", err);
+    }
+    for (char **old = *slot; old && *old; old++) {
+        free(*old);
+    }
+    free(*slot);
+    *slot = list;
+    return 0;
+}
+
+static int wrong_type(lua_State *L, const struct hob_config_origin *origin,
+                      const struct hob_config_key *key, struct hob_error *err)
+{
+    static const char *const words[] = {"a string",
+                                        "a file name",
+                                        "a directory's name",
+                                        "\"stderr\", \"syslog\" or the name of a file",
+                                        "",
+                                        "",
+                                        "true or false",
+                                        "",
+                                        "a list of strings",
+                                        ""};
+    char got[80], range[128];
+    const char *what = words[key->type];
+    if (key->type == CHOICE) {
+        snprintf(range, sizeof range, "one of %s", key->choices);
+        what = range;
+    } else if (!what[0]) {
+        write_range(key, range, sizeof range);
+        what = range;
+    }
+    bool secret = strcmp(key->name, "key_passphrase") == 0;
+    if (secret) {
+        snprintf(got, sizeof got, "a %s", luaL_typename(L, -1));
+    } else if (lua_type(L, -1) == LUA_TSTRING) {
+        snprintf(got, sizeof got, "\"%.50s\"", lua_tostring(L, -1));
+    } else if (lua_type(L, -1) == LUA_TBOOLEAN) {
+        snprintf(got, sizeof got, "%s", lua_toboolean(L, -1) ? "true" : "false");
+    } else if (lua_type(L, -1) == LUA_TNUMBER) {
+        snprintf(got, sizeof got, "%.14g", lua_tonumber(L, -1));
+    } else {
+        snprintf(got, sizeof got, "a %s", luaL_typename(L, -1));
+    }
+    return hob_config_expected(origin, key->name, what, got, err);
+}
+
+int hob_config_set_value(lua_State *L, const struct hob_config_origin *origin,
+                         const struct hob_config_key *key, void *base, struct hob_error *err)
+{
+    int type = lua_type(L, -1);
+    void *slot = (char *)base + key->offset;
+    char got[64];
+    if (key->type == BOOLEAN && type == LUA_TBOOLEAN) {
+        *(bool *)slot = lua_toboolean(L, -1);
+        return 0;
+    }
+    bool numeric = key->type == INTEGER || key->type == SECONDS || key->type == SIZE;
+    if (numeric && type == LUA_TNUMBER) {
+        snprintf(got, sizeof got, "%.14g", lua_tonumber(L, -1));
+        return set_number(origin, key, slot, lua_tonumber(L, -1), got, err);
+    }
+    if (key->type == LIST && type == LUA_TTABLE) {
+        return set_list(L, origin, key, slot, err);
+    }
+    bool textual = key->type != BOOLEAN && key->type != LIST && (!numeric || key->type == SIZE);
+    if (textual && type == LUA_TSTRING) {
+        size_t len;
+        const char *text = lua_tolstring(L, -1, &len);
+        return strlen(text) == len
+                   ? hob_config_set_text(origin, key, base, text, err)
+                   : hob_config_expected(origin, key->name, "a text without zero bytes",
+                                         "one with them", err);
+    }
+    return wrong_type(L, origin, key, err);
+}

@@ -1,0 +1,74 @@
+/* config_value.h - the keys of the configuration: what each takes, setting one, and what is said
+ * when a value does not fit. Internal to config.c and config_file.c.
+ *
+ * Spec: spec/integration/config_spec.lua
+ */
+#ifndef HOB_HOST_CONFIG_VALUE_H
+#define HOB_HOST_CONFIG_VALUE_H
+
+#include "host/config.h"
+
+struct lua_State;
+
+enum hob_config_type {
+    HOB_CONFIG_STRING,
+    HOB_CONFIG_FILE,
+    HOB_CONFIG_DIRECTORY,
+    HOB_CONFIG_TARGET, /* "stderr", "syslog" or a file */
+    HOB_CONFIG_INTEGER,
+    HOB_CONFIG_SECONDS,
+    HOB_CONFIG_BOOLEAN,
+    HOB_CONFIG_SIZE,
+    HOB_CONFIG_LIST,
+    HOB_CONFIG_CHOICE
+};
+
+struct hob_config_key {
+    const char *name;
+    enum hob_config_type type;
+    bool of_thing; /* may stand in each of `things` */
+    size_t offset; /* in struct hob_config_thing or hob_config */
+    double min, max;
+    const char *choices;  /* of a choice: "a|b" */
+    const char *fallback; /* the default, as a flag would give it; NULL: none */
+};
+
+/** @return the key at `index`, NULL past the last */
+const struct hob_config_key *hob_config_key_at(size_t index);
+const struct hob_config_key *hob_config_key_find(const char *name); /* NULL: there is none */
+
+/* Where a value came from. */
+struct hob_config_origin {
+    const char *file;   /* NULL: a flag */
+    const char *source; /* the file's text */
+    size_t thing;       /* 1 and up: in things[thing]; 0: beside it */
+};
+
+/** "FILE:LINE: things[2].NAME", or "--NAME". */
+void hob_config_place(const struct hob_config_origin *origin, const char *name, char *out,
+                      size_t len);
+#define HOB_CONFIG_PLACE_MAX 1024
+
+/** "PLACE: unknown key; did you mean ...". @return HOB_ECONFIG */
+int hob_config_unknown(const struct hob_config_origin *origin, const char *name,
+                       struct hob_error *err);
+/** "PLACE: expected WHAT, got GOT". @return HOB_ECONFIG */
+int hob_config_expected(const struct hob_config_origin *origin, const char *name, const char *what,
+                        const char *got, struct hob_error *err);
+
+/** Set a key from a flag's text, or from the Lua value on top of the stack (which stays).
+ * @param base  the struct that holds the member
+ * @return 0, or HOB_ECONFIG and the reason */
+int hob_config_set_text(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                        void *base, const char *value, struct hob_error *err);
+int hob_config_set_value(struct lua_State *L, const struct hob_config_origin *origin,
+                         const struct hob_config_key *key, void *base, struct hob_error *err);
+
+/** Read the file into `config`, which holds the defaults. @return 0, or HOB_ECONFIG */
+int hob_config_file_load(const char *path, const char *text, size_t len, struct hob_config *config,
+                         struct hob_error *err);
+/** The whole file; caller frees. @return NULL and the reason */
+char *hob_config_file_read(const char *path, size_t *len, struct hob_error *err);
+void hob_config_thing_free(struct hob_config_thing *thing);
+
+#endif
