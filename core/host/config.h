@@ -3,7 +3,8 @@
  * The file is a Lua table, evaluated with nothing in reach (`return { endpoint = "...", ... }`).
  * Each key is checked: an unknown one, a wrong type, a value out of range or a file that cannot be
  * read is HOB_ECONFIG with file, line, key and what was expected. Flags override the file. All keys
- * are described in docs/reference/config.md; a spec compares that page with the table in config_value.c.
+ * are described in docs/reference/config.md; a spec compares that page with the table in
+ * config_value.c.
  *
  * Life: hob_config_load -> hob_config_free. Strings belong to the config.
  * Spec: spec/integration/config_spec.lua

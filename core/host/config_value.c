@@ -337,6 +337,7 @@ static int set_number(const struct hob_config_origin *origin, const struct hob_c
 {
     char range[96];
     bool in_range = value >= key->min && value <= key->max; /* NaN is not */
+    got = isnan(value) ? "no number" : got;
     if (!in_range || (key->type == INTEGER && value != floor(value))) {
         write_range(key, range, sizeof range);
         return hob_config_expected(origin, key->name, range, got, err);
@@ -505,8 +506,9 @@ int hob_config_set_value(lua_State *L, const struct hob_config_origin *origin,
     }
     bool numeric = key->type == INTEGER || key->type == SECONDS || key->type == SIZE;
     if (numeric && type == LUA_TNUMBER) {
-        snprintf(got, sizeof got, "%.14g", lua_tonumber(L, -1));
-        return set_number(origin, key, slot, lua_tonumber(L, -1), got, err);
+        double number = lua_tonumber(L, -1);
+        snprintf(got, sizeof got, "%.14g", number);
+        return set_number(origin, key, slot, number, got, err);
     }
     if (key->type == LIST && type == LUA_TTABLE) {
         return set_list(L, origin, key, slot, err);

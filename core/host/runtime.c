@@ -164,6 +164,9 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
 static int open_all(struct runtime *runtime, struct hob_error *err)
 {
     int rc = hob_loop_new(&runtime->loop, err);
+    if (rc == 0) {
+        watch_signals(runtime); /* one that comes while opening is handled when the loop runs */
+    }
     rc = rc ? rc : open_log(runtime, err);
     rc = rc ? rc : open_store(runtime, err);
     rc = rc ? rc : open_handlers(runtime, err);
@@ -194,7 +197,6 @@ static void close_all(struct runtime *runtime)
 
 static void run(struct runtime *runtime)
 {
-    watch_signals(runtime);
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.started", "hob %s, %zu thing%s, data in %s",
                   HOB_VERSION, runtime->config.thing_count,
                   runtime->config.thing_count == 1 ? "" : "s", runtime->config.data);
@@ -209,6 +211,7 @@ static void run(struct runtime *runtime)
 static void undo_things(struct runtime *runtime)
 {
     size_t made = runtime->running;
+    runtime->stopping = true;
     for (size_t i = 0; i < made; i++) {
         hob_thing_stop(runtime->things[i], 0, thing_stopped, runtime);
     }

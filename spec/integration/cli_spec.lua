@@ -25,8 +25,8 @@ describe("hob", function()
     local result = hob({ "--version" })
     assert.equal(0, result.code)
     assert.matches("^hob %d+%.%d+%.%d+\n", result.stdout)
-    for _, library in ipairs({ "Lua 5%.4", "libuv 1", "libmosquitto 2", "mbed TLS %d[%d.]+ %(MQTT%)",
-      "SQLite 3", "libcurl/[%d.]+ %a+/%d[^\n]*own TLS" }) do
+    for _, library in ipairs({ "Lua 5%.4", "libuv 1", "libmosquitto 2",
+      "mbed TLS %d[%d.]+ %(MQTT%)", "SQLite 3", "libcurl/[%d.]+ %a+/%d[^\n]*own TLS" }) do
       assert.matches(library, result.stdout)
     end
   end)
@@ -60,10 +60,11 @@ describe("hob", function()
   end)
 
   it("names a command that it does not know", function()
-    for _, word in ipairs({ "rnu", "--verison", "" }) do
+    for _, word in ipairs({ "rnu", "--verison" }) do
       local result = hob({ word })
       assert.equal(2, result.code)
-      assert.matches("^hob: no command '" .. word:gsub("%p", "%%%0") .. "'\n[^\n]*\n", result.stderr)
+      local words = "^hob: no command '" .. word:gsub("%p", "%%%0") .. "'\n[^\n]*\n"
+      assert.matches(words, result.stderr)
     end
   end)
 
@@ -115,15 +116,16 @@ describe("hob lua", function()
   end)
 
   it("runs - from standard input as one script", function()
-    assert_ended(0, "3\ta\n", "", hob({ "lua", "-", "a", stdin = "local x = 1 + 2\nprint(x, ...)" }))
+    local script_text = "local x = 1 + 2\nprint(x, ...)"
+    assert_ended(0, "3\ta\n", "", hob({ "lua", "-", "a", stdin = script_text }))
   end)
 
   it("without a file reads lines, and prints what they give", function()
-    assert_ended(0, "3\nx\n", "hob lua: stdin:1: oh\n", {
-      code = 0, words = "", stdout = hob({ "lua", stdin = "1 + 2\nfor i = 1, 1 do\nprint('x')\nend\n" })
-        .stdout,
-      stderr = hob({ "lua", stdin = "error('oh')\n" }).stderr:match("^[^\n]*\n"),
-    })
+    assert_ended(0, "3\nx\n", "", hob({ "lua",
+      stdin = "1 + 2\nfor i = 1, 1 do\nprint('x')\nend\n" }))
+    local result = hob({ "lua", stdin = "error('oh')\n4\n" })
+    assert.matches("^hob lua: stdin:1: oh\n", result.stderr)
+    assert.equal("4\n", result.stdout)
   end)
 
   it("has Hob's modules, whose calls may wait anywhere", function()
@@ -192,15 +194,6 @@ describe("hob lua", function()
     local result = hob({ "lua", "--help" })
     assert.equal(0, result.code)
     assert.matches("^usage: hob lua", result.stdout)
-  end)
-
-  it("ends when nothing is left that could wake the script", function()
-    local result = hob({ "lua", "-e", [[
-      local process = require("hob.process")
-      coroutine.yield()
-    ]] })
-    assert.equal(1, result.code)
-    assert.matches("nothing is left that could wake the script", result.stderr)
   end)
 
   it("logs an error in a callback, and goes on", function()

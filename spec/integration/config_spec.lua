@@ -190,7 +190,8 @@ describe("the configuration", function()
   describe("key", function()
     it("that is unknown is refused, with the nearest one", function()
       refuses({ enpoint = '"x"' }, "enpoint", "enpoint: unknown key; did you mean endpoint?")
-      refuses({ thingname = '"x"' }, "thingname", "thingname: unknown key; did you mean thing_name?")
+      refuses({ thingname = '"x"' }, "thingname",
+        "thingname: unknown key; did you mean thing_name?")
       refuses({ colour = '"x"' }, "colour",
         "colour: unknown key; docs/reference/config.md lists them")
     end)
@@ -228,7 +229,7 @@ describe("the configuration", function()
     it("of an integer refuses text, fractions and what is out of range", function()
       local words = "port: expected an integer from 1 to 65535, got "
       for value, got in pairs({ ['"1883"'] = '"1883"', ["1883.5"] = "1883.5", ["0"] = "0",
-        ["65536"] = "65536", ["{}"] = "a table", ["0/0"] = "-nan", ["1/0"] = "inf" }) do
+        ["65536"] = "65536", ["{}"] = "a table", ["0/0"] = "no number", ["1/0"] = "inf" }) do
         refuses({ port = value }, "port", words .. got)
       end
     end)
@@ -237,6 +238,7 @@ describe("the configuration", function()
       local words = "keep_alive: expected seconds from 5 to 3600, got "
       refuses({ keep_alive = '"60s"' }, "keep_alive", words .. '"60s"')
       refuses({ keep_alive = "4.9" }, "keep_alive", words .. "4.9")
+      refuses({ keep_alive = "0/0" }, "keep_alive", words .. "no number")
       refuses({ keep_alive = "1e9" }, "keep_alive", words .. "1000000000")
     end)
 
@@ -416,8 +418,8 @@ describe("the configuration", function()
     end)
 
     it("for what has no flag say where it is set", function()
-      refuses_flags("--allowed-commands: no flag; set the key allowed_commands in the configuration",
-        "--allowed-commands", "ls")
+      refuses_flags("--allowed-commands: no flag; set the key allowed_commands in the "
+        .. "configuration", "--allowed-commands", "ls")
       refuses_flags("--tls: no flag; set the key tls in the configuration, or give --no-tls",
         "--tls", "true")
     end)
@@ -538,7 +540,8 @@ describe("the configuration", function()
         return fs.stat(dir .. "/data/hob.db")
       end, PATIENCE, "the store")
       local result = run("--config", config, "--log-level", "off")
-      assert_cannot_start(".*/data/hob.db: another hob %(pid %d+%) uses this data directory", result)
+      assert_cannot_start(".*/data/hob.db: another hob %(pid %d+%) uses this data directory",
+        result)
     end)
   end)
 

@@ -9,6 +9,13 @@ local SCRIPTS = {
     return { api = 1, args = { name = "string" },
       run = function(job, args) return { greeting = "hello " .. args.name } end }
   ]],
+  ["typed.lua"] = [[
+    return { api = 1, args_at = "parameters",
+      args = { n = "number", i = "integer", b = "boolean", s = "string?", l = "list?" },
+      run = function(job, args)
+        return { n = args.n + 1, i = math.type(args.i), b = args.b == false, s = type(args.s) }
+      end }
+  ]],
   ["three.lua"] = [[
     local exec = require("hob.exec")
     return { api = 1, run = function(job)
@@ -74,6 +81,23 @@ local SCRIPTS = {
       end,
       uninterruptible = function() table.sort({ 1, 2, 3 }, function() while true do end end) end,
       newline = function() return { text = "a\nb\0c", empty = "" } end,
+      own_name = function() return { reason = "mine", step = "mine", n = 1 } end,
+      memory_in_step = function(job)
+        job:step("fill", function()
+          local t = {}
+          while true do t[#t + 1] = ("x"):rep(1000) end
+        end)
+      end,
+      no_result = function(job)
+        local result = job:step("a", function() end)
+        return { kind = type(result) }
+      end,
+      cwd = function(job)
+        local exec = require("hob.exec")
+        local out = exec.check({ "pwd" }).stdout:gsub("\n$", "")
+        return { at_home = fs.stat(out .. "/mark") == nil and out:find(job.id, 1, true) ~= nil,
+          root = exec.check({ "pwd", cwd = "/" }).stdout }
+      end,
       dir = function(job) return { there = fs.stat(job.dir).type, job = job.id } end,
     }
     return { api = 1, run = function(job) return ways[job.document.way](job) end }
@@ -169,6 +193,7 @@ describe("a job over TLS", function()
       failed("number", "BAD_RESULT", "run returned a number: expected nothing, true, a table")
       assert.equal("check", failed("failed_step", "LUA_ERROR", "it is not there").details.step)
       failed("memory", "OUT_OF_MEMORY", "out of memory")
+      assert.equal("fill", failed("memory_in_step", "OUT_OF_MEMORY", "memory").details.step)
       failed("uninterruptible", "LIMIT", "ends%.lua:%d+: ran for over 200 ms")
       failed("twice", "LUA_ERROR", "the name is used twice")
       failed("nested", "LUA_ERROR", "cannot stand inside the step 'a'")
@@ -188,6 +213,10 @@ describe("a job over TLS", function()
       assert.is_nil(details.e)
       assert.is_nil(details.reason)
       gateway:wait_event("job.detail_dropped", {}, 3)
+      details = ends("own_name").details
+      assert.equal("1", details.n)
+      assert.is_nil(details.reason)
+      assert.is_nil(details.step)
     end)
 
     it("is made to fit what AWS takes", function()
@@ -208,6 +237,16 @@ describe("a job over TLS", function()
     assert.equal("integer", details.n)
     assert.equal("2", details.list)
     assert.equal("x", details.s)
+  end)
+
+  it("gives nil for a step without a result", function()
+    assert.equal("nil", ends("no_result").details.kind)
+  end)
+
+  it("starts its programs in its directory, unless told otherwise", function()
+    local details = ends("cwd").details
+    assert.equal("true", details.at_home)
+    assert.equal("/ ", details.root)
   end)
 
   it("has a directory of its own, removed at the end", function()
@@ -247,6 +286,25 @@ describe("a job over TLS", function()
         "^document%.name: the placeholder")
     end)
 
+    it("of strings is read as args says, from the member that args_at names", function()
+      local execution = run('{"operation":"typed","n":1,"parameters":'
+        .. '{"n":"1.5","i":"7","b":"false","s":""}}')
+      assert.equal("SUCCEEDED", execution.status)
+      assert.equal("2.5", execution.details.n)
+      assert.equal("integer", execution.details.i)
+      assert.equal("true", execution.details.b)
+      assert.equal("nil", execution.details.s)
+      local function refused(parameters, reason)
+        rejected(('{"operation":"typed","parameters":%s}'):format(parameters), "BAD_DOCUMENT",
+          reason)
+      end
+      refused("7", "^parameters: expected object, got number")
+      refused('{"n":"x","i":1,"b":true}', "^parameters%.n: expected number, got string")
+      refused('{"n":1,"i":1.5,"b":true}', "^parameters%.i: expected integer, got number")
+      refused('{"n":1,"i":1,"b":"yes"}', "^parameters%.b: expected boolean, got string")
+      refused('{"n":1,"i":1,"b":true,"l":{"a":1}}', "^parameters%.l: expected list, got object")
+    end)
+
     it("whose handler is broken FAILS with file and line: it may work once mended", function()
       local execution = run('{"operation":"broken"}')
       assert.equal("FAILED", execution.status)
@@ -281,6 +339,24 @@ describe("a job over TLS", function()
       assert.equal("FAILED", run(steps("false")).status)
     end)
 
+    it("fail when there are more lines on standard error than allowed", function()
+      local two = "sh,-c,echo a >&2; echo b >&2"
+      assert.equal("SUCCEEDED", run(steps(two, ',"allowStdErr":2')).status)
+      assert.equal("step 'Run-Command': sh: 2 lines on standard error, allowed are 1",
+        run(steps(two, ',"allowStdErr":1')).details.reason)
+    end)
+
+    it("end with finalStep, and report standard output only when asked to", function()
+      local execution = run([[{"version":"1.0",
+        "steps":[{"action":{"name":"a","type":"runCommand","input":{"command":"echo,one"}}}],
+        "finalStep":{"action":{"name":"z","type":"runCommand","input":{"command":"false"}}}}]])
+      assert.equal("step 'z': false: exit code 1", execution.details.reason)
+      execution = run([[{"version":"1.0","steps":[
+        {"action":{"name":"a","type":"runCommand","input":{"command":"echo,one"}}}]}]])
+      assert.equal("SUCCEEDED", execution.status)
+      assert.is_nil(execution.details.stdout)
+    end)
+
     it("are refused when the program is not allowed, naming the key to set", function()
       local execution = run(steps("rm,-rf,/"))
       assert.equal("REJECTED", execution.status)
@@ -291,6 +367,10 @@ describe("a job over TLS", function()
       local execution = run('{"version":"1.0","steps":[{"action":{"name":"x"}}]}')
       assert.equal("REJECTED", execution.status)
       assert.matches("steps%[1%]%.action%.type", execution.details.reason)
+      assert.matches('^version: expected "1.0", got "2.0"',
+        run('{"version":"2.0","steps":[{}]}').details.reason)
+      assert.matches("runAsUser: running as another user is not available",
+        run((steps("echo,x"):gsub('"runAsUser":""', '"runAsUser":"pi"'))).details.reason)
     end)
   end)
 

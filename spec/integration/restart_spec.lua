@@ -47,6 +47,46 @@ describe("hob run, killed and started again", function()
     assert.equal(1, world:terminal_updates("job"))
   end)
 
+  it("counts each run, also one that was killed before it finished a step", function()
+    wait_marks("first\nwait\n")
+    for i = 2, 3 do
+      gateway:kill()
+      gateway:launch()
+      wait_marks("first\n" .. ("wait\n"):rep(i))
+    end
+    assert(fs.write(go, ""))
+    assert.equal("3", world:ended("job").details.attempt)
+  end)
+
+  it("raises a failed step's saved error again, without doing the step again", function()
+    wait_marks("first\nwait\n")
+    gateway:kill()
+    local failing = [[
+      local fs = require("hob.fs")
+      return { api = 1, args = { marks = "string", go = "string" }, run = function(job, args)
+        local ok, why = pcall(job.step, job, "fails", function()
+          fs.append(args.marks, "tried\n")
+          return nil, "no disk"
+        end)
+        if job.attempt == 1 then fs.append(args.marks, "then\n") end
+        while not fs.stat(args.go) do job:sleep(0.01) end
+        return { ok = ok, why = why }
+      end }
+    ]]
+    gateway = world:gateway({ scripts = { ["work.lua"] = failing }, thing = "gw-2" })
+    marks = world:path("marks")
+    world:create("fails", ('{"operation":"work","marks":"%s","go":"%s"}'):format(marks, go), "gw-2")
+    wait_marks("tried\nthen\n")
+    gateway:kill()
+    assert(fs.write(go, ""))
+    gateway:launch()
+    local details = world:ended("fails", "gw-2").details
+    assert.equal("false", details.ok)
+    assert.equal("no disk", details.why)
+    assert.equal("2", details.attempt)
+    assert.equal("tried\nthen\n", fs.read(marks))
+  end)
+
   it("tells an outcome that was stored but not told, and runs nothing", function()
     wait_marks("first\nwait\n")
     world.broker:kill()

@@ -216,8 +216,8 @@ end
 ---Update an execution as a second device with this thing's certificate would. Its answer goes
 ---nowhere; only for use inside a hook.
 function world:update_behind(job_id, request, thing)
-  self.service_handle(self.engine, ("$aws/things/%s/jobs/%s/update"):format(thing or "gw-1", job_id),
-    json.encode(request), time.now())
+  local topic = ("$aws/things/%s/jobs/%s/update"):format(thing or "gw-1", job_id)
+  self.service_handle(self.engine, topic, json.encode(request), time.now())
 end
 
 ---@param options { scripts?: table<string, string>, config?: table, thing?: string }

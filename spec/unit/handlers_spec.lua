@@ -55,6 +55,14 @@ describe("hob_handlers", function()
       end
     end)
 
+    it("takes no hidden file, nor one that is not Lua, as a handler", function()
+      put(".hidden.lua", GOOD)
+      put("notes.txt", GOOD)
+      for _, value in ipairs({ ".hidden", "notes", "notes.txt" }) do
+        assert.is_nil((units.handlers(dir, ('{"operation":"%s"}'):format(value))))
+      end
+    end)
+
     it("says which members name a handler when the document has none of them", function()
       local _, message = units.handlers(dir, '{"operation":7}')
       assert.matches("operation, jobType, type, action, command, or a list in steps", message)

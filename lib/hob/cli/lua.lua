@@ -40,9 +40,12 @@ local function read_all(path)
       return nil, message
     end
   end
-  local text = file:read("a")
+  local text, why = file:read("a")
   if path ~= "-" then
     file:close()
+  end
+  if not text then
+    return nil, path .. ": " .. why
   end
   return (text:gsub("^#[^\n]*", "")) -- a `#!` line
 end
