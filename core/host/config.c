@@ -72,7 +72,7 @@ static int next_flag(char **argv, int *i, struct flag *flag, struct hob_error *e
     }
     const struct hob_config_key *key = hob_config_key_find(flag->name);
     bool other = strcmp(flag->name, "config") == 0 || strcmp(flag->name, "no_tls") == 0;
-    if (key && (key->type == HOB_CONFIG_LIST || key->type == HOB_CONFIG_BOOLEAN)) {
+    if (key && (key->type == HOB_CONFIG_ALLOW || key->type == HOB_CONFIG_BOOLEAN)) {
         return hob_error_set(err, HOB_ECONFIG, "%s: no flag; set the key %s in the configuration%s",
                              word, key->name,
                              key->type == HOB_CONFIG_BOOLEAN ? ", or give --no-tls" : "");

@@ -20,7 +20,7 @@
 #define SECONDS   HOB_CONFIG_SECONDS
 #define BOOLEAN   HOB_CONFIG_BOOLEAN
 #define SIZE      HOB_CONFIG_SIZE
-#define LIST      HOB_CONFIG_LIST
+#define ALLOW     HOB_CONFIG_ALLOW
 #define CHOICE    HOB_CONFIG_CHOICE
 
 #define OF_THING(member)  true, offsetof(struct hob_config_thing, member)
@@ -51,7 +51,7 @@ static const struct hob_config_key keys[] = {
     {"log_format", CHOICE, OF_CONFIG(log_format), 0, 0, "text|json", "text"},
     {"log_target", TARGET, OF_CONFIG(log_target), 0, 0, NULL, "stderr"},
     {"unknown_jobs", CHOICE, OF_CONFIG(unknown_jobs), 0, 0, "reject|ignore", "reject"},
-    {"allowed_commands", LIST, OF_CONFIG(allowed_commands), 0, 0, NULL, NULL},
+    {"commands", ALLOW, OF_CONFIG(allowed_commands), 0, 0, NULL, NULL},
     {"memory", SIZE, OF_CONFIG(memory), 1048576, 4294967296, NULL, "64M"},
     {"poll", SECONDS, OF_CONFIG(poll), 1, 10000000, NULL, "900"},
     {"stop_timeout", SECONDS, OF_CONFIG(stop_timeout), 0, 86400, NULL, "10"},
@@ -72,6 +72,8 @@ const struct hob_config_key *hob_config_key_find(const char *name)
     }
     return NULL;
 }
+
+#define ALLOW_WORDS "{ allow = { \"PROGRAM\", ... } }"
 
 /* ---- the line on which a key stands ---- */
 
@@ -441,12 +443,28 @@ static char **read_list(lua_State *L, struct hob_error *err)
     return list;
 }
 
-static int set_list(lua_State *L, const struct hob_config_origin *origin,
-                    const struct hob_config_key *key, char ***slot, struct hob_error *err)
+/* @return whether `allow` is the one member of the table on top; then it is pushed */
+static bool push_allow(lua_State *L)
 {
-    char **list = read_list(L, err);
+    int members = 0;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        members++;
+    }
+    if (members == 1 && lua_getfield(L, -1, "allow") == LUA_TTABLE) {
+        return true;
+    }
+    lua_pop(L, members == 1 ? 1 : 0);
+    return false;
+}
+
+static int set_allow(lua_State *L, const struct hob_config_origin *origin,
+                     const struct hob_config_key *key, char ***slot, struct hob_error *err)
+{
+    bool pushed = push_allow(L);
+    char **list = pushed ? read_list(L, err) : NULL;
+    lua_pop(L, pushed ? 1 : 0);
     if (!list) {
-        return hob_config_expected(origin, key->name, "a list of strings",
+        return hob_config_expected(origin, key->name, ALLOW_WORDS,
                                    "a table with something else in it", err);
     }
     for (char **old = *slot; old && *old; old++) {
@@ -468,7 +486,7 @@ static int wrong_type(lua_State *L, const struct hob_config_origin *origin,
                                         "",
                                         "true or false",
                                         "",
-                                        "a list of strings",
+                                        ALLOW_WORDS,
                                         ""};
     char got[80], range[128];
     const char *what = words[key->type];
@@ -510,10 +528,10 @@ int hob_config_set_value(lua_State *L, const struct hob_config_origin *origin,
         snprintf(got, sizeof got, "%.14g", number);
         return set_number(origin, key, slot, number, got, err);
     }
-    if (key->type == LIST && type == LUA_TTABLE) {
-        return set_list(L, origin, key, slot, err);
+    if (key->type == ALLOW && type == LUA_TTABLE) {
+        return set_allow(L, origin, key, slot, err);
     }
-    bool textual = key->type != BOOLEAN && key->type != LIST && (!numeric || key->type == SIZE);
+    bool textual = key->type != BOOLEAN && key->type != ALLOW && (!numeric || key->type == SIZE);
     if (textual && type == LUA_TSTRING) {
         size_t len;
         const char *text = lua_tolstring(L, -1, &len);

@@ -19,7 +19,7 @@ enum hob_config_type {
     HOB_CONFIG_SECONDS,
     HOB_CONFIG_BOOLEAN,
     HOB_CONFIG_SIZE,
-    HOB_CONFIG_LIST,
+    HOB_CONFIG_ALLOW, /* { allow = { "PROGRAM", ... } } */
     HOB_CONFIG_CHOICE
 };
 

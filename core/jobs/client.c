@@ -1,39 +1,16 @@
 #include "jobs/client.h"
 
-#include "base/backoff.h"
 #include "base/random.h"
+#include "jobs/subscribe.h"
 
-#include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_MAX          8            /* filters in a SUBSCRIBE that AWS takes */
 #define REQUEST_MAX        (128 * 1024) /* AWS's limit of a message */
 #define TIMEOUT_DEFAULT_MS 10000
-#define RETRY_BASE_MS      5000
-#define RETRY_CAP_MS       600000
-#define RETRY_FLOOR_MS     1000
 #define TEXT_MAX           1024
-
-enum filter_state { WANTED, ASKED, GRANTED, REFUSED };
-
-struct filter {
-    char text[HOB_JOBS_TOPIC_MAX];
-    bool is_event;
-    bool blocked; /* its SUBSCRIBE alone closed the connection: not asked until the retry */
-    enum filter_state state;
-};
-
-/** A SUBSCRIBE in flight. It may outlive the client, which then takes itself out. */
-struct batch {
-    struct hob_jobs_client *client;
-    struct batch *next;
-    size_t count;
-    size_t index[BATCH_MAX];
-};
 
 /** A request. It lives until it has ended and its publish is done, whichever is later. */
 struct request {
@@ -56,262 +33,17 @@ struct hob_jobs_client {
     struct hob_jobs_client_options options;
     char thing[HOB_JOBS_THING_MAX + 1];
     struct hob_json *json;
+    struct hob_jobs_subscribe *subs;
     struct hob_jobs_answer answer; /* too large for a stack frame */
     bool up;
     bool ready;
-    bool one_by_one; /* a SUBSCRIBE of several filters closed the connection: find which it was */
-    struct filter filters[HOB_JOBS_FILTERS];
-    struct batch *batches;
-    struct hob_timer *suback_timer;
-    struct hob_timer *retry_timer;
-    struct hob_backoff retry;
     struct request *requests; /* oldest first */
     char token_prefix[9];
     uint64_t token_count;
 };
 
-static void note(struct hob_jobs_client *client, const struct hob_log_record *about,
-                 const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static void note(struct hob_jobs_client *client, const struct hob_log_record *about,
-                 const char *format, ...)
-{
-    char text[TEXT_MAX * 2];
-    struct hob_log_record record = *about;
-    va_list args;
-    record.thing = client->thing;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    hob_log_write(client->log, &record, "%s", text);
-}
-
-#define ABOUT(lvl, ...) (&(struct hob_log_record){.level = (lvl), __VA_ARGS__})
-
-/* ---- subscribing ---- */
-
-static void subscribe_wanted(struct hob_jobs_client *client);
-
-static size_t count_filters(const struct hob_jobs_client *client, enum filter_state state)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++)
-        count += client->filters[i].state == state;
-    return count;
-}
-
-/** As a policy writes it: the MQTT wildcard is no wildcard there. */
-static const char *policy_resource(const char *filter, char out[HOB_JOBS_TOPIC_MAX])
-{
-    size_t i = 0;
-    for (; filter[i]; i++)
-        out[i] = filter[i] == '+' ? '*' : filter[i];
-    out[i] = '\0';
-    return out;
-}
-
-static void note_refused(struct hob_jobs_client *client, const char *filter)
-{
-    char action[TEXT_MAX], resource[HOB_JOBS_TOPIC_MAX];
-    policy_resource(filter, resource);
-    snprintf(action, sizeof(action),
-             "the policy of this certificate must allow iot:Subscribe on topicfilter/%s and "
-             "iot:Receive on topic/%s",
-             resource, resource);
-    note(client,
-         ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_refused", .code = "EREFUSED",
-               .action = action),
-         "the broker refused the subscription to %s; it is tried again, the rest goes on", filter);
-}
-
-static void note_closed(struct hob_jobs_client *client, const char *filters, const char *why)
-{
-    char action[TEXT_MAX];
-    snprintf(action, sizeof(action),
-             "if this repeats: the policy of this certificate must allow iot:Subscribe on "
-             "topicfilter/$aws/things/%s/jobs/* and iot:Receive on topic/$aws/things/%s/jobs/*",
-             client->thing, client->thing);
-    note(
-        client,
-        ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_closed", .code = "ENOTCONN", .action = action),
-        "the connection closed while subscribing to %s: %s", filters, why);
-}
-
-static void schedule_retry(struct hob_jobs_client *client)
-{
-    if (count_filters(client, REFUSED) > 0 && !hob_timer_active(client->retry_timer))
-        hob_timer_start(client->retry_timer, hob_backoff_next_ms(&client->retry));
-}
-
-static void on_retry(void *user)
-{
-    struct hob_jobs_client *client = user;
-    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++) {
-        client->filters[i].blocked = false;
-        if (client->filters[i].state == REFUSED)
-            client->filters[i].state = WANTED;
-    }
-    if (client->up)
-        subscribe_wanted(client);
-}
-
-static void all_granted(struct hob_jobs_client *client)
-{
-    client->one_by_one = false;
-    hob_backoff_reset(&client->retry);
-    hob_timer_stop(client->retry_timer);
-    note(client, ABOUT(HOB_LOG_INFO, .event = "jobs.subscribed"), "subscribed to all %d filters",
-         HOB_JOBS_FILTERS);
-}
-
-/** Something was granted, refused or found blocked: is every filter settled? */
-static void settle(struct hob_jobs_client *client)
-{
-    if (count_filters(client, WANTED) + count_filters(client, ASKED) > 0)
-        return;
-    hob_timer_stop(client->suback_timer);
-    if (count_filters(client, GRANTED) == HOB_JOBS_FILTERS)
-        all_granted(client);
-    else
-        schedule_retry(client);
-    if (client->ready)
-        return;
-    client->ready = true;
-    if (client->options.on_ready)
-        client->options.on_ready(client->options.user);
-}
-
-static void take_out_batch(struct hob_jobs_client *client, struct batch *batch)
-{
-    struct batch **at = &client->batches;
-    while (*at && *at != batch)
-        at = &(*at)->next;
-    if (*at)
-        *at = batch->next;
-}
-
-static void on_suback(void *user, int status, const int *granted, size_t count)
-{
-    struct batch *batch = user;
-    struct hob_jobs_client *client = batch->client;
-    if (client && status == 0) {
-        for (size_t i = 0; i < batch->count; i++) {
-            struct filter *filter = &client->filters[batch->index[i]];
-            bool refused = i >= count || granted[i] >= 128;
-            filter->state = refused ? REFUSED : GRANTED;
-            if (refused)
-                note_refused(client, filter->text);
-        }
-    }
-    if (client)
-        take_out_batch(client, batch);
-    free(batch);
-    if (client && status == 0) {
-        subscribe_wanted(client);
-        settle(client);
-    }
-}
-
-/** Fill a batch with wanted filters of one kind, since a batch has one QoS. */
-static void fill_batch(struct hob_jobs_client *client, struct batch *batch,
-                       const char *texts[BATCH_MAX], bool events)
-{
-    size_t most = client->one_by_one ? 1 : BATCH_MAX;
-    for (size_t i = 0; i < HOB_JOBS_FILTERS && batch->count < most; i++) {
-        struct filter *filter = &client->filters[i];
-        if (filter->state != WANTED || filter->is_event != events)
-            continue;
-        texts[batch->count] = filter->text;
-        batch->index[batch->count++] = i;
-    }
-}
-
-/** Ask for one batch. @return false if there was none, or it could not be sent */
-static bool subscribe_batch(struct hob_jobs_client *client, bool events)
-{
-    const char *texts[BATCH_MAX];
-    struct batch *batch = calloc(1, sizeof(*batch));
-    int rc = batch ? 0 : HOB_ENOMEM;
-    if (batch) {
-        batch->client = client;
-        fill_batch(client, batch, texts, events);
-    }
-    if (batch && batch->count > 0)
-        rc = hob_mqtt_subscribe(client->mqtt, texts, batch->count,
-                                events ? 1 : client->options.answer_qos, on_suback, batch);
-    if (rc < 0)
-        note(client,
-             ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_failed", .code = hob_error_name(rc)),
-             "the SUBSCRIBE could not be sent: %s", hob_error_words(rc));
-    if (rc < 0 || batch->count == 0) {
-        free(batch);
-        return false;
-    }
-    for (size_t i = 0; i < batch->count; i++)
-        client->filters[batch->index[i]].state = ASKED;
-    batch->next = client->batches;
-    client->batches = batch;
-    return true;
-}
-
-static void subscribe_wanted(struct hob_jobs_client *client)
-{
-    bool more =
-        client->up && count_filters(client, WANTED) > 0 && !(client->one_by_one && client->batches);
-    if (more)
-        hob_timer_start(client->suback_timer, client->options.request_timeout_ms);
-    while (more)
-        more = (subscribe_batch(client, true) || subscribe_batch(client, false)) &&
-               !client->one_by_one;
-}
-
-static const char *list_asked(const struct hob_jobs_client *client, char *out, size_t size)
-{
-    size_t len = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < HOB_JOBS_FILTERS && len < size; i++) {
-        if (client->filters[i].state == ASKED)
-            len += (size_t)snprintf(out + len, size - len, "%s%s", len ? ", " : "",
-                                    client->filters[i].text);
-    }
-    return out;
-}
-
-static void on_no_suback(void *user)
-{
-    struct hob_jobs_client *client = user;
-    char filters[TEXT_MAX], reason[64];
-    if (!client->up || count_filters(client, ASKED) + count_filters(client, WANTED) == 0)
-        return;
-    snprintf(reason, sizeof(reason), "no SUBACK within %" PRIu64 " ms",
-             client->options.request_timeout_ms);
-    note(client, ABOUT(HOB_LOG_WARN, .event = "jobs.subscribe_timeout", .code = "ETIMEDOUT"),
-         "%s for %s; connecting anew", reason, list_asked(client, filters, sizeof(filters)));
-    hob_mqtt_reconnect(client->mqtt, reason);
-}
-
-/** AWS closes the connection where a plain broker would refuse in the SUBACK. If a SUBSCRIBE of
- * several filters was in flight, the next connection asks for them one by one; the filter whose
- * SUBSCRIBE then closes it is left out until the retry, so that the rest works. */
-static void lost_while_subscribing(struct hob_jobs_client *client, const char *why)
-{
-    char filters[TEXT_MAX];
-    size_t asked = count_filters(client, ASKED);
-    if (asked == 0)
-        return;
-    note_closed(client, list_asked(client, filters, sizeof(filters)), why);
-    if (asked > 1) {
-        client->one_by_one = true;
-        return;
-    }
-    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++) {
-        if (client->filters[i].state == ASKED) {
-            client->filters[i].blocked = true;
-            client->filters[i].state = REFUSED;
-        }
-    }
-    schedule_retry(client);
-}
+#define ABOUT(owner, lvl, ...)                                                                     \
+    (&(struct hob_log_record){.level = (lvl), .thing = (owner)->thing, __VA_ARGS__})
 
 /* ---- requests ---- */
 
@@ -346,12 +78,14 @@ static void note_lost(const struct request *request, const char *why)
     snprintf(action, sizeof(action),
              "if this repeats: the policy of this certificate must allow iot:Publish on topic/%s",
              request->topic);
-    note(request->client,
-         ABOUT(request->publishing ? HOB_LOG_WARN : HOB_LOG_DEBUG, .event = "jobs.request_lost",
-               .job = request->job_id, .code = "ENOTCONN", .action = action),
-         "the connection closed %s the request on %s: %s",
-         request->publishing ? "before the broker acknowledged" : "before the answer came to",
-         request->topic, why);
+    hob_log_write(request->client->log,
+                  ABOUT(request->client, request->publishing ? HOB_LOG_WARN : HOB_LOG_DEBUG,
+                        .event = "jobs.request_lost", .job = request->job_id, .code = "ENOTCONN",
+                        .action = action),
+                  "the connection closed %s the request on %s: %s",
+                  request->publishing ? "before the broker acknowledged"
+                                      : "before the answer came to",
+                  request->topic, why);
 }
 
 static void on_published(void *user, int status)
@@ -365,10 +99,12 @@ static void on_published(void *user, int status)
         note_lost(request, hob_error_words(status));
     request->publishing = false;
     if (status == HOB_EREFUSED)
-        note(request->client,
-             ABOUT(HOB_LOG_WARN, .event = "jobs.publish_refused", .code = "EREFUSED",
-                   .action = "the policy of this certificate must allow iot:Publish on it"),
-             "the broker refused the request on %s", request->topic);
+        hob_log_write(
+            request->client->log,
+            ABOUT(request->client, HOB_LOG_WARN, .event = "jobs.publish_refused",
+                  .code = "EREFUSED",
+                  .action = "the policy of this certificate must allow iot:Publish on it"),
+            "the broker refused the request on %s", request->topic);
     if (status < 0)
         request_end(request, status, NULL);
 }
@@ -376,11 +112,11 @@ static void on_published(void *user, int status)
 static void on_no_answer(void *user)
 {
     struct request *request = user;
-    note(
-        request->client,
-        ABOUT(HOB_LOG_WARN, .event = "jobs.no_answer", .job = request->job_id, .code = "ETIMEDOUT"),
-        "no answer within %" PRIu64 " ms to the request on %s",
-        request->client->options.request_timeout_ms, request->topic);
+    hob_log_write(request->client->log,
+                  ABOUT(request->client, HOB_LOG_WARN, .event = "jobs.no_answer",
+                        .job = request->job_id, .code = "ETIMEDOUT"),
+                  "no answer within %" PRIu64 " ms to the request on %s",
+                  request->client->options.request_timeout_ms, request->topic);
     request_end(request, HOB_ETIMEDOUT, NULL);
 }
 
@@ -438,10 +174,10 @@ static void note_unsendable(struct hob_jobs_client *client, const struct request
                             const struct hob_error *err)
 {
     if (rc < 0)
-        note(client,
-             ABOUT(HOB_LOG_WARN, .event = "jobs.bad_request", .job = request->job_id,
-                   .code = hob_error_name(rc)),
-             "a request on %s cannot be made: %s", request->topic, err->message);
+        hob_log_write(client->log,
+                      ABOUT(client, HOB_LOG_WARN, .event = "jobs.bad_request",
+                            .job = request->job_id, .code = hob_error_name(rc)),
+                      "a request on %s cannot be made: %s", request->topic, err->message);
 }
 
 /* `expression` encodes into `payload` with `request->token` and `err`. */
@@ -539,8 +275,10 @@ static void on_answer(struct hob_jobs_client *client, const struct hob_jobs_topi
     if (request)
         request_end(request, rejected ? HOB_EREJECTED : 0, answer);
     else
-        note(client, ABOUT(HOB_LOG_DEBUG, .event = "jobs.unknown_answer", .job = topic->job_id),
-             "an answer on %s that nothing here waits for (clientToken '%s')", name, answer->token);
+        hob_log_write(
+            client->log,
+            ABOUT(client, HOB_LOG_DEBUG, .event = "jobs.unknown_answer", .job = topic->job_id),
+            "an answer on %s that nothing here waits for (clientToken '%s')", name, answer->token);
 }
 
 void hob_jobs_client_message(struct hob_jobs_client *client, const struct hob_mqtt_message *message)
@@ -551,10 +289,10 @@ void hob_jobs_client_message(struct hob_jobs_client *client, const struct hob_mq
         return;
     if (hob_jobs_decode(client->json, &topic, message->payload, message->len, &client->answer,
                         &err) < 0) {
-        note(client,
-             ABOUT(HOB_LOG_WARN, .event = "jobs.bad_message", .job = topic.job_id,
-                   .code = hob_error_name(err.code)),
-             "a message on %s was dropped: %s", message->topic, err.message);
+        hob_log_write(client->log,
+                      ABOUT(client, HOB_LOG_WARN, .event = "jobs.bad_message", .job = topic.job_id,
+                            .code = hob_error_name(err.code)),
+                      "a message on %s was dropped: %s", message->topic, err.message);
         return;
     }
     if (topic.kind == HOB_JOBS_ACCEPTED || topic.kind == HOB_JOBS_REJECTION)
@@ -568,21 +306,27 @@ void hob_jobs_client_message(struct hob_jobs_client *client, const struct hob_mq
 
 /* ---- life ---- */
 
+static void on_settled(void *user)
+{
+    struct hob_jobs_client *client = user;
+    client->ready = true;
+    if (client->options.on_ready)
+        client->options.on_ready(client->options.user);
+}
+
 static int client_init(struct hob_jobs_client *client, struct hob_error *err)
 {
-    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++) {
-        struct filter *filter = &client->filters[i];
-        int rc = hob_jobs_filter(filter->text, client->thing, i, &filter->is_event);
-        assert(rc == 0);
-        (void)rc;
-    }
+    struct hob_jobs_subscribe_options options = {.loop = client->loop,
+                                                 .log = client->log,
+                                                 .mqtt = client->mqtt,
+                                                 .thing = client->thing,
+                                                 .timeout_ms = client->options.request_timeout_ms,
+                                                 .answer_qos = client->options.answer_qos,
+                                                 .on_settled = on_settled,
+                                                 .user = client};
     hob_random_hex(client->token_prefix, sizeof(client->token_prefix));
-    hob_backoff_init(&client->retry, RETRY_BASE_MS, RETRY_CAP_MS, RETRY_FLOOR_MS);
-    client->suback_timer = hob_timer_new(client->loop, on_no_suback, client);
-    client->retry_timer = hob_timer_new(client->loop, on_retry, client);
-    if (!client->suback_timer || !client->retry_timer)
-        return hob_error_set(err, HOB_ENOMEM, "out of memory");
-    return hob_json_new(&client->json, err);
+    int rc = hob_jobs_subscribe_new(&options, &client->subs, err);
+    return rc == 0 ? hob_json_new(&client->json, err) : rc;
 }
 
 int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_mqtt *mqtt,
@@ -619,38 +363,22 @@ static void end_all(struct hob_jobs_client *client, int status)
         request_end(client->requests, status, NULL);
 }
 
-static void detach_batches(struct hob_jobs_client *client)
-{
-    for (struct batch *batch = client->batches; batch; batch = batch->next)
-        batch->client = NULL;
-    client->batches = NULL;
-}
-
 void hob_jobs_client_free(struct hob_jobs_client *client)
 {
     if (!client)
         return;
     client->up = client->ready = false;
     end_all(client, HOB_ECANCELED);
-    detach_batches(client);
-    if (client->suback_timer)
-        hob_timer_close(client->suback_timer);
-    if (client->retry_timer)
-        hob_timer_close(client->retry_timer);
+    hob_jobs_subscribe_free(client->subs);
     hob_json_free(client->json);
     free(client);
 }
 
 void hob_jobs_client_up(struct hob_jobs_client *client)
 {
-    detach_batches(client);
     client->up = true;
     client->ready = false;
-    for (size_t i = 0; i < HOB_JOBS_FILTERS; i++)
-        client->filters[i].state = client->filters[i].blocked ? REFUSED : WANTED;
-    subscribe_wanted(client);
-    if (count_filters(client, REFUSED) == HOB_JOBS_FILTERS)
-        schedule_retry(client);
+    hob_jobs_subscribe_up(client->subs);
 }
 
 void hob_jobs_client_down(struct hob_jobs_client *client, const struct hob_error *why)
@@ -659,11 +387,9 @@ void hob_jobs_client_down(struct hob_jobs_client *client, const struct hob_error
     if (!client->up)
         return;
     client->up = client->ready = false;
-    hob_timer_stop(client->suback_timer);
     for (const struct request *request = client->requests; request; request = request->next)
         note_lost(request, reason);
-    lost_while_subscribing(client, reason);
-    detach_batches(client);
+    hob_jobs_subscribe_down(client->subs, reason);
     end_all(client, HOB_ENOTCONN);
 }
 

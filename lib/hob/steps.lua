@@ -2,7 +2,7 @@
 -- device client does (its schema version "1.0", as in the managed template AWS-Run-Command).
 --
 -- In this version: actions of type runCommand. A command is a list of words separated by commas
--- (`\,` is a comma); no shell is involved. Programs must be allowed by `allowed_commands`.
+-- (`\,` is a comma); no shell is involved. Programs must be in the config's `commands.allow`.
 
 local exec = require("hob.exec")
 
@@ -56,8 +56,8 @@ local function read_action(action, path, facts)
     return fail(path .. ".input.command", "a program without blanks as its first word", words[1])
   end
   if not is_allowed(facts.allowed_commands, words[1]) then
-    return nil, ("%s.input.command: '%s' is not allowed on this gateway; the config key that "
-      .. "allows it is allowed_commands"):format(path, words[1])
+    return nil, ("%s.input.command: '%s' is not allowed on this gateway; add it to "
+      .. "commands = { allow = { ... } } in its configuration"):format(path, words[1])
   end
   local allowed = tonumber(action.allowStdErr)
   return {

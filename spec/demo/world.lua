@@ -193,7 +193,7 @@ return {
     endpoint = %q, port = %d, thing_name = %q,
     ca = %q, cert = %q, key = %q,
     scripts = %q, data = %q,
-    allowed_commands = { "cp" },
+    commands = { allow = { "cp" } },
 }
 ]]
 

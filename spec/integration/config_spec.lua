@@ -256,12 +256,13 @@ describe("the configuration", function()
       refuses({ memory = "true" }, "memory", words .. "true")
     end)
 
-    it("of a list refuses anything but strings in order", function()
-      local words = "allowed_commands: expected a list of strings, got "
-      refuses({ allowed_commands = '"ls"' }, "allowed_commands", words .. '"ls"')
-      for _, value in ipairs({ "{ 1 }", '{ "ls", x = "y" }', '{ "ls", { "id" } }' }) do
-        refuses({ allowed_commands = value }, "allowed_commands",
-          words .. "a table with something else in it")
+    it("of commands refuses anything but allow = a list of strings", function()
+      local words = 'commands: expected { allow = { "PROGRAM", ... } }, got '
+      refuses({ commands = '"ls"' }, "commands", words .. '"ls"')
+      for _, value in ipairs({ "{}", '{ "ls" }', '{ allow = "ls" }', '{ allwo = { "ls" } }',
+        '{ allow = { "ls" }, deny = {} }', "{ allow = { 1 } }", '{ allow = { "ls", x = "y" } }',
+        '{ allow = { "ls", { "id" } } }' }) do
+        refuses({ commands = value }, "commands", words .. "a table with something else in it")
       end
     end)
 
@@ -418,8 +419,8 @@ describe("the configuration", function()
     end)
 
     it("for what has no flag say where it is set", function()
-      refuses_flags("--allowed-commands: no flag; set the key allowed_commands in the "
-        .. "configuration", "--allowed-commands", "ls")
+      refuses_flags("--commands: no flag; set the key commands in the configuration",
+        "--commands", "ls")
       refuses_flags("--tls: no flag; set the key tls in the configuration, or give --no-tls",
         "--tls", "true")
     end)
@@ -559,7 +560,7 @@ describe("the configuration", function()
 
     local WORDS = { STRING = "string", FILENAME = "file", DIRECTORY = "directory",
       TARGET = "string", INTEGER = "integer", SECONDS = "seconds", BOOLEAN = "boolean",
-      SIZE = "size", LIST = "list of strings", CHOICE = "string" }
+      SIZE = "size", ALLOW = "`{ allow = { … } }`", CHOICE = "string" }
 
     local function range_of(key)
       if key.choices then

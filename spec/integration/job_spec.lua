@@ -115,7 +115,7 @@ describe("a job over TLS", function()
     world = worlds.start()
     gateway = world:gateway({
       scripts = SCRIPTS,
-      config = { allowed_commands = { "echo", "sh", "false" }, memory = "8M" },
+      config = { commands = { allow = { "echo", "sh", "false" } }, memory = "8M" },
     })
     gateway:wait_event("jobs.subscribed")
   end)
@@ -360,7 +360,7 @@ describe("a job over TLS", function()
     it("are refused when the program is not allowed, naming the key to set", function()
       local execution = run(steps("rm,-rf,/"))
       assert.equal("REJECTED", execution.status)
-      assert.matches("'rm' is not allowed.*allowed_commands", execution.details.reason)
+      assert.matches("'rm' is not allowed.*commands = { allow", execution.details.reason)
     end)
 
     it("are refused when a member is missing, naming it", function()

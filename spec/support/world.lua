@@ -50,10 +50,10 @@ local function config_text(values)
   for key, value in pairs(values) do
     if type(value) == "table" then
       local items = {}
-      for i, item in ipairs(value) do
+      for i, item in ipairs(value.allow) do
         items[i] = ("%q"):format(item)
       end
-      value = "{ " .. table.concat(items, ", ") .. " }"
+      value = "{ allow = { " .. table.concat(items, ", ") .. " } }"
     elseif type(value) == "string" then
       value = ("%q"):format(value)
     end
