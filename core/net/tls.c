@@ -1,10 +1,8 @@
 #include "net/tls.h"
 
-#include "base/clock.h"
 #include "base/mbed.h"
+#include "net/tls_words.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
@@ -14,11 +12,9 @@
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #if MBEDTLS_VERSION_MAJOR >= 3
 #include <psa/crypto.h>
@@ -29,9 +25,6 @@
 #define OUTPUT_MAX      (128 * 1024)
 #define CHUNK           (16 * 1024) /* the most plaintext that one record holds */
 #define RECORD_OVERHEAD 512         /* more than any suite adds to a record */
-#define NAME_MAX_LEN    256
-#define ALERT_NONE      (-1)
-#define CLOCK_IS_WRONG  1577836800 /* 2020-01-01: Hob is younger than that */
 
 struct hob_tls_config {
     mbedtls_ssl_config ssl;
@@ -80,22 +73,13 @@ struct hob_tls {
 
 /* ---- files ---- */
 
-static int complain_errno(struct hob_error *err, const char *what, const char *path, int errnum)
-{
-    int code = hob_error_from_errno(errnum);
-    const char *hint = errnum == EACCES   ? ": Hob's user may not read it"
-                       : errnum == ENOENT ? ": check the path"
-                                          : "";
-    return hob_error_set(err, code, "%s %s: %s%s", what, path, strerror(errnum), hint);
-}
-
 /** @return the text with a NUL, counted in *len as mbedTLS wants it; wipe and free it */
 static unsigned char *read_pem(const char *what, const char *path, size_t *len,
                                struct hob_error *err)
 {
     FILE *file = fopen(path, "rbe");
     if (!file) {
-        complain_errno(err, what, path, errno);
+        hob_tls_words_file(err, what, path, errno);
         return NULL;
     }
     unsigned char *text = calloc(1, FILE_MAX + 1);
@@ -104,7 +88,7 @@ static unsigned char *read_pem(const char *what, const char *path, size_t *len,
     bool whole = got < FILE_MAX;
     fclose(file);
     if (problem)
-        complain_errno(err, what, path, problem);
+        hob_tls_words_file(err, what, path, problem);
     else if (!whole)
         hob_error_set(err, HOB_ETLS, "%s %s: too large for a PEM file", what, path);
     if (problem || !whole) {
@@ -121,17 +105,6 @@ static void wipe(unsigned char *text, size_t len)
     free(text);
 }
 
-/* What a PEM file holds: "PRIVATE KEY" after its first "-----BEGIN "; NULL if it is none. */
-static const char *pem_label(const char *text, char *out, size_t len)
-{
-    const char *begin = strstr(text, "-----BEGIN ");
-    if (!begin)
-        return NULL;
-    begin += strlen("-----BEGIN ");
-    snprintf(out, len, "%.*s", (int)strcspn(begin, "-\r\n"), begin);
-    return out;
-}
-
 static int load_certificates(mbedtls_x509_crt *crt, const char *what, const char *path,
                              struct hob_error *err)
 {
@@ -142,7 +115,7 @@ static int load_certificates(mbedtls_x509_crt *crt, const char *what, const char
         return err ? err->code : HOB_ETLS;
     int code = 0;
     if (!strstr((char *)text, "-----BEGIN CERTIFICATE-----")) {
-        if (pem_label((char *)text, label, sizeof(label)))
+        if (hob_tls_words_pem_label((char *)text, label, sizeof(label)))
             code = hob_error_set(err, HOB_ETLS, "%s %s: no certificate in it, but \"%s\"", what,
                                  path, label);
         else
@@ -173,39 +146,6 @@ static int parse_key(struct hob_tls_config *config, const unsigned char *text, s
 #endif
 }
 
-static bool is_encrypted(const char *text)
-{
-    return strstr(text, "BEGIN ENCRYPTED PRIVATE KEY") || strstr(text, "Proc-Type: 4,ENCRYPTED");
-}
-
-static int complain_key(int ret, const char *text, const char *path, bool has_pass,
-                        struct hob_error *err)
-{
-    char words[128], label[64];
-    const char *held = pem_label(text, label, sizeof(label));
-    if (!held)
-        return hob_error_set(err, HOB_ETLS, "key file %s: not a PEM file (no \"-----BEGIN\" in it)",
-                             path);
-    if (!strstr(held, "KEY"))
-        return hob_error_set(err, HOB_ETLS, "key file %s: no private key in it, but \"%s\"", path,
-                             held);
-    if (is_encrypted(text) && !has_pass)
-        return hob_error_set(err, HOB_ETLS,
-                             "key file %s: the key is encrypted and no passphrase is given: set "
-                             "key_passphrase",
-                             path);
-    if (ret == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
-        return hob_error_set(err, HOB_ETLS, "key file %s: the passphrase is wrong", path);
-    hob_mbed_words(ret, words, sizeof(words));
-    if (is_encrypted(text))
-        return hob_error_set(err, HOB_ETLS,
-                             "key file %s: the key cannot be decrypted (%s): the passphrase is "
-                             "wrong, or the encryption is one that %s does not know; for a form "
-                             "that it knows: openssl pkey -traditional -aes256",
-                             path, words, hob_mbed_version());
-    return hob_error_set(err, HOB_ETLS, "key file %s: damaged key: %s", path, words);
-}
-
 static int load_key(struct hob_tls_config *config, const struct hob_tls_options *options,
                     struct hob_error *err)
 {
@@ -217,7 +157,7 @@ static int load_key(struct hob_tls_config *config, const struct hob_tls_options 
     int ret = parse_key(config, text, len, pass);
     int code = 0;
     if (ret != 0)
-        code = complain_key(ret, (char *)text, options->key_file, pass && *pass, err);
+        code = hob_tls_words_key(ret, (char *)text, options->key_file, pass && *pass, err);
     wipe(text, len);
     return code;
 }
@@ -304,6 +244,11 @@ static int set_up(struct hob_tls_config *config, const struct hob_tls_options *o
 #if defined(MBEDTLS_SSL_SESSION_TICKETS)
     mbedtls_ssl_conf_session_tickets(ssl, MBEDTLS_SSL_SESSION_TICKETS_ENABLED);
 #endif
+#if defined(MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED)
+    /* Without this the tickets of TLS 1.3, which come after the handshake, are thrown away. */
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+        ssl, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+#endif
     return 0;
 }
 
@@ -358,229 +303,46 @@ void hob_tls_config_free(struct hob_tls_config *config)
     free(config);
 }
 
-/* ---- words for a certificate ---- */
+/* ---- what went wrong ---- */
 
-static void say(char *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Add a sentence to `out` (of HOB_ERROR_MESSAGE_MAX). */
-static void say(char *out, const char *format, ...)
+static struct hob_tls_words_about about(const struct hob_tls *tls)
 {
-    size_t used = strlen(out);
-    size_t room = HOB_ERROR_MESSAGE_MAX - used;
-    va_list args;
-    if (used > 0 && room > 3) {
-        memcpy(out + used, "; ", 3);
-        used += 2;
-        room -= 2;
-    }
-    va_start(args, format);
-    vsnprintf(out + used, room, format, args);
-    va_end(args);
+    const struct hob_tls_config *config = tls->config;
+    return (struct hob_tls_words_about){.server_name = tls->server_name,
+                                        .ca = &config->ca,
+                                        .ca_file = config->ca_file,
+                                        .own = &config->own,
+                                        .cert_file = config->cert_file,
+                                        .alpn = config->alpn[0]};
 }
-
-static int64_t seconds_of(const mbedtls_x509_time *t)
-{
-    struct tm tm = {.tm_year = t->year - 1900,
-                    .tm_mon = t->mon - 1,
-                    .tm_mday = t->day,
-                    .tm_hour = t->hour,
-                    .tm_min = t->min,
-                    .tm_sec = t->sec};
-    return timegm(&tm);
-}
-
-static const char *date_of(int64_t seconds, char out[HOB_CLOCK_TEXT_MAX])
-{
-    return hob_clock_text(seconds * 1000, out);
-}
-
-static void say_expired(char *out, const char *who, const mbedtls_x509_crt *crt)
-{
-    char span[HOB_CLOCK_TEXT_MAX], date[HOB_CLOCK_TEXT_MAX];
-    int64_t end = seconds_of(&crt->valid_to);
-    say(out, "%s expired %s ago, on %s", who,
-        hob_clock_span(hob_clock_wall_ms() / 1000 - end, span), date_of(end, date));
-}
-
-static void say_future(char *out, const char *who, const mbedtls_x509_crt *crt)
-{
-    char start[HOB_CLOCK_TEXT_MAX], now_text[HOB_CLOCK_TEXT_MAX], span[HOB_CLOCK_TEXT_MAX];
-    int64_t now = hob_clock_wall_ms() / 1000, from = seconds_of(&crt->valid_from);
-    date_of(from, start);
-    date_of(now, now_text);
-    if (now < CLOCK_IS_WRONG)
-        say(out, "%s is not valid before %s, and the clock says %s: set the time", who, start,
-            now_text);
-    else
-        say(out, "%s is not valid yet: it begins in %s, on %s; the clock says %s", who,
-            hob_clock_span(from - now, span), start, now_text);
-}
-
-/* The name part of one subjectAltName entry (an IMPLICIT tag, so its last bits say the kind). */
-static void add_san(char *out, size_t size, const mbedtls_x509_buf *san)
-{
-    char text[INET6_ADDRSTRLEN + 1];
-    int kind = san->tag & 0x1f;
-    size_t used = strlen(out);
-    const char *comma = used ? ", " : "";
-    if (kind == 2)
-        snprintf(out + used, size - used, "%s%.*s", comma, (int)san->len, (const char *)san->p);
-    else if (kind == 7 && (san->len == 4 || san->len == 16) &&
-             inet_ntop(san->len == 4 ? AF_INET : AF_INET6, san->p, text, sizeof(text)))
-        snprintf(out + used, size - used, "%s%s", comma, text);
-}
-
-static const char *names_of(const mbedtls_x509_crt *crt, char *out, size_t size)
-{
-    out[0] = '\0';
-    for (const mbedtls_x509_sequence *san = &crt->subject_alt_names; san && san->buf.p;
-         san = san->next)
-        add_san(out, size, &san->buf);
-    if (!out[0] && mbedtls_x509_dn_gets(out, size, &crt->subject) < 0)
-        snprintf(out, size, "no name at all");
-    return out;
-}
-
-#if MBEDTLS_VERSION_NUMBER < 0x03060000
-static bool is_address(const char *host)
-{
-    unsigned char binary[16];
-    return inet_pton(AF_INET, host, binary) == 1 || inet_pton(AF_INET6, host, binary) == 1;
-}
-#endif
-
-static void say_wrong_name(struct hob_tls *tls, const mbedtls_x509_crt *crt)
-{
-    char names[NAME_MAX_LEN];
-    say(tls->cause, "the server's certificate is for %s, not for %s",
-        names_of(crt, names, sizeof(names)), tls->server_name);
-#if MBEDTLS_VERSION_NUMBER < 0x03060000
-    if (is_address(tls->server_name))
-        say(tls->cause,
-            "%s does not compare IP addresses: connect by a name that is in the "
-            "certificate (\"localhost\" on this machine)",
-            hob_mbed_version());
-#endif
-}
-
-static bool same_name(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
-{
-    return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
-}
-
-static void say_unknown_issuer(struct hob_tls *tls, const mbedtls_x509_crt *crt, int depth)
-{
-    char issuer[NAME_MAX_LEN];
-    bool self_signed = depth == 0 && same_name(&crt->subject_raw, &crt->issuer_raw);
-    bool namesake = false;
-    if (mbedtls_x509_dn_gets(issuer, sizeof(issuer), &crt->issuer) < 0)
-        snprintf(issuer, sizeof(issuer), "a name that cannot be read");
-    const mbedtls_x509_crt *ca = &tls->config->ca; /* at least one was loaded */
-    do {
-        namesake = namesake || same_name(&ca->subject_raw, &crt->issuer_raw);
-        ca = ca->next;
-    } while (ca);
-    say(tls->cause,
-        "the server's certificate comes from the issuer \"%s\"%s, which is not %s the "
-        "CA file %s",
-        issuer, self_signed ? " (it signed itself)" : "",
-        namesake ? "the one of that name (another key) in" : "in", tls->config->ca_file);
-}
-
-#define SAID                                                                                       \
-    (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE |                                  \
-     MBEDTLS_X509_BADCERT_CN_MISMATCH | MBEDTLS_X509_BADCERT_NOT_TRUSTED)
 
 static int on_verify(void *user, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     struct hob_tls *tls = user;
-    char who[NAME_MAX_LEN + 64] = "the server's certificate", subject[NAME_MAX_LEN], rest[256];
+    const struct hob_tls_words_about sides = about(tls);
     tls->asked = true;
-    if (*flags == 0)
-        return 0;
-    if (depth > 0 && mbedtls_x509_dn_gets(subject, sizeof(subject), &crt->subject) >= 0)
-        snprintf(who, sizeof(who), "the CA certificate \"%s\" in the server's chain", subject);
-    if (*flags & MBEDTLS_X509_BADCERT_EXPIRED)
-        say_expired(tls->cause, who, crt);
-    if (*flags & MBEDTLS_X509_BADCERT_FUTURE)
-        say_future(tls->cause, who, crt);
-    if (*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
-        say_wrong_name(tls, crt);
-    if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
-        say_unknown_issuer(tls, crt, depth);
-    if ((*flags & ~(uint32_t)SAID) &&
-        mbedtls_x509_crt_verify_info(rest, sizeof(rest), "", *flags & ~(uint32_t)SAID) > 0) {
-        rest[strcspn(rest, "\n")] = '\0';
-        say(tls->cause, "%s: %s", who, rest);
-    }
+    if (*flags != 0)
+        hob_tls_words_verify(tls->cause, &sides, crt, depth, *flags);
     return 0; /* the flags stay: the handshake fails because of them */
 }
 
-/* ---- words for what the peer said of us ---- */
-
-static const char *alert_words(int alert)
+/* TLS 1.3 checks our certificate only after the handshake was over for us, and says so in an
+ * encrypted alert, whose number mbedTLS 3 has nowhere but here. */
+static int alert_of(const struct hob_tls *tls)
 {
-    static const struct {
-        int alert;
-        const char *words;
-    } known[] = {{MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE, "handshake failure"},
-                 {MBEDTLS_SSL_ALERT_MSG_BAD_CERT, "bad certificate"},
-                 {MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT, "unsupported certificate"},
-                 {MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED, "certificate revoked"},
-                 {MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED, "certificate expired"},
-                 {MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN, "certificate unknown"},
-                 {MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA, "unknown CA"},
-                 {MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED, "access denied"},
-                 {MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR, "decrypt error"},
-                 {MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION, "protocol version"},
-                 {MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY, "insufficient security"},
-                 {MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR, "internal error"},
-                 {MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME, "unrecognized name"},
-                 {116, "certificate required"},
-                 {MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL, "no application protocol"}};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (known[i].alert == alert)
-            return known[i].words;
-    return "another reason";
-}
-
-/* What a server may dislike about us: our certificate, or that we have none. */
-static void say_ours(const struct hob_tls *tls, char *out)
-{
-    const struct hob_tls_config *config = tls->config;
-    char issuer[NAME_MAX_LEN] = "?";
-    if (!config->cert_file) {
-        say(out, "most likely it wants a client certificate, and none is configured: set cert and "
-                 "key");
-        return;
-    }
-    if (mbedtls_x509_time_is_past(&config->own.valid_to))
-        say_expired(out, "our certificate", &config->own);
-    else if (mbedtls_x509_time_is_future(&config->own.valid_from))
-        say_future(out, "our certificate", &config->own);
-    mbedtls_x509_dn_gets(issuer, sizeof(issuer), &config->own.issuer);
-    say(out,
-        "most likely it did not accept our certificate %s (issued by \"%s\"): check that it is "
-        "registered and active there",
-        config->cert_file, issuer);
+#if MBEDTLS_VERSION_MAJOR == 3
+    const unsigned char *alert = tls->ssl.MBEDTLS_PRIVATE(in_msg);
+    if (tls->open && alert && tls->ssl.MBEDTLS_PRIVATE(in_msgtype) == MBEDTLS_SSL_MSG_ALERT)
+        return alert[1];
+#endif
+    return tls->watch.alert;
 }
 
 static int explain_alert(const struct hob_tls *tls, struct hob_error *err)
 {
     char text[HOB_ERROR_MESSAGE_MAX] = "";
-    int alert = tls->watch.alert;
-    if (alert == ALERT_NONE)
-        return hob_error_set(err, HOB_ETLS, "the server ended TLS with an alert");
-    say(text, "the server refused TLS (alert %d, \"%s\")", alert, alert_words(alert));
-    if (alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
-        say(text, "it does not speak TLS 1.2, the oldest that Hob takes");
-    else if (alert == MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL)
-        say(text, "it does not know the alpn name \"%s\"",
-            tls->config->alpn[0] ? tls->config->alpn[0] : "");
-    else if (alert == MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME)
-        say(text, "it does not know itself as %s", tls->server_name);
-    else if (alert != MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR)
-        say_ours(tls, text);
+    const struct hob_tls_words_about sides = about(tls);
+    hob_tls_words_alert(text, &sides, alert_of(tls));
     return hob_error_set(err, HOB_ETLS, "%s", text);
 }
 
@@ -602,16 +364,16 @@ static int explain_failure(struct hob_tls *tls, int ret, struct hob_error *err)
 int hob_tls_explain_close(struct hob_tls *tls, struct hob_error *err)
 {
     char text[HOB_ERROR_MESSAGE_MAX] = "";
+    const struct hob_tls_words_about sides = about(tls);
     if (tls->watch.is_foreign || tls->cause[0])
         return explain_failure(tls, 0, err);
-    if (tls->watch.alert != ALERT_NONE)
+    if (tls->watch.alert != HOB_TLS_WORDS_NO_ALERT)
         return explain_alert(tls, err);
     if (!tls->watch.any)
         return hob_error_set(err, HOB_ETLS,
                              "the server closed the connection before it answered the TLS "
                              "handshake: does it speak TLS on this port?");
-    say(text, "the server closed the connection during the TLS handshake");
-    say_ours(tls, text);
+    hob_tls_words_close(text, &sides);
     return hob_error_set(err, HOB_ETLS, "%s", text);
 }
 
@@ -700,7 +462,7 @@ int hob_tls_new(struct hob_tls_config *config, const char *server_name,
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
     tls->config = config;
-    tls->watch.alert = ALERT_NONE;
+    tls->watch.alert = HOB_TLS_WORDS_NO_ALERT;
     hob_buf_init(&tls->in, INPUT_MAX);
     hob_buf_init(&tls->out, OUTPUT_MAX);
     mbedtls_ssl_init(&tls->ssl);
@@ -742,13 +504,19 @@ size_t hob_tls_feed_room(const struct hob_tls *tls)
     return hob_buf_room(&tls->in);
 }
 
-/* Not an error: there is nothing to read now, or a ticket came between (TLS 1.3). */
-static bool is_pause(int ret)
+/* TLS 1.3 sends tickets after the handshake; mbedTLS keeps the last and wants to be asked again. */
+static bool is_ticket(int ret)
 {
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
-    if (ret == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-        return true;
+    return ret == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
+#else
+    return false;
 #endif
+}
+
+/* Not an error: there is nothing to read now. */
+static bool is_pause(int ret)
+{
     return ret == MBEDTLS_ERR_SSL_WANT_READ || ret == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
@@ -766,7 +534,10 @@ ssize_t hob_tls_read(struct hob_tls *tls, void *out, size_t len, struct hob_erro
 {
     if (len == 0)
         return 0;
-    int ret = mbedtls_ssl_read(&tls->ssl, out, len);
+    int ret;
+    do
+        ret = mbedtls_ssl_read(&tls->ssl, out, len);
+    while (is_ticket(ret));
     if (ret > 0)
         return ret;
     if (is_pause(ret))
@@ -782,6 +553,8 @@ ssize_t hob_tls_write(struct hob_tls *tls, const void *data, size_t len, struct 
     while (taken < len && hob_buf_room(&tls->out) >= CHUNK + RECORD_OVERHEAD) {
         size_t chunk = len - taken < CHUNK ? len - taken : CHUNK;
         int ret = mbedtls_ssl_write(&tls->ssl, (const unsigned char *)data + taken, chunk);
+        if (is_ticket(ret))
+            continue;
         if (ret < 0)
             return explain_failure(tls, ret, err);
         taken += (size_t)ret;

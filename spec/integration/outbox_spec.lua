@@ -286,6 +286,19 @@ describe("the outbox", function()
       assert.equal(2, gateway:count("job.started")) -- each once
     end)
 
+    it("an outcome is told at once, though the service answers no look", function()
+      start()
+      always(is("SUCCEEDED"), refused("RequestThrottled"))
+      create("quick")
+      gateway:wait_event("job.report_delayed")
+      assert.equal(0, gateway:stop())
+      answer = function(topic)
+        return topic:match("/%$next/get$") and "drop" or nil
+      end
+      gateway:launch()
+      assert.equal("SUCCEEDED", world:ended("job").status)
+    end)
+
     it("an outcome that was accepted and lost by the service is told again", function()
       start()
       answer = once(is("SUCCEEDED"), {}) -- accepted, though the service never saw it
