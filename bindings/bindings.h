@@ -6,6 +6,7 @@
 #ifndef HOB_BINDINGS_H
 #define HOB_BINDINGS_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -30,6 +31,10 @@ int hob_lua_open_mqtt(lua_State *L);     /* hob.mqtt: `hob lua` only */
 int hob_lua_open_process(lua_State *L);  /* hob.process: `hob lua` only */
 int hob_lua_open_time(lua_State *L);     /* hob.time */
 
+/* It never returns, which Lua's own declaration does not say; compiler and analyser should know. */
+// NOLINTNEXTLINE(readability-redundant-declaration)
+LUALIB_API int(luaL_error)(lua_State *L, const char *format, ...) __attribute__((noreturn));
+
 /* ---- shared by the binding files (lua_util.c) ---- */
 
 /** Push nil, message, "CODE". @return 3 */
@@ -44,6 +49,19 @@ bool hob_lua_opt_boolean(lua_State *L, int index, const char *name, bool fallbac
 void hob_lua_check_options(lua_State *L, int index, const char *const *known);
 /** Seconds as Lua gives them to ms; negative and NaN raise. */
 uint64_t hob_lua_ms(lua_State *L, double seconds, const char *name);
+
+/** luaL_newmetatable, and scripts cannot get at the metatable to change it. */
+int hob_lua_new_metatable(lua_State *L, const char *name);
+
+/** Push an empty buffer that the collector frees: an error that is raised leaks nothing. */
+struct hob_buf *hob_lua_push_buf(lua_State *L, size_t limit);
+
+/** The directory of the job's own that relative file names belong to; NULL outside a sandbox. */
+const char *hob_lua_job_dir(lua_State *L);
+
+/** The string at `index` as a file name: a relative one of a job is put into its directory. The
+ * value on the stack is replaced, so the result lives as long as it does. */
+const char *hob_lua_check_path(lua_State *L, int index);
 
 /** Register the reference of a function member (LUA_NOREF if absent) for later hob_task_call. */
 int hob_lua_opt_function(lua_State *L, int index, const char *name);

@@ -242,11 +242,13 @@ static int http_download(lua_State *L)
     lua_settop(L, 1);
     struct hob_task *task = hob_task_current(L);
     read_options(L, &options, headers);
-    options.to = hob_lua_opt_string(L, 1, "to", NULL);
+    const char *to = hob_lua_opt_string(L, 1, "to", NULL);
     options.sha256 = hob_lua_opt_string(L, 1, "sha256", NULL);
-    if (!options.to || !*options.to) {
+    if (!to || !*to) {
         return luaL_error(L, "to: expected the path of the file to make");
     }
+    lua_pushstring(L, to);
+    options.to = hob_lua_check_path(L, -1); /* stays on the stack until the task suspends */
     int ref = hob_lua_opt_function(L, 1, "on_progress");
     options.on_progress = ref == LUA_NOREF ? NULL : on_progress;
     return run(L, &options, task, ref, "hob.http.download");

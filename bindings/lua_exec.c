@@ -136,7 +136,7 @@ void hob_lua_exec_options(lua_State *L, int index, struct hob_exec_options *opti
 {
     options->argv = read_argv(L, index);
     options->env = read_env(L, index);
-    options->cwd = hob_lua_opt_string(L, index, "cwd", NULL);
+    options->cwd = hob_lua_opt_string(L, index, "cwd", hob_lua_job_dir(L));
     options->timeout_ms = hob_lua_ms(L, hob_lua_opt_number(L, index, "timeout", 0), "timeout");
     options->grace_ms = hob_lua_ms(L, hob_lua_opt_number(L, index, "grace", 0), "grace");
     options->tail_bytes = read_tail(L, index);

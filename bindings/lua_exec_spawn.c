@@ -208,7 +208,7 @@ static int process_close(lua_State *L)
     if (process->exec) {
         hob_exec_cancel(process->exec);
         process->exec = NULL;
-        release(process);
+        process->holders--; /* the object's own is left */
     }
     if (!process->ended) {
         wake_waiters(process);
@@ -411,7 +411,7 @@ static const luaL_Reg process_methods[] = {{"pid", process_pid},
                                            {NULL, NULL}};
 void hob_lua_exec_open_spawn(lua_State *L)
 {
-    luaL_newmetatable(L, PROCESS_NAME);
+    hob_lua_new_metatable(L, PROCESS_NAME);
     luaL_setfuncs(L, process_meta, 0);
     luaL_newlib(L, process_methods);
     lua_setfield(L, -2, "__index");

@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BOX_NAME       "hob.fs.box"
 #define READ_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define READ_CHUNK     16384
 #define NFTW_FDS       16
@@ -27,7 +26,7 @@ static const char *check_path(lua_State *L, int index)
     size_t len;
     const char *path = luaL_checklstring(L, index, &len);
     luaL_argcheck(L, len > 0 && strlen(path) == len, index, "expected a path");
-    return path;
+    return hob_lua_check_path(L, index);
 }
 
 static int fail(lua_State *L, const char *doing, const char *path, int number)
@@ -41,22 +40,6 @@ static int done(lua_State *L)
 {
     lua_pushboolean(L, 1);
     return 1;
-}
-
-/* ---- a buffer that Lua frees, whatever is raised ---- */
-
-static struct hob_buf *new_box(lua_State *L)
-{
-    struct hob_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
-    hob_buf_init(buf, READ_MAX_BYTES);
-    luaL_setmetatable(L, BOX_NAME);
-    return buf;
-}
-
-static int box_gc(lua_State *L)
-{
-    hob_buf_free(luaL_checkudata(L, 1, BOX_NAME));
-    return 0;
 }
 
 /* ---- read ---- */
@@ -99,7 +82,7 @@ static int fs_read(lua_State *L)
 {
     struct hob_error err;
     const char *path = check_path(L, 1);
-    struct hob_buf *buf = new_box(L);
+    struct hob_buf *buf = hob_lua_push_buf(L, READ_MAX_BYTES);
     int number = read_file(path, buf);
     if (number == EFBIG) {
         hob_error_set(&err, HOB_EMSGSIZE, "reading %s: over %zu bytes", path, READ_MAX_BYTES);
@@ -219,13 +202,14 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 static int fs_remove(lua_State *L)
 {
     static const char *const known[] = {"recursive", NULL};
+    const char *given = luaL_checkstring(L, 1);
+    luaL_argcheck(L, strspn(given, "/.") != strlen(given), 1, "this directory is never removed");
     const char *path = check_path(L, 1);
     bool recursive = false;
     if (!lua_isnoneornil(L, 2)) {
         hob_lua_check_options(L, 2, known);
         recursive = hob_lua_opt_boolean(L, 2, "recursive", false);
     }
-    luaL_argcheck(L, strspn(path, "/.") != strlen(path), 1, "this directory is never removed");
     int result =
         recursive ? nftw(path, remove_entry, NFTW_FDS, FTW_DEPTH | FTW_PHYS) : remove(path);
     return result ? fail(L, "removing", path, errno) : done(L);
@@ -303,7 +287,7 @@ static void sort_list(lua_State *L)
 static int fs_list(lua_State *L)
 {
     const char *path = check_path(L, 1);
-    struct hob_buf *names = new_box(L);
+    struct hob_buf *names = hob_lua_push_buf(L, READ_MAX_BYTES);
     int number = read_names(path, names);
     if (number) {
         return fail(L, "listing", path, number);
@@ -372,9 +356,6 @@ static const luaL_Reg functions[] = {
 
 int hob_lua_open_fs(lua_State *L)
 {
-    luaL_newmetatable(L, BOX_NAME);
-    lua_pushcfunction(L, box_gc);
-    lua_setfield(L, -2, "__gc");
     luaL_newlib(L, functions);
     return 1;
 }

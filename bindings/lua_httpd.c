@@ -330,7 +330,7 @@ static const luaL_Reg functions[] = {{"listen", httpd_listen}, {NULL, NULL}};
 
 int hob_lua_open_httpd(lua_State *L)
 {
-    luaL_newmetatable(L, SERVER_NAME);
+    hob_lua_new_metatable(L, SERVER_NAME);
     luaL_setfuncs(L, server_meta, 0);
     luaL_newlib(L, server_methods);
     lua_setfield(L, -2, "__index");

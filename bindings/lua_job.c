@@ -93,21 +93,17 @@ static int job_save_step(lua_State *L)
     const char *name = luaL_checkstring(L, 2);
     bool failed = lua_toboolean(L, 3);
     struct hob_error err = {0};
-    struct hob_buf text;
-    hob_buf_init(&text, HOB_JSON_TEXT_MAX);
-    int rc = hob_json_encode(L, 4, &text, &err);
-    const char *string = rc ? NULL : hob_buf_string(&text);
-    rc = rc ? rc : hob_job_save_step(job, name, failed, string, &err);
-    if (!rc) {
-        lua_pushstring(L, string); /* Lua's, so that an error below leaks nothing */
+    struct hob_buf *text = hob_lua_push_buf(L, HOB_JSON_TEXT_MAX);
+    int rc = hob_json_encode(L, 4, text, &err);
+    const char *string = rc ? NULL : hob_buf_string(text);
+    if (!rc && !string) {
+        return luaL_error(L, "step '%s': out of memory", name);
     }
-    hob_buf_free(&text);
+    rc = rc ? rc : hob_job_save_step(job, name, failed, string, &err);
     if (rc) {
         return luaL_error(L, "step '%s': %s", name, err.message);
     }
-    size_t len;
-    const char *copy = lua_tolstring(L, -1, &len);
-    if (hob_json_push(L, copy, len, &err)) {
+    if (hob_json_push(L, hob_buf_data(text), hob_buf_len(text), &err)) {
         return luaL_error(L, "step '%s': %s", name, err.message);
     }
     return 1;
@@ -187,7 +183,7 @@ void hob_modules_push_job(lua_State *L, struct hob_job *job)
 {
     struct hob_job **primitive = lua_newuserdatauv(L, sizeof *primitive, 0);
     *primitive = job;
-    if (luaL_newmetatable(L, JOB_NAME)) {
+    if (hob_lua_new_metatable(L, JOB_NAME)) {
         luaL_newlib(L, methods);
         lua_setfield(L, -2, "__index");
     }

@@ -7,31 +7,13 @@
  */
 #include "bindings.h"
 
-#include "base/buf.h"
 #include "base/json.h"
-
-#define BUFFER "hob.json.buffer"
-
-/* In a userdata, so that a memory error does not leak it. */
-static struct hob_buf *push_buffer(lua_State *L)
-{
-    struct hob_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
-    hob_buf_init(buf, HOB_JSON_TEXT_MAX);
-    luaL_setmetatable(L, BUFFER);
-    return buf;
-}
-
-static int free_buffer(lua_State *L)
-{
-    hob_buf_free(luaL_checkudata(L, 1, BUFFER));
-    return 0;
-}
 
 static int json_encode(lua_State *L)
 {
     struct hob_error err;
     luaL_checkany(L, 1);
-    struct hob_buf *buf = push_buffer(L);
+    struct hob_buf *buf = hob_lua_push_buf(L, HOB_JSON_TEXT_MAX);
     if (hob_json_encode(L, 1, buf, &err)) {
         hob_buf_free(buf);
         return hob_lua_fail(L, &err);
@@ -55,10 +37,6 @@ static const luaL_Reg functions[] = {
 
 int hob_lua_open_json(lua_State *L)
 {
-    if (luaL_newmetatable(L, BUFFER)) {
-        lua_pushcfunction(L, free_buffer);
-        lua_setfield(L, -2, "__gc");
-    }
     luaL_newlib(L, functions);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");

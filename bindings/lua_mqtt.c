@@ -1,10 +1,9 @@
 /* lua_mqtt.c - hob.mqtt: a connection to a broker, kept up in the background.
  *
- * `struct conn` belongs to the core's connection and is freed when that has closed; the Lua object
- * points to it and lets go of it when it is closed or garbage. */
-#include "bindings.h"
+ * `struct hob_lua_mqtt_conn` belongs to the core's connection and is freed when that has closed;
+ * the Lua object points to it and lets go of it when it is closed or garbage. */
+#include "lua_mqtt.h"
 
-#include "net/mqtt.h"
 #include "work/task.h"
 
 #include <limits.h>
@@ -14,193 +13,6 @@
 #define CONN_NAME    "hob.mqtt.connection"
 #define FILTERS_MAX  64
 #define DESCRIBE_MAX 160
-
-struct op;
-
-struct conn {
-    struct hob_mqtt *mqtt; /* NULL once it has closed */
-    struct hob_scheduler *scheduler;
-    lua_State *L; /* the main thread; NULL: no callbacks any more */
-    int on_up, on_down, on_message;
-    struct op *waiting;    /* in wait_up or close */
-    struct hob_error last; /* why it is not up */
-};
-
-/* What a task waits for. Held by the task's wait and by whoever wakes it. */
-struct op {
-    int holders;
-    struct hob_task *task; /* NULL: cancelled */
-    int status;
-    int *granted;
-    size_t count;
-    /* of wait_up and close */
-    struct op *next;
-    struct conn *conn;
-    struct hob_timer *timer;
-    bool for_close;
-};
-
-/* ---- operations ---- */
-
-static void op_release(void *user)
-{
-    struct op *op = user;
-    if (--op->holders > 0) {
-        return;
-    }
-    free(op->granted);
-    free(op);
-}
-
-static struct op *op_new(lua_State *L, int holders)
-{
-    struct hob_task *task = hob_task_current(L);
-    struct op *op = calloc(1, sizeof *op);
-    if (!op) {
-        luaL_error(L, "out of memory");
-        abort(); /* not reached; luaL_error is not declared noreturn */
-    }
-    op->holders = holders;
-    op->task = task;
-    return op;
-}
-
-static void op_cancel(void *user)
-{
-    ((struct op *)user)->task = NULL;
-}
-
-/* The waker's hold ends here. */
-static void op_wake(struct op *op)
-{
-    if (op->task) {
-        hob_task_wake(op->task);
-    }
-    op_release(op);
-}
-
-static int fail_with(lua_State *L, int code, const char *message)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, message);
-    lua_pushstring(L, hob_error_name(code));
-    return 3;
-}
-
-static const char *words_for(int code)
-{
-    switch (code) {
-    case HOB_ENOTCONN:
-        return "not connected to the broker";
-    case HOB_ECANCELED:
-        return "the connection was closed";
-    case HOB_EMSGSIZE:
-        return "the message is larger than the connection's limit";
-    case HOB_EINVAL:
-        return "the broker's rules do not allow this topic, filter or QoS: a topic has no + or #, "
-               "and QoS is 0 or 1";
-    case HOB_EBUSY:
-        return "too many messages wait for the broker's answer";
-    case HOB_EREFUSED:
-        return "the broker refused it";
-    default:
-        return hob_error_words(code);
-    }
-}
-
-static int push_status(lua_State *L, void *user)
-{
-    const struct op *op = user;
-    if (op->status) {
-        return fail_with(L, op->status, words_for(op->status));
-    }
-    lua_pushboolean(L, true);
-    return 1;
-}
-
-static int push_granted(lua_State *L, void *user)
-{
-    const struct op *op = user;
-    if (op->status) {
-        return fail_with(L, op->status, words_for(op->status));
-    }
-    lua_createtable(L, (int)op->count, 0);
-    for (size_t i = 0; i < op->count; i++) {
-        lua_pushinteger(L, op->granted[i]);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    return 1;
-}
-
-static void on_done(void *user, int status)
-{
-    struct op *op = user;
-    op->status = status;
-    op_wake(op);
-}
-
-static void on_subscribed(void *user, int status, const int *granted, size_t count)
-{
-    struct op *op = user;
-    op->status = status;
-    if (status == 0 && count > 0) {
-        op->granted = calloc(count, sizeof *granted);
-        if (op->granted) {
-            memcpy(op->granted, granted, count * sizeof *granted);
-            op->count = count;
-        } else {
-            op->status = HOB_ENOMEM;
-        }
-    }
-    op_wake(op);
-}
-
-/* ---- waiting for the connection itself ---- */
-
-static void leave(struct op *op)
-{
-    for (struct op **at = &op->conn->waiting; *at; at = &(*at)->next) {
-        if (*at == op) {
-            *at = op->next;
-            break;
-        }
-    }
-    hob_timer_close(op->timer);
-    op->timer = NULL;
-    op->conn = NULL;
-}
-
-static void end_wait(struct op *op, int status)
-{
-    op->status = status;
-    leave(op);
-    op_wake(op);
-}
-
-static void waiting_cancel(void *user)
-{
-    struct op *op = user;
-    op->task = NULL;
-    if (op->conn) {
-        leave(op);
-        op_release(op);
-    }
-}
-
-static void end_waits(struct conn *conn, int status, bool for_close)
-{
-    for (struct op *op = conn->waiting, *next; op; op = next) {
-        next = op->next;
-        if (op->for_close == for_close) {
-            end_wait(op, status);
-        }
-    }
-}
-
-static void wait_is_over(void *user)
-{
-    end_wait(user, HOB_ETIMEDOUT);
-}
 
 /* ---- callbacks, each a task of its own ---- */
 
@@ -215,7 +27,8 @@ struct event {
     char topic[];
 };
 
-static void call(struct conn *conn, int ref, hob_task_push_fn *push, struct event *event)
+static void call(struct hob_lua_mqtt_conn *conn, int ref, hob_task_push_fn *push,
+                 struct event *event)
 {
     hob_task_call(conn->scheduler, ref, push, event, free);
 }
@@ -228,9 +41,9 @@ static int push_up(lua_State *L, void *user)
 
 static void on_up(void *user, bool session_present)
 {
-    struct conn *conn = user;
+    struct hob_lua_mqtt_conn *conn = user;
     conn->last = (struct hob_error){0};
-    end_waits(conn, 0, false);
+    hob_lua_mqtt_end_waits(conn, 0, false);
     if (!conn->L || conn->on_up == LUA_NOREF) {
         return;
     }
@@ -252,7 +65,7 @@ static int push_down(lua_State *L, void *user)
 
 static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
 {
-    struct conn *conn = user;
+    struct hob_lua_mqtt_conn *conn = user;
     conn->last = *why;
     if (!conn->L || conn->on_down == LUA_NOREF) {
         return;
@@ -277,7 +90,7 @@ static int push_message(lua_State *L, void *user)
 
 static void on_message(void *user, const struct hob_mqtt_message *message)
 {
-    struct conn *conn = user;
+    struct hob_lua_mqtt_conn *conn = user;
     size_t topic_size = strlen(message->topic) + 1;
     if (!conn->L || conn->on_message == LUA_NOREF) {
         return;
@@ -301,7 +114,7 @@ static void on_message(void *user, const struct hob_mqtt_message *message)
 
 /* ---- the object ---- */
 
-static void drop_callbacks(struct conn *conn)
+static void drop_callbacks(struct hob_lua_mqtt_conn *conn)
 {
     if (!conn->L) {
         return;
@@ -316,34 +129,34 @@ static void drop_callbacks(struct conn *conn)
  * still wait are woken. */
 static void on_closed(void *user)
 {
-    struct conn *conn = user;
-    end_waits(conn, 0, true);
+    struct hob_lua_mqtt_conn *conn = user;
+    hob_lua_mqtt_end_waits(conn, 0, true);
     free(conn);
 }
 
-static struct conn **check_object(lua_State *L)
+static struct hob_lua_mqtt_conn **check_object(lua_State *L)
 {
     return luaL_checkudata(L, 1, CONN_NAME);
 }
 
-static struct conn *check_conn(lua_State *L)
+static struct hob_lua_mqtt_conn *check_conn(lua_State *L)
 {
-    struct conn *conn = *check_object(L);
+    struct hob_lua_mqtt_conn *conn = *check_object(L);
     if (!conn) {
         luaL_error(L, "the connection is closed");
     }
     return conn;
 }
 
-static void close_conn(struct conn **object)
+static void close_conn(struct hob_lua_mqtt_conn **object)
 {
-    struct conn *conn = *object;
+    struct hob_lua_mqtt_conn *conn = *object;
     if (!conn) {
         return;
     }
     *object = NULL;
     drop_callbacks(conn);
-    end_waits(conn, HOB_ECANCELED, false);
+    hob_lua_mqtt_end_waits(conn, HOB_ECANCELED, false);
     hob_mqtt_close(conn->mqtt, on_closed, conn);
 }
 
@@ -355,7 +168,7 @@ static int conn_gc(lua_State *L)
 
 static int conn_tostring(lua_State *L)
 {
-    struct conn *conn = *check_object(L);
+    struct hob_lua_mqtt_conn *conn = *check_object(L);
     char how[DESCRIBE_MAX] = "closed";
     if (conn) {
         hob_mqtt_describe(conn->mqtt, how, sizeof how);
@@ -368,60 +181,50 @@ static int conn_tostring(lua_State *L)
 
 static int conn_is_up(lua_State *L)
 {
-    struct conn *conn = *check_object(L);
+    struct hob_lua_mqtt_conn *conn = *check_object(L);
     lua_pushboolean(L, conn && hob_mqtt_is_up(conn->mqtt));
     return 1;
 }
 
-static struct op *start_waiting(lua_State *L, struct conn *conn, bool for_close)
-{
-    struct op *op = op_new(L, 2);
-    op->conn = conn;
-    op->for_close = for_close;
-    op->next = conn->waiting;
-    conn->waiting = op;
-    return op;
-}
-
 static int push_up_or_why(lua_State *L, void *user)
 {
-    const struct op *op = user;
+    const struct hob_lua_mqtt_op *op = user;
     if (op->status == 0) {
         lua_pushboolean(L, true);
         return 1;
     }
-    struct conn *conn = *check_object(L); /* the method's own argument */
+    struct hob_lua_mqtt_conn *conn = *check_object(L); /* the method's own argument */
     if (op->status == HOB_ETIMEDOUT && conn && conn->last.code) {
         return hob_lua_fail(L, &conn->last);
     }
-    return fail_with(L, op->status,
-                     op->status == HOB_ETIMEDOUT ? "no connection within the time given"
-                                                 : words_for(op->status));
+    if (op->status == HOB_ETIMEDOUT)
+        return hob_lua_mqtt_fail_with(L, op->status, "no connection within the time given");
+    return hob_lua_mqtt_fail(L, op->status);
 }
 
 static int conn_wait_up(lua_State *L)
 {
-    struct conn *conn = check_conn(L);
+    struct hob_lua_mqtt_conn *conn = check_conn(L);
     double seconds = luaL_optnumber(L, 2, -1);
     uint64_t ms = seconds >= 0 ? hob_lua_ms(L, seconds, "timeout") : 0;
     if (hob_mqtt_is_up(conn->mqtt)) {
         lua_pushboolean(L, true);
         return 1;
     }
-    struct op *op = start_waiting(L, conn, false);
+    struct hob_lua_mqtt_op *op = hob_lua_mqtt_wait_start(L, conn, false);
     if (seconds >= 0) {
-        op->timer = hob_timer_new(hob_scheduler_loop(L), wait_is_over, op);
+        op->timer = hob_timer_new(hob_scheduler_loop(L), hob_lua_mqtt_wait_is_over, op);
         if (!op->timer) {
             op->holders--;
-            waiting_cancel(op);
+            hob_lua_mqtt_wait_cancel(op);
             return luaL_error(L, "out of memory");
         }
         hob_timer_start(op->timer, ms);
     }
     return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.wait_up",
                                                        .push = push_up_or_why,
-                                                       .cancel = waiting_cancel,
-                                                       .op_free = op_release,
+                                                       .cancel = hob_lua_mqtt_wait_cancel,
+                                                       .op_free = hob_lua_mqtt_op_release,
                                                        .op = op});
 }
 
@@ -448,39 +251,34 @@ static void check_publish(lua_State *L, struct publish_args *args)
     }
 }
 
-static int fail_code(lua_State *L, int code)
-{
-    return fail_with(L, code, words_for(code));
-}
-
 static int conn_publish(lua_State *L)
 {
     struct publish_args args;
-    struct conn *conn = check_conn(L);
+    struct hob_lua_mqtt_conn *conn = check_conn(L);
     check_publish(L, &args);
-    struct op *op = op_new(L, 2);
+    struct hob_lua_mqtt_op *op = hob_lua_mqtt_op_new(L, 2);
     int code = hob_mqtt_publish(conn->mqtt, args.topic, args.payload, args.len, args.qos,
-                                args.retain, on_done, op);
+                                args.retain, hob_lua_mqtt_on_done, op);
     if (code) {
         free(op);
-        return fail_code(L, code);
+        return hob_lua_mqtt_fail(L, code);
     }
     return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.publish",
-                                                       .push = push_status,
-                                                       .cancel = op_cancel,
-                                                       .op_free = op_release,
+                                                       .push = hob_lua_mqtt_push_status,
+                                                       .cancel = hob_lua_mqtt_op_cancel,
+                                                       .op_free = hob_lua_mqtt_op_release,
                                                        .op = op});
 }
 
 static int conn_post(lua_State *L)
 {
     struct publish_args args;
-    struct conn *conn = check_conn(L);
+    struct hob_lua_mqtt_conn *conn = check_conn(L);
     check_publish(L, &args);
     int code = hob_mqtt_publish(conn->mqtt, args.topic, args.payload, args.len, args.qos,
                                 args.retain, NULL, NULL);
     if (code) {
-        return fail_code(L, code);
+        return hob_lua_mqtt_fail(L, code);
     }
     lua_pushboolean(L, true);
     return 1;
@@ -508,38 +306,39 @@ static size_t check_filters(lua_State *L, const char *filters[FILTERS_MAX])
 static int conn_subscribe(lua_State *L)
 {
     const char *filters[FILTERS_MAX];
-    struct conn *conn = check_conn(L);
+    struct hob_lua_mqtt_conn *conn = check_conn(L);
     size_t count = check_filters(L, filters);
     lua_Integer qos = luaL_optinteger(L, 3, 1);
     luaL_argcheck(L, qos == 0 || qos == 1, 3, "qos: expected 0 or 1");
-    struct op *op = op_new(L, 2);
-    int code = hob_mqtt_subscribe(conn->mqtt, filters, count, (int)qos, on_subscribed, op);
+    struct hob_lua_mqtt_op *op = hob_lua_mqtt_op_new(L, 2);
+    int code =
+        hob_mqtt_subscribe(conn->mqtt, filters, count, (int)qos, hob_lua_mqtt_on_subscribed, op);
     if (code) {
         free(op);
-        return fail_code(L, code);
+        return hob_lua_mqtt_fail(L, code);
     }
     return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.subscribe",
-                                                       .push = push_granted,
-                                                       .cancel = op_cancel,
-                                                       .op_free = op_release,
+                                                       .push = hob_lua_mqtt_push_granted,
+                                                       .cancel = hob_lua_mqtt_op_cancel,
+                                                       .op_free = hob_lua_mqtt_op_release,
                                                        .op = op});
 }
 
 static int conn_unsubscribe(lua_State *L)
 {
     const char *filters[FILTERS_MAX];
-    struct conn *conn = check_conn(L);
+    struct hob_lua_mqtt_conn *conn = check_conn(L);
     size_t count = check_filters(L, filters);
-    struct op *op = op_new(L, 2);
-    int code = hob_mqtt_unsubscribe(conn->mqtt, filters, count, on_done, op);
+    struct hob_lua_mqtt_op *op = hob_lua_mqtt_op_new(L, 2);
+    int code = hob_mqtt_unsubscribe(conn->mqtt, filters, count, hob_lua_mqtt_on_done, op);
     if (code) {
         free(op);
-        return fail_code(L, code);
+        return hob_lua_mqtt_fail(L, code);
     }
     return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.unsubscribe",
-                                                       .push = push_status,
-                                                       .cancel = op_cancel,
-                                                       .op_free = op_release,
+                                                       .push = hob_lua_mqtt_push_status,
+                                                       .cancel = hob_lua_mqtt_op_cancel,
+                                                       .op_free = hob_lua_mqtt_op_release,
                                                        .op = op});
 }
 
@@ -551,17 +350,17 @@ static int conn_reconnect(lua_State *L)
 
 static int conn_close(lua_State *L)
 {
-    struct conn **object = check_object(L);
+    struct hob_lua_mqtt_conn **object = check_object(L);
     if (!*object) {
         lua_pushboolean(L, true);
         return 1;
     }
-    struct op *op = start_waiting(L, *object, true);
+    struct hob_lua_mqtt_op *op = hob_lua_mqtt_wait_start(L, *object, true);
     close_conn(object);
     return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.close",
-                                                       .push = push_status,
-                                                       .cancel = waiting_cancel,
-                                                       .op_free = op_release,
+                                                       .push = hob_lua_mqtt_push_status,
+                                                       .cancel = hob_lua_mqtt_wait_cancel,
+                                                       .op_free = hob_lua_mqtt_op_release,
                                                        .op = op});
 }
 
@@ -649,7 +448,7 @@ static lua_State *main_thread(lua_State *L)
     return main;
 }
 
-static void take_callbacks(lua_State *L, struct conn *conn)
+static void take_callbacks(lua_State *L, struct hob_lua_mqtt_conn *conn)
 {
     conn->L = main_thread(L);
     conn->on_up = hob_lua_opt_function(L, 1, "on_up");
@@ -664,10 +463,10 @@ static int mqtt_connect(lua_State *L)
     struct hob_modules_host *host = hob_bindings_host(L);
     struct hob_error err = {0};
     read_options(L, &options);
-    struct conn **object = lua_newuserdatauv(L, sizeof *object, 0);
+    struct hob_lua_mqtt_conn **object = lua_newuserdatauv(L, sizeof *object, 0);
     *object = NULL;
     luaL_setmetatable(L, CONN_NAME);
-    struct conn *conn = calloc(1, sizeof *conn);
+    struct hob_lua_mqtt_conn *conn = calloc(1, sizeof *conn);
     if (!conn) {
         return luaL_error(L, "out of memory");
     }
@@ -706,7 +505,7 @@ static const luaL_Reg functions[] = {{"connect", mqtt_connect}, {NULL, NULL}};
 
 int hob_lua_open_mqtt(lua_State *L)
 {
-    luaL_newmetatable(L, CONN_NAME);
+    hob_lua_new_metatable(L, CONN_NAME);
     luaL_setfuncs(L, conn_meta, 0);
     luaL_newlib(L, conn_methods);
     lua_setfield(L, -2, "__index");

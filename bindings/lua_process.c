@@ -86,6 +86,7 @@ static int process_on_signal(lua_State *L)
 /* ---- lines from standard input ---- */
 
 struct reader {
+    struct hob_modules_host *host;
     struct hob_task *task;
     uv_work_t *work;
     bool cancelled;
@@ -112,6 +113,7 @@ static void reader_free(struct reader *reader)
 static void read_done(uv_work_t *work, int status)
 {
     struct reader *reader = work->data;
+    reader->host->reading = 0;
     if (reader->cancelled) {
         reader_free(reader);
     } else {
@@ -155,7 +157,8 @@ static int process_read_line(lua_State *L)
         free(work);
         return luaL_error(L, "out of memory");
     }
-    *reader = (struct reader){.task = task, .work = work};
+    *reader = (struct reader){.host = hob_bindings_host(L), .task = task, .work = work};
+    reader->host->reading = 1;
     work->data = reader;
     uv_queue_work(hob_loop_uv(hob_scheduler_loop(L)), work, read_work, read_done);
     return hob_task_suspend(
@@ -212,7 +215,7 @@ static const luaL_Reg watch_methods[] = {{"close", watch_close}, {NULL, NULL}};
 
 int hob_lua_open_process(lua_State *L)
 {
-    luaL_newmetatable(L, WATCH_NAME);
+    hob_lua_new_metatable(L, WATCH_NAME);
     luaL_setfuncs(L, watch_meta, 0);
     luaL_newlib(L, watch_methods);
     lua_setfield(L, -2, "__index");

@@ -140,7 +140,7 @@ static const luaL_Reg functions[] = {{"now", time_now},     {"mono", time_mono},
 
 int hob_lua_open_time(lua_State *L)
 {
-    luaL_newmetatable(L, TIMER_NAME);
+    hob_lua_new_metatable(L, TIMER_NAME);
     luaL_setfuncs(L, timer_meta, 0);
     luaL_newlib(L, timer_methods);
     lua_setfield(L, -2, "__index");

@@ -1,12 +1,14 @@
 /* lua_util.c - what the binding files share: results, option tables, surroundings. */
 #include "bindings.h"
 
+#include "work/job.h"
 #include "work/task.h"
 
 #include <math.h>
 #include <string.h>
 
 #define SECONDS_MAX 1e9
+#define BUF_NAME    "hob.buf"
 
 struct hob_modules_host *hob_bindings_host(lua_State *L)
 {
@@ -100,6 +102,56 @@ uint64_t hob_lua_ms(lua_State *L, double seconds, const char *name)
         luaL_error(L, "%s: expected seconds from 0 to %f, got %f", name, SECONDS_MAX, seconds);
     }
     return (uint64_t)ceil(seconds * 1000);
+}
+
+int hob_lua_new_metatable(lua_State *L, const char *name)
+{
+    int is_new = luaL_newmetatable(L, name);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    return is_new;
+}
+
+static int free_buf(lua_State *L)
+{
+    hob_buf_free(luaL_checkudata(L, 1, BUF_NAME));
+    return 0;
+}
+
+struct hob_buf *hob_lua_push_buf(lua_State *L, size_t limit)
+{
+    struct hob_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
+    hob_buf_init(buf, limit);
+    if (hob_lua_new_metatable(L, BUF_NAME)) {
+        lua_pushcfunction(L, free_buf);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return buf;
+}
+
+const char *hob_lua_job_dir(lua_State *L)
+{
+    const struct hob_modules_host *host = hob_bindings_host(L);
+    if (!host->job) {
+        return NULL;
+    }
+    struct hob_job_view view;
+    hob_job_view(host->job, &view);
+    return view.work_dir;
+}
+
+const char *hob_lua_check_path(lua_State *L, int index)
+{
+    const char *path = luaL_checkstring(L, index);
+    const char *dir = hob_lua_job_dir(L);
+    if (path[0] == '/' || !path[0] || !dir) {
+        return path;
+    }
+    index = lua_absindex(L, index);
+    lua_pushfstring(L, "%s/%s", dir, path);
+    lua_replace(L, index);
+    return lua_tostring(L, index);
 }
 
 int hob_lua_opt_function(lua_State *L, int index, const char *name)

@@ -470,7 +470,7 @@ static struct hob_exec *new_exec(struct hob_loop *loop, const struct hob_exec_op
     struct hob_exec *exec = calloc(1, sizeof *exec);
     if (!exec)
         return NULL;
-    if (options->input_len > 0) {
+    if (options->input && options->input_len > 0) {
         exec->input = malloc(options->input_len);
         if (!exec->input) {
             free(exec);

@@ -4,6 +4,7 @@
 #include "host/config_value.h"
 #include "jobs/protocol.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +125,7 @@ static int find_file(struct load *load, int argc, char **argv)
 {
     int rc = 0;
     for (int i = 0; i < argc && rc == 0;) {
-        struct flag flag;
+        struct flag flag = {0};
         rc = next_flag(argv, &i, &flag, load->err);
         if (rc == 0 && strcmp(flag.name, "config") == 0) {
             rc = load->file ? hob_error_set(load->err, HOB_ECONFIG, "--config: given twice") : 0;
@@ -258,6 +259,7 @@ static int check(const struct load *load)
     int rc = 0;
     for (size_t i = 0; i < config->thing_count && rc == 0; i++) {
         const struct hob_config_thing *thing = &config->things[i];
+        assert(thing->endpoint && thing->thing_name && thing->ca && thing->cert && thing->key);
         rc = check_endpoint(load, thing->endpoint, i + 1);
         rc = rc ? rc : check_name(load, thing->thing_name, i + 1);
         rc = rc || !thing->tls ? rc : check_tls(load, thing, i + 1);

@@ -498,13 +498,12 @@ static int wrong_type(lua_State *L, const struct hob_config_origin *origin,
         what = range;
     }
     bool secret = strcmp(key->name, "key_passphrase") == 0;
-    if (secret) {
-        snprintf(got, sizeof got, "a %s", luaL_typename(L, -1));
-    } else if (lua_type(L, -1) == LUA_TSTRING) {
+    int type = secret ? LUA_TNONE : lua_type(L, -1);
+    if (type == LUA_TSTRING) {
         snprintf(got, sizeof got, "\"%.50s\"", lua_tostring(L, -1));
-    } else if (lua_type(L, -1) == LUA_TBOOLEAN) {
+    } else if (type == LUA_TBOOLEAN) {
         snprintf(got, sizeof got, "%s", lua_toboolean(L, -1) ? "true" : "false");
-    } else if (lua_type(L, -1) == LUA_TNUMBER) {
+    } else if (type == LUA_TNUMBER) {
         snprintf(got, sizeof got, "%.14g", lua_tonumber(L, -1));
     } else {
         snprintf(got, sizeof got, "a %s", luaL_typename(L, -1));

@@ -58,6 +58,12 @@ static void on_next(void *user, const struct hob_jobs_execution *next)
     hob_executor_next(thing->executor, next);
 }
 
+static void on_pending(void *user, const struct hob_jobs_execution *list, size_t count)
+{
+    struct hob_thing *thing = user;
+    hob_executor_changed(thing->executor);
+}
+
 static void on_told(void *user, int64_t row)
 {
     struct hob_thing *thing = user;
@@ -111,6 +117,7 @@ static int make_client(struct hob_thing *thing, struct hob_error *err)
                                               .request_timeout_ms = ms(c->request_timeout),
                                               .on_ready = on_ready,
                                               .on_next = on_next,
+                                              .on_pending = on_pending,
                                               .user = thing};
     return hob_jobs_client_new(thing->options.loop, thing->options.log, thing->mqtt, &options,
                                &thing->client, err);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct tool {
     struct hob_modules_host host;
@@ -56,22 +57,36 @@ static int start_command(lua_State *L)
     return 2;
 }
 
+/* hob.process.exit ends a script, too, and has said with which code. */
+static void say_error(struct tool *tool, const char *message)
+{
+    const char *why = message;
+    const char *kind = hob_task_engine_error(tool->scheduler, &why);
+    if (!kind || strcmp(kind, "exit") != 0) {
+        tool->host.exit_code = 1;
+        fprintf(stderr, "hob: %s\n", why ? why : "error without a message");
+    }
+}
+
 static void command_ended(void *user, lua_State *L, int status, int results)
 {
     struct tool *tool = user;
     tool->ended = true;
     if (status == LUA_OK) {
         tool->host.exit_code = results > 0 ? (int)lua_tointeger(L, -results) : 0;
-    } else if (!hob_task_engine_error(tool->scheduler, NULL)) {
-        tool->host.exit_code = 1;
-        fprintf(stderr, "hob: %s\n", lua_tostring(L, -1));
+    } else {
+        say_error(tool, lua_tostring(L, -1));
     }
     hob_loop_stop(tool->host.loop);
 }
 
 static void task_failed(void *user, const char *message)
 {
-    hob_log_event(((struct tool *)user)->host.log, HOB_LOG_ERROR, "lua.error", "%s", message);
+    const struct tool *tool = user;
+    const char *kind = hob_task_engine_error(tool->scheduler, NULL);
+    if (!kind || strcmp(kind, "exit") != 0) {
+        hob_log_event(tool->host.log, HOB_LOG_ERROR, "lua.error", "%s", message);
+    }
 }
 
 static int run_state(struct tool *tool)
@@ -112,6 +127,9 @@ int hob_tool_run(const char *name, int argc, char **argv)
     }
     int code = run_state(&tool);
     fflush(stdout);
+    if (tool.host.reading) {
+        _exit(code); /* nothing can end that thread's wait, and the loop would wait for it */
+    }
     hob_loop_free(tool.host.loop);
     hob_log_close(tool.host.log);
     return code;

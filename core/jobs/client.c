@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "jobs/subscribe.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,9 +50,11 @@ struct hob_jobs_client {
 
 static void request_unlink(struct request *request)
 {
+    assert(request->client);
     struct request **at = &request->client->requests;
-    while (*at != request)
+    while (*at && *at != request)
         at = &(*at)->next;
+    assert(*at);
     *at = request->next;
     hob_timer_close(request->timer);
     request->timer = NULL;
@@ -360,6 +363,7 @@ int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_m
 static void end_all(struct hob_jobs_client *client, int status)
 {
     while (client->requests)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): request_end takes it out of the list
         request_end(client->requests, status, NULL);
 }
 

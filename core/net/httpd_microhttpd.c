@@ -272,10 +272,12 @@ static int read_address(const struct hob_httpd_options *o, struct sockaddr_stora
     return 0;
 }
 
+/* The port stands at the same place in an IPv4 and an IPv6 address. */
 static int port_of(const struct sockaddr_storage *address)
 {
-    return ntohs(address->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)address)->sin6_port
-                                                : ((const struct sockaddr_in *)address)->sin_port);
+    struct sockaddr_in in;
+    memcpy(&in, address, sizeof in);
+    return ntohs(in.sin_port);
 }
 
 /* A listening socket of our own, so that the reason of a failure is known. */
@@ -327,7 +329,7 @@ static int fail_start(struct hob_httpd *httpd, int fd, struct hob_error *err)
 static int start(struct hob_loop *loop, const struct hob_httpd_options *options,
                  struct hob_httpd **out, struct hob_error *err)
 {
-    int fd, port;
+    int fd = -1, port = 0;
     int code = listen_on(options, &fd, &port, err);
     if (code)
         return code;

@@ -2,7 +2,10 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "net/mqtt_options.h"
 #include "net/mqtt_pump.h"
+#include "net/mqtt_requests.h"
+#include "net/mqtt_words.h"
 #include "net/stream.h"
 
 #include <assert.h>
@@ -13,33 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP_ALIVE_S       60
-#define KEEP_ALIVE_MIN_S   5 /* libmosquitto takes no less */
 #define KEEP_ALIVE_LATE_MS 10
-#define CONNECT_TIMEOUT_MS 30000
-#define BACKOFF_BASE_MS    1000
-#define BACKOFF_CAP_MS     120000
 #define BACKOFF_FLOOR_MS   100
 #define STABLE_MS          5000 /* a link that stood so long was a success: begin again with short waits */
 #define SESSION_EXPIRY_S   86400
 #define DESCRIBE_MAX       160
 
 enum state { IDLE, WAITING, CONNECTING, GREETING, UP, CLOSING };
-
-/* A packet that waits for its answer. */
-struct request {
-    struct request *next;
-    int mid;
-    size_t bytes;
-    hob_mqtt_done_fn *done;
-    hob_mqtt_subscribed_fn *subscribed;
-    void *user;
-    int status; /* once it is in `finished` */
-};
-
-struct queue {
-    struct request *first, **end;
-};
 
 /* One attempt to connect, and the link that it became. Lives until its stream has closed, which may
  * be after the next attempt has begun. */
@@ -52,6 +35,7 @@ struct link {
     bool greeted; /* CONNACK came and is good */
     bool session_present;
     struct hob_error why; /* what libmosquitto said at its end; code 0: nothing yet */
+    bool cut;             /* the pump refused what the broker sends: `why` says it */
 };
 
 struct hob_mqtt {
@@ -66,9 +50,7 @@ struct hob_mqtt {
     struct hob_timer *timer;  /* the next attempt, or the end of patience for CONNACK */
     struct hob_timer *keeper; /* the next keep-alive */
     uint64_t kept_ms, attempt_ms, up_ms, attempts;
-    struct queue pending, finished;
-    size_t pending_count, pending_bytes;
-    bool in_call;           /* completions wait until we are back in the loop */
+    struct hob_mqtt_requests *requests;
     char *reconnect_reason; /* hob_mqtt_reconnect was called */
     void (*closed)(void *user);
     void *closed_user;
@@ -76,87 +58,7 @@ struct hob_mqtt {
 
 static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool at_once);
 
-/* ---- requests ---- */
-
-static void queue_init(struct queue *queue)
-{
-    queue->first = NULL;
-    queue->end = &queue->first;
-}
-
-static void queue_put(struct queue *queue, struct request *request)
-{
-    request->next = NULL;
-    *queue->end = request;
-    queue->end = &request->next;
-}
-
-/* Take out the request with this packet id; -1: the first one. */
-static struct request *queue_take(struct queue *queue, int mid)
-{
-    for (struct request **at = &queue->first; *at; at = &(*at)->next) {
-        struct request *request = *at;
-        if (mid >= 0 && request->mid != mid)
-            continue;
-        *at = request->next;
-        if (!*at)
-            queue->end = at;
-        return request;
-    }
-    return NULL;
-}
-
-static struct request *take_pending(struct hob_mqtt *mqtt, int mid)
-{
-    struct request *request = queue_take(&mqtt->pending, mid);
-    if (request) {
-        mqtt->pending_count--;
-        mqtt->pending_bytes -= request->bytes;
-    }
-    return request;
-}
-
-static void call_done(struct request *request, int status, const int *granted, size_t count)
-{
-    if (request->subscribed)
-        request->subscribed(request->user, status, status ? NULL : granted, count);
-    else if (request->done)
-        request->done(request->user, status);
-    free(request);
-}
-
-static void run_finished(struct hob_mqtt *mqtt)
-{
-    struct request *request;
-    while ((request = queue_take(&mqtt->finished, -1)))
-        call_done(request, request->status, NULL, 0);
-}
-
-static void end_pending(struct hob_mqtt *mqtt, int status)
-{
-    struct request *request;
-    run_finished(mqtt);
-    while ((request = take_pending(mqtt, -1)))
-        call_done(request, status, NULL, 0);
-}
-
-static struct request *add_pending(struct hob_mqtt *mqtt, size_t bytes, void *user, int *code)
-{
-    *code = HOB_EBUSY;
-    if (mqtt->pending_count >= HOB_MQTT_PENDING_MAX ||
-        bytes > HOB_MQTT_PENDING_SIZE - mqtt->pending_bytes)
-        return NULL;
-    *code = HOB_ENOMEM;
-    struct request *request = calloc(1, sizeof(*request));
-    if (!request)
-        return NULL;
-    request->bytes = bytes;
-    request->user = user;
-    mqtt->pending_count++;
-    mqtt->pending_bytes += bytes;
-    queue_put(&mqtt->pending, request);
-    return request;
-}
+/* ---- a link and its end ---- */
 
 static int code_from_mosq(int rc)
 {
@@ -181,15 +83,6 @@ static int code_from_mosq(int rc)
     default:
         return HOB_ENOTCONN;
     }
-}
-
-/* ---- a link and its end ---- */
-
-static const char *place_of(const struct hob_mqtt *mqtt, char *out, size_t len)
-{
-    snprintf(out, len, strchr(mqtt->options.host, ':') ? "[%s]:%d" : "%s:%d", mqtt->options.host,
-             mqtt->options.port);
-    return out;
 }
 
 static void finish_close(struct hob_mqtt *mqtt);
@@ -221,39 +114,6 @@ static void drop_link(struct hob_mqtt *mqtt)
         free_link(link);
 }
 
-static const char *action_for(int code)
-{
-    switch (code) {
-    case HOB_ECONNREFUSED:
-    case HOB_ERESOLVE:
-        return "check host and port, and that the broker runs";
-    case HOB_ENOENT:
-    case HOB_EACCES:
-        return "mend the file; the next try reads it again";
-    case HOB_ETLS:
-        return "mend the certificates or the clock; the next try reads the files again";
-    case HOB_EREFUSED:
-        return "check the client id, and what the broker allows it";
-    case HOB_ETIMEDOUT:
-        return "check the network and firewalls";
-    default:
-        return NULL;
-    }
-}
-
-static void log_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool was_up,
-                     uint64_t retry_ms)
-{
-    struct hob_log_record record = {.level = HOB_LOG_WARN,
-                                    .event = was_up ? "conn.lost" : "conn.refused",
-                                    .thing = mqtt->options.thing,
-                                    .code = hob_error_name(why->code),
-                                    .action = was_up ? NULL : action_for(why->code)};
-    hob_log_write(mqtt->log, &record, "%s: %s; next try in %.1f s",
-                  was_up ? "connection lost" : "no connection", why->message,
-                  (double)retry_ms / 1000);
-}
-
 static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool at_once)
 {
     struct hob_error kept = *why; /* it may live in the link */
@@ -265,8 +125,8 @@ static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool a
     uint64_t retry_ms = at_once ? 0 : hob_backoff_next_ms(&mqtt->backoff);
     mqtt->state = WAITING;
     hob_timer_start(mqtt->timer, retry_ms);
-    log_down(mqtt, &kept, was_up, retry_ms);
-    end_pending(mqtt, HOB_ENOTCONN);
+    hob_mqtt_words_log_down(mqtt->log, &mqtt->options, &kept, was_up, retry_ms);
+    hob_mqtt_requests_end(mqtt->requests, HOB_ENOTCONN);
     if (mqtt->state != CLOSING && mqtt->options.on_down)
         mqtt->options.on_down(mqtt->options.user, &kept, retry_ms);
 }
@@ -290,7 +150,7 @@ static void explain_refusal(struct link *link, int rc)
         hint = ": not authorised; the broker's policy does not let this client connect";
     hob_error_set(&link->why, HOB_EREFUSED,
                   "%s: the broker refused client id \"%s\" (code %d, %s)%s",
-                  place_of(link->mqtt, place, sizeof(place)), o->client_id, rc, words, hint);
+                  hob_mqtt_words_place(o, place, sizeof(place)), o->client_id, rc, words, hint);
 }
 
 static void on_connect(struct mosquitto *client, void *user, int rc, int flags,
@@ -312,7 +172,7 @@ static void on_disconnect(struct mosquitto *client, void *user, int rc,
     char place[300];
     if (link->why.code)
         return;
-    place_of(mqtt, place, sizeof(place));
+    hob_mqtt_words_place(&mqtt->options, place, sizeof(place));
     if (rc == MOSQ_ERR_KEEPALIVE)
         hob_error_set(&link->why, HOB_ETIMEDOUT,
                       "%s: the broker did not answer a ping within %u s: the link is dead", place,
@@ -336,20 +196,17 @@ static void keep_alive_later(struct hob_mqtt *mqtt);
 static void announce(struct link *link)
 {
     struct hob_mqtt *mqtt = link->mqtt;
-    char how[DESCRIBE_MAX], place[300];
+    char how[DESCRIBE_MAX];
     if (mqtt->state != GREETING || !link->greeted)
         return;
     mqtt->state = UP;
     mqtt->up_ms = mqtt->kept_ms = hob_clock_mono_ms();
+    hob_tls_ticket_free(mqtt->ticket); /* with TLS 1.3 the new one came after the handshake */
+    mqtt->ticket = hob_stream_ticket_new(link->stream);
     hob_timer_stop(mqtt->timer);
     keep_alive_later(mqtt);
-    struct hob_log_record record = {
-        .level = HOB_LOG_INFO, .event = "conn.up", .thing = mqtt->options.thing};
-    hob_log_write(mqtt->log, &record, "connected to %s as \"%s\" in %llu ms (%s, MQTT %s)",
-                  place_of(mqtt, place, sizeof(place)), mqtt->options.client_id,
-                  (unsigned long long)(mqtt->up_ms - mqtt->attempt_ms),
-                  hob_stream_describe(link->stream, how, sizeof(how)),
-                  mqtt->options.protocol == 5 ? "5" : "3.1.1");
+    hob_mqtt_words_log_up(mqtt->log, &mqtt->options, mqtt->up_ms - mqtt->attempt_ms,
+                          hob_stream_describe(link->stream, how, sizeof(how)));
     if (mqtt->options.on_up)
         mqtt->options.on_up(mqtt->options.user, link->session_present);
 }
@@ -364,13 +221,7 @@ static void on_message(struct mosquitto *client, void *user,
         return;
     size_t len = message->payloadlen > 0 ? (size_t)message->payloadlen : 0;
     if (len > mqtt->options.payload_max) {
-        struct hob_log_record record = {.level = HOB_LOG_WARN,
-                                        .event = "conn.dropped",
-                                        .thing = mqtt->options.thing,
-                                        .code = hob_error_name(HOB_EMSGSIZE)};
-        hob_log_write(mqtt->log, &record,
-                      "a message of %zu bytes on %s was dropped: the limit is %zu", len,
-                      message->topic, mqtt->options.payload_max);
+        hob_mqtt_words_log_dropped(mqtt->log, &mqtt->options, message->topic, len);
         return;
     }
     struct hob_mqtt_message view = {.topic = message->topic,
@@ -381,19 +232,10 @@ static void on_message(struct mosquitto *client, void *user,
     mqtt->options.on_message(mqtt->options.user, &view);
 }
 
-/* libmosquitto says that a QoS 0 message is sent while we are still in hob_mqtt_publish. */
 static void complete(struct link *link, int mid, int status, const int *granted, size_t count)
 {
-    struct hob_mqtt *mqtt = link->mqtt;
     announce(link);
-    struct request *request = take_pending(mqtt, mid);
-    if (!request)
-        return;
-    request->status = status;
-    if (mqtt->in_call)
-        queue_put(&mqtt->finished, request);
-    else
-        call_done(request, status, granted, count);
+    hob_mqtt_requests_complete(link->mqtt->requests, mid, status, granted, count);
 }
 
 static void on_publish(struct mosquitto *client, void *user, int mid, int reason,
@@ -431,6 +273,16 @@ static void client_write(void *user)
     mosquitto_loop_write(((struct link *)user)->client, 1);
 }
 
+static void client_refused(void *user, const struct hob_error *why)
+{
+    struct link *link = user;
+    const struct hob_mqtt_options *o = &link->mqtt->options;
+    char place[300];
+    hob_error_set(&link->why, why->code, "%s: %s%s", hob_mqtt_words_place(o, place, sizeof(place)),
+                  why->message, link->greeted ? "" : ": is it an MQTT broker?");
+    link->cut = true;
+}
+
 static void client_turned(void *user)
 {
     struct link *link = user;
@@ -438,8 +290,8 @@ static void client_turned(void *user)
     if (mqtt->state == CLOSING)
         return;
     announce(link);
-    run_finished(mqtt);
-    if (mqtt->state == CLOSING || mqtt->link != link || client_fd(link) >= 0)
+    hob_mqtt_requests_run_held(mqtt->requests);
+    if (mqtt->state == CLOSING || mqtt->link != link || (client_fd(link) >= 0 && !link->cut))
         return;
     if (!link->why.code)
         hob_error_set(&link->why, HOB_ENOTCONN, "libmosquitto ended the session");
@@ -490,8 +342,11 @@ static int make_client(struct link *link, struct hob_error *err)
 
 static void on_open(void *user)
 {
-    static const struct hob_mqtt_pump_client calls = {
-        .fd = client_fd, .read = client_read, .write = client_write, .turned = client_turned};
+    static const struct hob_mqtt_pump_client calls = {.fd = client_fd,
+                                                      .read = client_read,
+                                                      .write = client_write,
+                                                      .refused = client_refused,
+                                                      .turned = client_turned};
     struct link *link = user;
     struct hob_mqtt *mqtt = link->mqtt;
     struct hob_mqtt_pump_client client = calls;
@@ -499,10 +354,9 @@ static void on_open(void *user)
     if (mqtt->link != link)
         return;
     client.user = link;
-    hob_tls_ticket_free(mqtt->ticket);
-    mqtt->ticket = hob_stream_ticket_new(link->stream);
-    int code = hob_mqtt_pump_new(mqtt->loop, link->stream, mqtt->options.runtime_dir, &client,
-                                 &link->pump, &err);
+    int code =
+        hob_mqtt_pump_new(mqtt->loop, link->stream, mqtt->options.runtime_dir,
+                          hob_mqtt_options_packet_max(&mqtt->options), &client, &link->pump, &err);
     if (code == 0)
         code = make_client(link, &err);
     if (code == 0)
@@ -535,7 +389,7 @@ static void on_stream_closed(void *user, const struct hob_error *why)
         free_link(link);
         return;
     }
-    if (mqtt->state == CONNECTING) {
+    if (mqtt->state == CONNECTING || err.code == HOB_ETLS) {
         hob_tls_ticket_free(mqtt->ticket); /* it may be the cause */
         mqtt->ticket = NULL;
     } else if (mqtt->state == GREETING) {
@@ -599,9 +453,10 @@ static void on_timer(void *user)
     } else if (mqtt->state == WAITING) {
         attempt(mqtt);
     } else if (mqtt->state == GREETING) {
-        hob_error_set(
-            &err, HOB_ETIMEDOUT, "%s: no answer to CONNECT within %g s: is it an MQTT broker?",
-            place_of(mqtt, place, sizeof(place)), (double)mqtt->options.connect_timeout_ms / 1000);
+        hob_error_set(&err, HOB_ETIMEDOUT,
+                      "%s: no answer to CONNECT within %g s: is it an MQTT broker?",
+                      hob_mqtt_words_place(&mqtt->options, place, sizeof(place)),
+                      (double)mqtt->options.connect_timeout_ms / 1000);
         link_down(mqtt, &err, false);
     }
 }
@@ -641,14 +496,11 @@ static void on_keeper(void *user)
 
 /* ---- requests of the caller ---- */
 
-static int sent(struct hob_mqtt *mqtt, struct request *request, int rc)
+static int sent(struct hob_mqtt *mqtt, struct hob_mqtt_request *request, int rc)
 {
-    mqtt->in_call = false;
-    if (rc == MOSQ_ERR_SUCCESS) {
+    hob_mqtt_requests_sent(mqtt->requests, request, rc == MOSQ_ERR_SUCCESS);
+    if (rc == MOSQ_ERR_SUCCESS)
         hob_mqtt_pump_wake(mqtt->link->pump);
-        return 0;
-    }
-    free(take_pending(mqtt, request->mid));
     return code_from_mosq(rc);
 }
 
@@ -667,14 +519,13 @@ int hob_mqtt_publish(struct hob_mqtt *mqtt, const char *topic, const void *paylo
         return HOB_EMSGSIZE;
     if (!hob_mqtt_is_up(mqtt))
         return HOB_ENOTCONN;
-    struct request *request = add_pending(mqtt, len, user, &code);
-    if (!request)
+    struct hob_mqtt_request *request;
+    code = hob_mqtt_requests_add(mqtt->requests, len, done, NULL, user, &request);
+    if (code)
         return code;
-    request->done = done;
-    mqtt->in_call = true;
     return sent(mqtt, request,
-                mosquitto_publish(mqtt->link->client, &request->mid, topic, (int)len, payload, qos,
-                                  retain));
+                mosquitto_publish(mqtt->link->client, hob_mqtt_request_mid(request), topic,
+                                  (int)len, payload, qos, retain));
 }
 
 static int check_filters(const char *const *filters, size_t count, int qos)
@@ -695,14 +546,13 @@ int hob_mqtt_subscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t
         return code;
     if (!hob_mqtt_is_up(mqtt))
         return HOB_ENOTCONN;
-    struct request *request = add_pending(mqtt, 0, user, &code);
-    if (!request)
+    struct hob_mqtt_request *request;
+    code = hob_mqtt_requests_add(mqtt->requests, 0, NULL, done, user, &request);
+    if (code)
         return code;
-    request->subscribed = done;
-    mqtt->in_call = true;
     return sent(mqtt, request,
-                mosquitto_subscribe_multiple(mqtt->link->client, &request->mid, (int)count,
-                                             (char *const *)filters, qos, 0, NULL));
+                mosquitto_subscribe_multiple(mqtt->link->client, hob_mqtt_request_mid(request),
+                                             (int)count, (char *const *)filters, qos, 0, NULL));
 }
 
 int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count,
@@ -713,14 +563,13 @@ int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size
         return code;
     if (!hob_mqtt_is_up(mqtt))
         return HOB_ENOTCONN;
-    struct request *request = add_pending(mqtt, 0, user, &code);
-    if (!request)
+    struct hob_mqtt_request *request;
+    code = hob_mqtt_requests_add(mqtt->requests, 0, done, NULL, user, &request);
+    if (code)
         return code;
-    request->done = done;
-    mqtt->in_call = true;
     return sent(mqtt, request,
-                mosquitto_unsubscribe_multiple(mqtt->link->client, &request->mid, (int)count,
-                                               (char *const *)filters, NULL));
+                mosquitto_unsubscribe_multiple(mqtt->link->client, hob_mqtt_request_mid(request),
+                                               (int)count, (char *const *)filters, NULL));
 }
 
 void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason)
@@ -734,84 +583,13 @@ void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason)
 
 /* ---- life ---- */
 
-static bool copy_string(const char **string)
-{
-    if (!*string)
-        return true;
-    *string = strdup(*string);
-    return *string != NULL;
-}
-
-/* Every string among the options, so that copying and freeing cannot disagree. */
-#define STRINGS(o)                                                                                 \
-    {                                                                                              \
-        &(o)->host, &(o)->client_id, &(o)->username, &(o)->password, &(o)->runtime_dir,            \
-            &(o)->thing, &(o)->tls.ca_file, &(o)->tls.cert_file, &(o)->tls.key_file,               \
-            &(o)->tls.key_passphrase, &(o)->tls.alpn                                               \
-    }
-
-static bool copy_options(struct hob_mqtt_options *o)
-{
-    const char **strings[] = STRINGS(o);
-    bool ok = true;
-    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
-        ok = copy_string(strings[i]) && ok; /* go on: the rest must not stay borrowed */
-    return ok;
-}
-
-static void free_options(struct hob_mqtt_options *o)
-{
-    const char **strings[] = STRINGS(o);
-    if (o->password)
-        explicit_bzero((char *)o->password, strlen(o->password));
-    if (o->tls.key_passphrase)
-        explicit_bzero((char *)o->tls.key_passphrase, strlen(o->tls.key_passphrase));
-    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
-        free((char *)*strings[i]);
-}
-
-static void set_defaults(struct hob_mqtt_options *o)
-{
-    if (o->protocol == 0)
-        o->protocol = 4;
-    if (o->keep_alive_s == 0)
-        o->keep_alive_s = KEEP_ALIVE_S;
-    if (o->payload_max == 0)
-        o->payload_max = HOB_MQTT_PAYLOAD_MAX;
-    if (o->connect_timeout_ms == 0)
-        o->connect_timeout_ms = CONNECT_TIMEOUT_MS;
-    if (o->backoff_base_ms == 0)
-        o->backoff_base_ms = BACKOFF_BASE_MS;
-    if (o->backoff_cap_ms == 0)
-        o->backoff_cap_ms = BACKOFF_CAP_MS;
-}
-
-static int check_options(const struct hob_mqtt_options *o, struct hob_error *err)
-{
-    if (!o->host || !*o->host)
-        return hob_error_set(err, HOB_EINVAL, "host: expected a name or an address");
-    if (o->port < 1 || o->port > 65535)
-        return hob_error_set(err, HOB_EINVAL, "port: expected 1 to 65535, got %d", o->port);
-    if (!o->client_id || !*o->client_id)
-        return hob_error_set(err, HOB_EINVAL, "client_id: expected a name");
-    if (o->protocol != 0 && o->protocol != 4 && o->protocol != 5)
-        return hob_error_set(err, HOB_EINVAL, "protocol: expected 4 (MQTT 3.1.1) or 5, got %d",
-                             o->protocol);
-    if (o->keep_alive_s != 0 && (o->keep_alive_s < KEEP_ALIVE_MIN_S || o->keep_alive_s > 65535))
-        return hob_error_set(err, HOB_EINVAL, "keep_alive: expected %d to 65535 s, got %u",
-                             KEEP_ALIVE_MIN_S, o->keep_alive_s);
-    if (o->payload_max > HOB_MQTT_PENDING_SIZE)
-        return hob_error_set(err, HOB_EINVAL, "payload_max: expected at most %d bytes",
-                             HOB_MQTT_PENDING_SIZE);
-    return 0;
-}
-
 static void free_mqtt(struct hob_mqtt *mqtt)
 {
     hob_timer_close(mqtt->timer);
     hob_timer_close(mqtt->keeper);
     hob_tls_ticket_free(mqtt->ticket);
-    free_options(&mqtt->options);
+    hob_mqtt_options_free(&mqtt->options);
+    hob_mqtt_requests_free(mqtt->requests);
     free(mqtt->reconnect_reason);
     free(mqtt);
     mosquitto_lib_cleanup();
@@ -820,7 +598,7 @@ static void free_mqtt(struct hob_mqtt *mqtt)
 int hob_mqtt_new(struct hob_loop *loop, struct hob_log *log, const struct hob_mqtt_options *options,
                  struct hob_mqtt **out, struct hob_error *err)
 {
-    int code = check_options(options, err);
+    int code = hob_mqtt_options_check(options, err);
     if (code)
         return code;
     struct hob_mqtt *mqtt = calloc(1, sizeof(*mqtt));
@@ -829,14 +607,11 @@ int hob_mqtt_new(struct hob_loop *loop, struct hob_log *log, const struct hob_mq
     mosquitto_lib_init(); /* counted: each new goes with one cleanup */
     mqtt->loop = loop;
     mqtt->log = log;
-    mqtt->options = *options;
-    queue_init(&mqtt->pending);
-    queue_init(&mqtt->finished);
-    bool copied = copy_options(&mqtt->options);
-    set_defaults(&mqtt->options);
+    mqtt->requests = hob_mqtt_requests_new();
+    bool copied = hob_mqtt_options_copy(&mqtt->options, options);
     mqtt->timer = hob_timer_new(loop, on_timer, mqtt);
     mqtt->keeper = hob_timer_new(loop, on_keeper, mqtt);
-    if (!copied || !mqtt->timer || !mqtt->keeper) {
+    if (!copied || !mqtt->requests || !mqtt->timer || !mqtt->keeper) {
         free_mqtt(mqtt);
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -868,7 +643,7 @@ static void close_now(void *user)
 {
     struct hob_mqtt *mqtt = user;
     struct link *link = mqtt->link;
-    end_pending(mqtt, HOB_ECANCELED);
+    hob_mqtt_requests_end(mqtt->requests, HOB_ECANCELED);
     if (link) {
         if (link->greeted && client_fd(link) >= 0) {
             mosquitto_disconnect(link->client);
@@ -896,7 +671,8 @@ void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *use
 
 void hob_mqtt_get_stats(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out)
 {
-    *out = (struct hob_mqtt_stats){.attempts = mqtt->attempts, .pending = mqtt->pending_count};
+    *out = (struct hob_mqtt_stats){.attempts = mqtt->attempts,
+                                   .pending = hob_mqtt_requests_count(mqtt->requests)};
     if (!mqtt->link || !mqtt->link->pump)
         return;
     struct hob_mqtt_pump_stats pump;

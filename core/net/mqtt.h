@@ -22,9 +22,13 @@
 
 #include <stdbool.h>
 
-#define HOB_MQTT_PAYLOAD_MAX  (256 * 1024)      /* of a message in either direction */
-#define HOB_MQTT_PENDING_MAX  4096              /* requests without an answer */
-#define HOB_MQTT_PENDING_SIZE (8 * 1024 * 1024) /* the bytes that they hold together */
+#define HOB_MQTT_PAYLOAD_MAX (256 * 1024) /* of a message in either direction */
+/* A larger message in is dropped and logged, and the link stays, up to a packet of four times
+ * payload_max, at least this, and 128 KB for topic and properties. A packet that announces more
+ * ends the link (conn.lost, HOB_EMSGSIZE) before libmosquitto makes room for it. */
+#define HOB_MQTT_PACKET_MAX_LEAST (1024 * 1024)
+#define HOB_MQTT_PENDING_MAX      4096              /* requests without an answer */
+#define HOB_MQTT_PENDING_SIZE     (8 * 1024 * 1024) /* the bytes that they hold together */
 
 struct hob_mqtt;
 
@@ -44,12 +48,12 @@ struct hob_mqtt_options { /* all strings are copied */
     const char *password;
     bool use_tls;
     struct hob_tls_options tls;
-    const char *runtime_dir; /* where the pump's socket directory may be made; tried last */
-    const char *thing;       /* for the log; may be NULL */
-    int protocol;            /* 4: MQTT 3.1.1 (0 means this), 5: MQTT 5 */
-    bool persistent_session; /* false: clean session */
-    unsigned keep_alive_s;   /* 0: 60; at least 5 */
-    size_t payload_max; /* 0: HOB_MQTT_PAYLOAD_MAX; a larger message in is dropped and logged */
+    const char *runtime_dir;     /* where the pump's socket directory may be made; tried last */
+    const char *thing;           /* for the log; may be NULL */
+    int protocol;                /* 4: MQTT 3.1.1 (0 means this), 5: MQTT 5 */
+    bool persistent_session;     /* false: clean session */
+    unsigned keep_alive_s;       /* 0: 60; at least 5 */
+    size_t payload_max;          /* 0: HOB_MQTT_PAYLOAD_MAX; see HOB_MQTT_PACKET_MAX_LEAST */
     uint64_t connect_timeout_ms; /* 0: 30,000 */
     uint64_t backoff_base_ms;    /* 0: 1,000 */
     uint64_t backoff_cap_ms;     /* 0: 120,000 */

@@ -21,6 +21,19 @@
  * library, whose own queue has no end. */
 #define STUCK_IN_MAX (256 * 1024)
 
+#define LENGTH_DIGITS 4 /* the most that MQTT allows */
+
+/* Where in the broker's packets we are: each begins with a byte for its kind and the length of the
+ * rest, seven bits a byte, the lowest first. */
+struct framing {
+    size_t max;
+    size_t left;   /* of the packet's body */
+    size_t length; /* what of it is known */
+    unsigned digits;
+    bool in_header;
+    bool refused;
+};
+
 struct hob_mqtt_pump {
     struct hob_stream *stream;
     struct hob_mqtt_pump_client client;
@@ -30,6 +43,7 @@ struct hob_mqtt_pump {
     char in[CHUNK], out[CHUNK]; /* bytes on their way, from `_at`, `_len` of them */
     size_t in_at, in_len, out_at, out_len;
     size_t stuck_in;
+    struct framing framing;
     bool turning;
     uv_prepare_t *prepare; /* active while a turn is wanted before the loop waits */
     uv_idle_t *idle;       /* keeps that wait from beginning where prepare has already run */
@@ -128,8 +142,8 @@ static bool make_handles(struct hob_mqtt_pump *pump, struct hob_loop *loop)
 }
 
 int hob_mqtt_pump_new(struct hob_loop *loop, struct hob_stream *stream, const char *runtime_dir,
-                      const struct hob_mqtt_pump_client *client, struct hob_mqtt_pump **out,
-                      struct hob_error *err)
+                      size_t packet_max, const struct hob_mqtt_pump_client *client,
+                      struct hob_mqtt_pump **out, struct hob_error *err)
 {
     struct hob_mqtt_pump *pump = calloc(1, sizeof(*pump));
     if (!pump || !make_handles(pump, loop)) {
@@ -138,6 +152,7 @@ int hob_mqtt_pump_new(struct hob_loop *loop, struct hob_stream *stream, const ch
     }
     pump->stream = stream;
     pump->client = *client;
+    pump->framing.max = packet_max;
     pump->listener = pump->fd = -1;
     pump->stats.last_in_ms = pump->stats.last_out_ms = hob_clock_mono_ms();
     int code = find_dir(pump, runtime_dir, err);
@@ -186,6 +201,50 @@ void hob_mqtt_pump_free(struct hob_mqtt_pump *pump)
     free(pump);
 }
 
+/* ---- the broker's packets ---- */
+
+/* One byte of a header. @return 0, or why its packet must not go on */
+static int frame_header(struct framing *framing, unsigned char byte, struct hob_error *why)
+{
+    if (!framing->in_header) {
+        framing->in_header = true;
+        framing->length = framing->digits = 0;
+        return 0;
+    }
+    framing->length |= (size_t)(byte & 0x7f) << (7 * framing->digits);
+    framing->digits++;
+    if (byte & 0x80)
+        return framing->digits < LENGTH_DIGITS
+                   ? 0
+                   : hob_error_set(why, HOB_EPROTO, "a packet whose length has no end");
+    size_t whole = 1 + framing->digits + framing->length;
+    if (whole > framing->max)
+        return hob_error_set(why, HOB_EMSGSIZE, "a packet of %zu bytes: the limit is %zu", whole,
+                             framing->max);
+    framing->left = framing->length;
+    framing->in_header = false;
+    return 0;
+}
+
+/* @return how many of these bytes may go to the library; fewer than `len`: see *why */
+static size_t frame(struct framing *framing, const char *data, size_t len, struct hob_error *why)
+{
+    size_t at = 0;
+    while (at < len) {
+        size_t body = len - at < framing->left ? len - at : framing->left;
+        framing->left -= body;
+        at += body;
+        if (at == len)
+            break;
+        if (frame_header(framing, (unsigned char)data[at], why) != 0) {
+            framing->refused = true;
+            break;
+        }
+        at++;
+    }
+    return at;
+}
+
 /* ---- a turn ---- */
 
 /* The library takes an errno that was left over from another call for its own: clear it. It may
@@ -208,7 +267,8 @@ static void client_reads(struct hob_mqtt_pump *pump)
 static bool move_in(struct hob_mqtt_pump *pump)
 {
     if (pump->in_len == 0) {
-        if (pump->stuck_in >= STUCK_IN_MAX)
+        struct hob_error why;
+        if (pump->stuck_in >= STUCK_IN_MAX || pump->framing.refused)
             return false;
         pump->in_at = 0;
         pump->in_len = hob_stream_read(pump->stream, pump->in, sizeof(pump->in));
@@ -218,6 +278,11 @@ static bool move_in(struct hob_mqtt_pump *pump)
         if (pump->in_len == 0)
             return false;
         pump->stats.last_in_ms = hob_clock_mono_ms();
+        pump->in_len = frame(&pump->framing, pump->in, pump->in_len, &why);
+        if (pump->framing.refused)
+            pump->client.refused(pump->client.user, &why);
+        if (pump->in_len == 0)
+            return false;
     }
     ssize_t put = send(pump->fd, pump->in + pump->in_at, pump->in_len, MSG_NOSIGNAL);
     if (put <= 0)

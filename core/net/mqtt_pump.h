@@ -22,9 +22,11 @@ struct hob_mqtt_pump;
 
 /** What the pump asks of the library; never called from inside one of the library's callbacks. */
 struct hob_mqtt_pump_client {
-    int (*fd)(void *user);      /* its end of the pipe; -1 once it has given up */
-    void (*read)(void *user);   /* take packets from the pipe */
-    void (*write)(void *user);  /* put packets into the pipe */
+    int (*fd)(void *user);     /* its end of the pipe; -1 once it has given up */
+    void (*read)(void *user);  /* take packets from the pipe */
+    void (*write)(void *user); /* put packets into the pipe */
+    /** The stream brings what must not reach the library; nothing more is moved in. */
+    void (*refused)(void *user, const struct hob_error *why);
     void (*turned)(void *user); /* a turn is over: look whether the link still stands */
     void *user;
 };
@@ -37,10 +39,12 @@ struct hob_mqtt_pump_stats {
 
 /** Listen in a new private directory, in the first of $RUNTIME_DIRECTORY, /run, /tmp and
  * `runtime_dir` (may be NULL) that can be written to.
- * @param stream  borrowed; its callbacks go on to hob_mqtt_pump_turn */
+ * @param stream      borrowed; its callbacks go on to hob_mqtt_pump_turn
+ * @param packet_max  bytes of a packet in; a larger one is refused before the library has seen its
+ *                    length: it would make room for it at once */
 int hob_mqtt_pump_new(struct hob_loop *loop, struct hob_stream *stream, const char *runtime_dir,
-                      const struct hob_mqtt_pump_client *client, struct hob_mqtt_pump **out,
-                      struct hob_error *err);
+                      size_t packet_max, const struct hob_mqtt_pump_client *client,
+                      struct hob_mqtt_pump **out, struct hob_error *err);
 
 const char *hob_mqtt_pump_path(const struct hob_mqtt_pump *pump); /* under 100 bytes */
 

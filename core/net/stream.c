@@ -52,6 +52,7 @@ struct hob_stream {
     struct hob_buf plain_in, plain_out; /* in place of the session's queues */
     bool reading;
     bool wants_room; /* on_writable is owed */
+    bool deaf;       /* the peer takes nothing any more; what it said before is still read */
     bool failing;    /* `why` is set; the end comes from the loop */
     struct hob_error why;
     char chunk[CHUNK];
@@ -165,16 +166,26 @@ static void shut_down(struct hob_stream *stream)
         end(stream);
 }
 
+/* A peer that refuses us says why, then resets: its words are still to be read, and its end comes
+ * with them. */
+static void sending_failed(struct hob_stream *stream, int status)
+{
+    if (status == UV_EPIPE || status == UV_ECONNRESET)
+        stream->deaf = true;
+    else
+        fail_uv(stream, "sending", status);
+}
+
 static void on_written(uv_write_t *request, int status)
 {
     struct hob_stream *stream = request->data;
     stream->writing = false;
     hob_buf_clear(&stream->sending);
-    if (status < 0 && stream->state < FLUSHING)
-        fail_uv(stream, "sending", status);
-    else if (status < 0)
+    if (status < 0 && stream->state >= FLUSHING)
         end(stream);
-    else
+    else if (status < 0)
+        sending_failed(stream, status);
+    if (status == 0 || stream->deaf)
         flush(stream);
     if (stream->state == OPEN && stream->wants_room && !stream->writing && !stream->failing) {
         stream->wants_room = false;
@@ -208,19 +219,21 @@ static void flush(struct hob_stream *stream)
     struct hob_buf *out = output(stream);
     if (stream->writing || stream->failing || stream->state == ENDED)
         return;
-    if (hob_buf_len(out) > 0) {
+    if (hob_buf_len(out) > 0 && !stream->deaf) {
         uv_buf_t buf = uv_buf_init((char *)hob_buf_data(out), (unsigned)hob_buf_len(out));
         int sent = uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1);
         if (sent < 0 && sent != UV_EAGAIN) {
-            if (stream->state == FLUSHING)
+            if (stream->state == FLUSHING) {
                 end(stream);
-            else
-                fail_uv(stream, "sending", sent);
-            return;
+                return;
+            }
+            sending_failed(stream, sent);
         }
         if (sent > 0)
             hob_buf_consume(out, (size_t)sent);
     }
+    if (stream->deaf)
+        hob_buf_clear(out);
     if (hob_buf_len(out) > 0)
         queue_rest(stream, out);
     else if (stream->state == FLUSHING)
@@ -349,9 +362,9 @@ static void on_input_end(struct hob_stream *stream, int status)
         return;
     if (stream->state == HANDSHAKE)
         hob_tls_explain_close(stream->tls, &why);
-    else if (status == UV_EOF)
+    else if (status == UV_EOF && !stream->deaf)
         hob_error_set(&why, HOB_ECONNRESET, "the server closed the connection");
-    else if (status == UV_ECONNRESET)
+    else if (status == UV_ECONNRESET || stream->deaf)
         hob_error_set(&why, HOB_ECONNRESET, "the server reset the connection");
     else
         hob_error_set(&why, hob_error_from_uv(status), "receiving: %s", uv_strerror(status));
@@ -406,6 +419,9 @@ static void explain_connect(struct hob_stream *stream, int status)
         hint = ": is the broker running there, and is this its port?";
     else if (status == UV_ENETUNREACH || status == UV_EHOSTUNREACH)
         hint = ": is the network up?";
+    else if (status == UV_ECONNRESET && stream->options.tls) /* as quick as the connection itself */
+        hint = ": the server closed the connection before it answered the TLS handshake: does it "
+               "speak TLS on this port?";
     bool same = strcmp(address, stream->host) == 0;
     hob_error_set(&stream->why, hob_error_from_uv(status), "%s%s%s%s%s", uv_strerror(status),
                   same ? "" : " (", same ? "" : address, same ? "" : ")", hint);

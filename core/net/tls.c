@@ -530,14 +530,25 @@ int hob_tls_handshake(struct hob_tls *tls, struct hob_error *err)
     return is_pause(ret) ? 0 : explain_failure(tls, ret, err);
 }
 
+/* With TLS 1.3 mbedTLS also says WANT_READ between two messages that are both here already: ask on
+ * until it takes no more. */
+static int read_on(struct hob_tls *tls, void *out, size_t len)
+{
+    size_t before;
+    int ret;
+    do {
+        before = hob_buf_len(&tls->in);
+        ret = mbedtls_ssl_read(&tls->ssl, out, len);
+    } while (is_ticket(ret) ||
+             (ret == MBEDTLS_ERR_SSL_WANT_READ && hob_buf_len(&tls->in) != before));
+    return ret;
+}
+
 ssize_t hob_tls_read(struct hob_tls *tls, void *out, size_t len, struct hob_error *err)
 {
     if (len == 0)
         return 0;
-    int ret;
-    do
-        ret = mbedtls_ssl_read(&tls->ssl, out, len);
-    while (is_ticket(ret));
+    int ret = read_on(tls, out, len);
     if (ret > 0)
         return ret;
     if (is_pause(ret))

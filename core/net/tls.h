@@ -74,7 +74,8 @@ struct hob_buf *hob_tls_output(struct hob_tls *tls);
 /** Queue close_notify. */
 void hob_tls_end(struct hob_tls *tls);
 
-/** The session's ticket after a handshake; caller frees; NULL if there is none. */
+/** The session's ticket; caller frees; NULL if there is none. TLS 1.3 sends it after the handshake:
+ * ask once plaintext has come. */
 struct hob_tls_ticket *hob_tls_ticket_new(struct hob_tls *tls);
 
 bool hob_tls_resumed(const struct hob_tls *tls);

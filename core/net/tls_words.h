@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define HOB_TLS_WORDS_NO_ALERT (-1) /* there was one, and its number is not known */

@@ -19,9 +19,11 @@ struct hob_executor {
     struct hob_slot *slot;
     bool online, stopping;
     bool looking;
-    bool claiming;                     /* a claim is on its way */
-    bool look_again;                   /* something came while the slot was taken */
-    char ignored[HOB_JOBS_ID_MAX + 1]; /* the foreign job that was logged last */
+    bool claiming;   /* a claim is on its way */
+    bool look_again; /* something came while the slot was taken */
+    /* Jobs that no handler knows, left to another agent since the last look. */
+    char passed[HOB_JOBS_PENDING_MAX][HOB_JOBS_ID_MAX + 1];
+    size_t passed_count;
     struct hob_backoff backoff;
     struct hob_timer *retry; /* of a look or a claim */
     struct hob_timer *poll;
@@ -31,6 +33,8 @@ struct hob_executor {
 };
 
 static void look(struct hob_executor *executor);
+static void look_past(struct hob_executor *executor);
+static void describe(struct hob_executor *executor, const char *job_id);
 static void claim(struct hob_executor *executor);
 
 /* ---- words ---- */
@@ -61,6 +65,14 @@ static void retry_later(struct hob_executor *executor, const char *what, const c
     snprintf(text, sizeof text, "%s: %s, again in %.1f s", what, why, (double)ms / 1000);
     say(executor, HOB_LOG_WARN, "jobs.retry", why, NULL, 0, text);
     hob_timer_start(executor->retry, ms);
+}
+
+/* Without a link hob_executor_online asks again; cancelled: we are being closed. */
+static void no_answer(struct hob_executor *executor, const char *what, int status)
+{
+    if (status != HOB_ENOTCONN && status != HOB_ECANCELED) {
+        retry_later(executor, what, status == HOB_ETIMEDOUT ? "no answer" : hob_error_name(status));
+    }
 }
 
 /* ---- running ---- */
@@ -106,7 +118,7 @@ static void claim_refused(struct hob_executor *executor, const struct hob_jobs_a
         say_of_slot(executor, HOB_LOG_INFO, "job.claim_refused", answer->code_text,
                     answer->message);
         hob_slot_drop(executor->slot);
-        look(executor);
+        retry_later(executor, "claiming the job", answer->code_text);
     }
 }
 
@@ -118,10 +130,9 @@ static void on_claim(void *user, int status, const struct hob_jobs_answer *answe
         claimed(executor, hob_slot_version(executor->slot) + 1);
     } else if (status == HOB_EREJECTED) {
         claim_refused(executor, answer);
-    } else if (status == HOB_ETIMEDOUT) {
-        retry_later(executor, "claiming the job", "no answer");
+    } else {
+        no_answer(executor, "claiming the job", status);
     }
-    /* HOB_ENOTCONN: hob_executor_online claims again. */
 }
 
 static void claim(struct hob_executor *executor)
@@ -161,15 +172,26 @@ static void refuse(struct hob_executor *executor, const struct hob_jobs_executio
     }
 }
 
+static bool is_passed(const struct hob_executor *executor, const char *job_id)
+{
+    for (size_t i = 0; i < executor->passed_count; i++) {
+        if (strcmp(executor->passed[i], job_id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void leave_alone(struct hob_executor *executor, const struct hob_jobs_execution *execution,
                         const char *reason)
 {
-    if (strcmp(executor->ignored, execution->job_id) == 0) {
-        return;
+    if (!is_passed(executor, execution->job_id) && executor->passed_count < HOB_JOBS_PENDING_MAX) {
+        snprintf(executor->passed[executor->passed_count++], sizeof executor->passed[0], "%s",
+                 execution->job_id);
+        say(executor, HOB_LOG_INFO, "job.ignored", NULL, execution->job_id,
+            execution->execution_number, reason);
     }
-    snprintf(executor->ignored, sizeof executor->ignored, "%s", execution->job_id);
-    say(executor, HOB_LOG_INFO, "job.ignored", NULL, execution->job_id, execution->execution_number,
-        reason);
+    look_past(executor);
 }
 
 /* The handler that a document asks for, or NULL with why this job cannot be done here. */
@@ -304,14 +326,47 @@ static void on_look(void *user, int status, const struct hob_jobs_answer *answer
 {
     struct hob_executor *executor = user;
     executor->looking = false;
-    if (status == 0) {
-        hob_backoff_reset(&executor->backoff);
+    if (status == HOB_EREJECTED) {
+        retry_later(executor, "looking for jobs", answer->code_text);
+    } else if (status) {
+        no_answer(executor, "looking for jobs", status);
+    } else if (answer->execution.present) {
         consider(executor, &answer->execution, true);
+    } else {
+        hob_backoff_reset(&executor->backoff);
+    }
+}
+
+/* ---- past a job of somebody else ---- */
+
+static void on_pending(void *user, int status, const struct hob_jobs_answer *answer)
+{
+    struct hob_executor *executor = user;
+    executor->looking = false;
+    for (size_t i = 0; status == 0 && i < answer->pending_count; i++) {
+        if (!is_passed(executor, answer->pending[i].job_id)) {
+            describe(executor, answer->pending[i].job_id);
+            return;
+        }
+    }
+    /* Else there is nothing for us, or the poll will ask again. */
+}
+
+/* The one at the front is not ours: is there another one behind it? */
+static void look_past(struct hob_executor *executor)
+{
+    if (executor->looking || !executor->online || hob_slot_state(executor->slot) != HOB_SLOT_FREE) {
         return;
     }
-    if (status == HOB_EREJECTED || status == HOB_ETIMEDOUT) {
-        retry_later(executor, "looking for jobs",
-                    status == HOB_ETIMEDOUT ? "no answer" : answer->code_text);
+    executor->looking = hob_jobs_get_pending(executor->options.client, on_pending, executor) == 0;
+}
+
+static void describe(struct hob_executor *executor, const char *job_id)
+{
+    int rc = hob_jobs_describe(executor->options.client, job_id, 0, on_look, executor);
+    executor->looking = rc == 0;
+    if (rc && rc != HOB_ENOTCONN) {
+        retry_later(executor, "looking for jobs", hob_error_name(rc));
     }
 }
 
@@ -320,11 +375,8 @@ static void look(struct hob_executor *executor)
     if (!executor->online || executor->looking || executor->stopping) {
         return;
     }
-    int rc = hob_jobs_describe(executor->options.client, "$next", 0, on_look, executor);
-    executor->looking = rc == 0;
-    if (rc && rc != HOB_ENOTCONN) {
-        retry_later(executor, "looking for jobs", hob_error_name(rc));
-    }
+    executor->passed_count = 0;
+    describe(executor, "$next");
     hob_timer_start(executor->poll, executor->options.poll_ms);
 }
 
@@ -402,6 +454,13 @@ void hob_executor_offline(struct hob_executor *executor)
 void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_execution *next)
 {
     consider(executor, next, false);
+}
+
+void hob_executor_changed(struct hob_executor *executor)
+{
+    if (executor->passed_count > 0 && hob_slot_state(executor->slot) == HOB_SLOT_FREE) {
+        look(executor);
+    }
 }
 
 void hob_executor_told(struct hob_executor *executor)

@@ -51,6 +51,9 @@ void hob_executor_online(struct hob_executor *executor);
 void hob_executor_offline(struct hob_executor *executor);
 /** notify-next said so. */
 void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_execution *next);
+/** notify said that something was queued or ended; notify-next does not if that is behind a job of
+ * another agent. */
+void hob_executor_changed(struct hob_executor *executor);
 /** The service knows the end of an execution: the next one may be at the front by now. */
 void hob_executor_told(struct hob_executor *executor);
 

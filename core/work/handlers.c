@@ -2,6 +2,7 @@
 
 #include "work/sandbox.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <lauxlib.h>
@@ -234,7 +235,9 @@ const struct hob_handler *hob_handlers_choose(struct hob_handlers *handlers, str
                                               struct hob_error *err)
 {
     static const char *const members[] = {"operation", "jobType", "type", "action", "command"};
-    if (hob_json_type(json, "steps") != HOB_JSON_ABSENT) {
+    assert(handlers);
+    enum hob_json_type steps = hob_json_type(json, "steps");
+    if (steps == HOB_JSON_ARRAY) {
         return &handlers->steps;
     }
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
@@ -243,6 +246,9 @@ const struct hob_handler *hob_handlers_choose(struct hob_handlers *handlers, str
         if (value) {
             return find_named(handlers, members[i], value, len, err);
         }
+    }
+    if (steps == HOB_JSON_OBJECT) { /* an empty list; its handler says what it expects */
+        return &handlers->steps;
     }
     hob_error_set(err, HOB_EINVAL,
                   "the document names no handler: expected a string in one of its members "

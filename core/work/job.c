@@ -198,22 +198,30 @@ static int push_drive(lua_State *L)
     return job->task ? 0 : luaL_error(L, "out of memory");
 }
 
-static void report_no_start(void *user)
+static void on_task_error(void *user, const char *message)
 {
     struct hob_job *job = user;
-    struct hob_job_outcome outcome = {job->status, hob_buf_string(&job->details)};
-    job->options.on_end(job->options.user, &outcome);
+    const char *why = NULL;
+    const char *kind = hob_task_engine_error(hob_sandbox_scheduler(job->sandbox), &why);
+    if (kind && job->task) {
+        hob_task_cancel(job->task, kind, why); /* reject() in a callback ends the job, too */
+        return;
+    }
+    struct hob_log_record record = {.level = HOB_LOG_ERROR,
+                                    .event = "job.callback_failed",
+                                    .thing = job->thing,
+                                    .job = job->job_id,
+                                    .execution = job->options.execution_number,
+                                    .action = "mend the handler; the job itself goes on"};
+    hob_log_write(job->options.log, &record, "%s", message);
 }
 
-void hob_job_start(struct hob_job *job, int64_t row, int attempt)
+int hob_job_start(struct hob_job *job, int64_t row, int attempt, struct hob_error *err)
 {
     job->row = row;
     job->attempt = attempt;
-    struct hob_error err = {0};
-    if (hob_sandbox_call(job->sandbox, push_drive, job, &err)) {
-        fail(job, HOB_JOBS_FAILED, err.message, "OUT_OF_MEMORY");
-        hob_loop_defer(job->options.loop, report_no_start, job);
-    }
+    hob_scheduler_on_error(hob_sandbox_scheduler(job->sandbox), on_task_error, job);
+    return hob_sandbox_call(job->sandbox, push_drive, job, err);
 }
 
 /* ---- outcomes ---- */

@@ -54,8 +54,9 @@ struct hob_job_options {
  * broken: it may work once mended), or HOB_ENOMEM; err has the reason as it is to be reported */
 int hob_job_new(const struct hob_job_options *options, struct hob_job **out, struct hob_error *err);
 
-/** @param row  of the execution in the store. @param attempt  1 for the first run */
-void hob_job_start(struct hob_job *job, int64_t row, int attempt);
+/** @param row  of the execution in the store. @param attempt  1 for the first run
+ * @return 0 (on_end will come), or a code: out of memory, and on_end will not come */
+int hob_job_start(struct hob_job *job, int64_t row, int attempt, struct hob_error *err);
 void hob_job_free(struct hob_job *job); /* NULL is legal */
 
 const char *hob_job_handler(const struct hob_job *job);

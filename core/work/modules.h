@@ -14,6 +14,7 @@ struct hob_modules_host {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_job *job; /* in a job's sandbox; else NULL */
+    int reading;         /* a worker thread waits for a line of standard input */
     int exiting;         /* hob.process.exit was called, */
     int exit_code;       /* with this */
 };

@@ -18,8 +18,10 @@ struct entry {
     int64_t row;
     char job_id[HOB_JOBS_ID_MAX + 1];
     int64_t execution_number;
+    int64_t queued_at;
     int64_t version;
     bool in_flight;
+    bool unsure;        /* time went by: is it still the same execution? Ask before telling */
     bool sent_terminal; /* what is in flight is the outcome */
     char *progress;     /* waits to be sent */
     uint64_t progress_sent_ms;
@@ -49,13 +51,19 @@ static struct entry *find_entry(const struct hob_outbox *outbox, int64_t row)
     return entry;
 }
 
+static void unlink_entry(struct entry *entry)
+{
+    for (struct entry **link = &entry->outbox->entries; *link; link = &(*link)->next) {
+        if (*link == entry) {
+            *link = entry->next;
+            return;
+        }
+    }
+}
+
+/* It must be unlinked. */
 static void free_entry(struct entry *entry)
 {
-    struct entry **link = &entry->outbox->entries;
-    while (*link != entry) {
-        link = &(*link)->next;
-    }
-    *link = entry->next;
     hob_jobs_client_forget(entry->outbox->options.client, entry);
     hob_timer_close(entry->timer);
     free(entry->progress);
@@ -81,6 +89,7 @@ static struct entry *add_entry(struct hob_outbox *outbox,
     entry->timer = timer;
     entry->row = execution->row;
     entry->execution_number = execution->execution_number;
+    entry->queued_at = execution->queued_at;
     entry->version = execution->version;
     snprintf(entry->job_id, sizeof entry->job_id, "%s", execution->job_id);
     hob_backoff_init(&entry->backoff, outbox->options.backoff_base_ms,
@@ -116,6 +125,7 @@ static void told(struct entry *entry, const char *how)
     if (hob_store_mark_told(outbox->options.store, row, how, &err)) {
         save_failed(entry, &err); /* it will be sent once more after a restart, which is harmless */
     }
+    unlink_entry(entry);
     free_entry(entry);
     if (outbox->options.on_told) {
         outbox->options.on_told(outbox->options.user, row);
@@ -132,21 +142,31 @@ static void delivered(struct entry *entry)
     told(entry, "accepted");
 }
 
-static void give_up(struct entry *entry, const struct hob_jobs_answer *answer)
+static void give_up(struct entry *entry, const char *code, const char *how)
+{
+    struct hob_log_record record = record_of(entry, HOB_LOG_WARN);
+    record.event = "job.report_refused";
+    record.code = code;
+    record.action = "nothing to do here: the service's view stands, ours is in the store";
+    hob_log_write(entry->outbox->options.log, &record, "%s is not reported: %s",
+                  hob_jobs_status_name(entry->status), how);
+    told(entry, how);
+}
+
+static void give_up_refused(struct entry *entry, const struct hob_jobs_answer *answer)
 {
     char how[256];
     const char *theirs = hob_jobs_status_name(answer->state.status);
     snprintf(how, sizeof how, "%s: %.150s%s%s", answer->code_text, answer->message,
              *theirs ? "; the service has " : "", theirs);
-    struct hob_log_record record = record_of(entry, HOB_LOG_WARN);
-    record.event = "job.report_refused";
-    record.code = answer->code_text;
-    record.action = "nothing to do here: the service's view stands, ours is in the store";
-    hob_log_write(entry->outbox->options.log, &record, "%s is not reported: %s",
-                  *hob_jobs_status_name(entry->status) ? hob_jobs_status_name(entry->status)
-                                                       : "progress",
-                  how);
-    told(entry, how);
+    give_up(entry, answer->code_text, how);
+}
+
+/* A job id may be used again after a deletion; versions of one execution only grow. */
+static void give_up_replaced(struct entry *entry)
+{
+    give_up(entry, "ResourceNotFound",
+            "the job was deleted; its id belongs to another execution by now");
 }
 
 static void try_later(struct entry *entry, const char *why)
@@ -177,21 +197,25 @@ static void on_other_state(struct entry *entry, const struct hob_jobs_answer *an
 {
     const struct hob_jobs_state *state = &answer->state;
     bool open = state->status == HOB_JOBS_IN_PROGRESS || state->status == HOB_JOBS_QUEUED;
-    if (entry->status != HOB_JOBS_STATUS_NONE && state->status == entry->status) {
+    bool mismatch = answer->code == HOB_JOBS_VERSION_MISMATCH;
+    if (entry->status == HOB_JOBS_STATUS_NONE && !open) {
+        return; /* only progress was refused: the outcome will bring the states together */
+    }
+    if (state->status == entry->status) {
         delivered(entry);
-    } else if (open && answer->code == HOB_JOBS_VERSION_MISMATCH &&
-               state->version_number != entry->version) {
+    } else if (open && mismatch && state->version_number < entry->version) {
+        give_up_replaced(entry);
+    } else if (open && mismatch && state->version_number > entry->version) {
         entry->version = state->version_number;
         send_entry(entry);
     } else if (open && entry->status == HOB_JOBS_REJECTED && entry->sent_terminal) {
         entry->status = HOB_JOBS_FAILED; /* some services take REJECTED only from QUEUED */
         send_entry(entry);
-    } else if (open && answer->code == HOB_JOBS_VERSION_MISMATCH) {
+    } else if (open && mismatch) {
         try_later(entry, answer->code_text); /* it contradicts itself: do not spin */
     } else if (entry->status != HOB_JOBS_STATUS_NONE) {
-        give_up(entry, answer);
+        give_up_refused(entry, answer);
     }
-    /* Else only progress was refused: the outcome will bring the states together. */
 }
 
 static void on_rejected(struct entry *entry, const struct hob_jobs_answer *answer)
@@ -201,22 +225,55 @@ static void on_rejected(struct entry *entry, const struct hob_jobs_answer *answe
     } else if (answer->state.present) {
         on_other_state(entry, answer);
     } else if (entry->status != HOB_JOBS_STATUS_NONE) {
-        give_up(entry, answer);
+        give_up_refused(entry, answer);
     }
+}
+
+/* @return whether there is an answer to deal with; if not, it is sent again in time */
+static bool has_answer(struct entry *entry, int status)
+{
+    entry->in_flight = false;
+    if (status == 0 || status == HOB_EREJECTED) {
+        return true;
+    }
+    /* Without a link hob_outbox_online sends it again; cancelled: we are being closed. */
+    if (status != HOB_ENOTCONN && status != HOB_ECANCELED) {
+        try_later(entry, status == HOB_ETIMEDOUT ? "no answer" : hob_error_name(status));
+    }
+    return false;
 }
 
 static void on_answer(void *user, int status, const struct hob_jobs_answer *answer)
 {
     struct entry *entry = user;
-    entry->in_flight = false;
+    if (!has_answer(entry, status)) {
+        return;
+    }
     if (status == 0) {
         on_accepted(entry);
-    } else if (status == HOB_EREJECTED) {
+    } else {
         on_rejected(entry, answer);
-    } else if (status == HOB_ETIMEDOUT) {
-        try_later(entry, "no answer");
     }
-    /* HOB_ENOTCONN: hob_outbox_online sends it again. HOB_ECANCELED: we are being closed. */
+}
+
+/* Anything but a clear "no" is settled by the update itself, whose answer brings the state. */
+static void on_described(void *user, int status, const struct hob_jobs_answer *answer)
+{
+    struct entry *entry = user;
+    if (!has_answer(entry, status)) {
+        return;
+    }
+    const struct hob_jobs_execution *theirs = &answer->execution;
+    if (status == HOB_EREJECTED && hob_jobs_code_retryable(answer->code)) {
+        try_later(entry, answer->code_text);
+    } else if (status == HOB_EREJECTED && answer->code == HOB_JOBS_RESOURCE_NOT_FOUND) {
+        give_up_refused(entry, answer);
+    } else if (status == 0 && theirs->present && theirs->queued_at != entry->queued_at) {
+        give_up_replaced(entry);
+    } else {
+        entry->unsure = false;
+        send_entry(entry);
+    }
 }
 
 /* ---- sending ---- */
@@ -229,6 +286,16 @@ static void send_update(struct entry *entry, enum hob_jobs_status status, const 
                                      .expected_version = entry->version,
                                      .execution_number = entry->execution_number};
     int rc = hob_jobs_update(entry->outbox->options.client, &update, on_answer, entry);
+    entry->in_flight = rc == 0;
+    if (rc && rc != HOB_ENOTCONN) {
+        try_later(entry, hob_error_name(rc));
+    }
+}
+
+static void ask_first(struct entry *entry)
+{
+    int rc = hob_jobs_describe(entry->outbox->options.client, entry->job_id,
+                               entry->execution_number, on_described, entry);
     entry->in_flight = rc == 0;
     if (rc && rc != HOB_ENOTCONN) {
         try_later(entry, hob_error_name(rc));
@@ -256,7 +323,9 @@ static void send_entry(struct entry *entry)
     if (entry->in_flight || !entry->outbox->online) {
         return;
     }
-    if (entry->status != HOB_JOBS_STATUS_NONE) {
+    if (entry->status != HOB_JOBS_STATUS_NONE && entry->unsure) {
+        ask_first(entry);
+    } else if (entry->status != HOB_JOBS_STATUS_NONE) {
         entry->sent_terminal = true;
         send_update(entry, entry->status, entry->details);
     } else if (entry->progress) {
@@ -286,6 +355,7 @@ void hob_outbox_forget(struct hob_outbox *outbox, int64_t row)
 {
     struct entry *entry = find_entry(outbox, row);
     if (entry) {
+        unlink_entry(entry);
         free_entry(entry);
     }
 }
@@ -368,6 +438,7 @@ void hob_outbox_online(struct hob_outbox *outbox)
     for (struct entry *entry = outbox->entries; entry; entry = next) {
         next = entry->next;
         hob_timer_stop(entry->timer);
+        entry->unsure = entry->status != HOB_JOBS_STATUS_NONE;
         send_entry(entry);
     }
 }
@@ -417,8 +488,10 @@ void hob_outbox_free(struct hob_outbox *outbox)
     if (!outbox) {
         return;
     }
-    while (outbox->entries) {
-        free_entry(outbox->entries);
+    struct entry *next;
+    for (struct entry *entry = outbox->entries; entry; entry = next) {
+        next = entry->next;
+        free_entry(entry);
     }
     free(outbox->thing);
     free(outbox);

@@ -5,7 +5,9 @@
  * again, across lost links and restarts, until the service has accepted it or has refused it in a
  * way that no further try can change. Every update carries expectedVersion; VersionMismatch brings
  * the current state: if it is ours, it was delivered, if the execution is still open, its version
- * is adopted.
+ * is adopted. After a lost link or a restart
+ * the execution is described first: its job id may have been used again meanwhile, for another
+ * execution that must not be told our outcome.
  *
  * Life: hob_outbox_new -> hob_outbox_free. Loop thread only.
  * Specs: spec/integration/broker_kill_spec.lua, spec/integration/outbox_spec.lua

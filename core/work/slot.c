@@ -114,15 +114,24 @@ static void remove_dir(const struct hob_slot *slot)
     }
 }
 
-static int make_dir(struct hob_slot *slot, struct hob_error *err)
+static int own_directory(const char *path, struct hob_error *err)
 {
-    snprintf(slot->dir, sizeof slot->dir, "%s/%s-%lld-%lld", slot->options.work_dir, slot->job_id,
-             (long long)slot->execution_number, (long long)slot->queued_at);
-    if (mkdir(slot->dir, 0700) == 0 || errno == EEXIST) {
+    struct stat info;
+    if (mkdir(path, 0700) == 0 ||
+        (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
         return 0;
     }
-    return hob_error_set(err, hob_error_from_errno(errno), "work directory %s: %s", slot->dir,
+    return hob_error_set(err, hob_error_from_errno(errno), "work directory %s: %s", path,
                          strerror(errno));
+}
+
+static int make_dir(struct hob_slot *slot, struct hob_error *err)
+{
+    /* No thing's name has an @, so two things never share one. */
+    snprintf(slot->dir, sizeof slot->dir, "%s/%s@%s-%lld-%lld", slot->options.work_dir,
+             slot->options.thing, slot->job_id, (long long)slot->execution_number,
+             (long long)slot->queued_at);
+    return own_directory(slot->dir, err);
 }
 
 /* ---- the end ---- */
@@ -270,6 +279,7 @@ void hob_slot_known(struct hob_slot *slot, int64_t row, int runs)
     struct hob_store_execution execution = {.row = row,
                                             .job_id = slot->job_id,
                                             .execution_number = slot->execution_number,
+                                            .queued_at = slot->queued_at,
                                             .version = slot->version};
     hob_outbox_track(slot->options.outbox, &execution);
 }
@@ -294,7 +304,10 @@ int hob_slot_run(struct hob_slot *slot, int64_t version, struct hob_error *err)
     struct hob_log_record record = record_of(slot, HOB_LOG_INFO, "job.started");
     hob_log_write(slot->options.log, &record, "handler %s, run %d", hob_job_label(slot->job),
                   slot->runs);
-    hob_job_start(slot->job, slot->row, slot->runs);
+    struct hob_error why = {0};
+    if (hob_job_start(slot->job, slot->row, slot->runs, &why)) {
+        hob_slot_end(slot, HOB_JOBS_FAILED, why.message, "OUT_OF_MEMORY");
+    }
     return 0;
 }
 
@@ -323,10 +336,10 @@ int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
         free(slot);
         return hob_error_set(err, HOB_ENOMEM, "slot: out of memory");
     }
-    if (mkdir(options->work_dir, 0700) && errno != EEXIST) {
+    int rc = own_directory(options->work_dir, err);
+    if (rc) {
         hob_slot_free(slot);
-        return hob_error_set(err, hob_error_from_errno(errno), "work directory %s: %s",
-                             options->work_dir, strerror(errno));
+        return rc;
     }
     *out = slot;
     return 0;

@@ -419,7 +419,7 @@ int hob_store_get_state(struct hob_store *store, int64_t row, const char **state
 /** Why an outcome could not be put: there is one already, or there is no such row. */
 static int no_outcome(struct hob_store *store, int64_t row, struct hob_error *err)
 {
-    struct hob_store_execution e;
+    struct hob_store_execution e = {0};
     int rc = hob_store_get(store, row, &e, err);
     return rc < 0 ? rc
                   : hob_error_set(err, HOB_EEXIST, "%s: job %s has its outcome already: %s",

@@ -44,9 +44,10 @@ struct hob_scheduler {
     bool turn_pending;
     bool freed; /* waits only for the turn that is pending */
     struct hob_task *current;
-    bool passing;         /* a yield of ours is on its way up through the script's coroutines */
-    bool chain_yieldable; /* every coroutine below the running one can yield */
-    uint64_t slice_start_ms;
+    bool passing;            /* a yield of ours is on its way up through the script's coroutines */
+    bool chain_yieldable;    /* every coroutine below the running one can yield */
+    bool stuck;              /* the hook found that it cannot yield, */
+    uint64_t stuck_since_ms; /* at this processor time */
     char ended_kind[KIND_MAX];
     char ended_message[MESSAGE_MAX];
     void (*on_error)(void *user, const char *message);
@@ -116,6 +117,13 @@ static int raise_token(lua_State *L)
     return lua_error(L);
 }
 
+/* An engine error is on its way through this task. */
+static bool is_ending(lua_State *L)
+{
+    const struct hob_task *task = hob_scheduler_of(L)->current;
+    return task && task->engine;
+}
+
 static void set_engine(struct hob_task *task, const char *kind, const char *message)
 {
     if (task->engine) {
@@ -158,8 +166,8 @@ static int finish_pcall(lua_State *L, int status, lua_KContext extra_values)
     if (status == LUA_ERRMEM && task) {
         return hob_task_raise(L, "memory", "out of memory");
     }
-    if (is_token(L, -1)) {
-        return lua_error(L);
+    if (is_ending(L)) {
+        return raise_token(L); /* also when a __close has put its own error before it */
     }
     lua_pushboolean(L, 0);
     lua_pushvalue(L, -2);
@@ -213,9 +221,13 @@ static void on_count(lua_State *L, lua_Debug *ar)
         raise_token(L);
     }
     if (lua_isyieldable(L) && scheduler->chain_yieldable) {
+        scheduler->stuck = false;
         scheduler->passing = true;
         lua_yield(L, 0);
-    } else if (hob_clock_mono_ms() - scheduler->slice_start_ms > UNYIELDING_MS) {
+    } else if (!scheduler->stuck) {
+        scheduler->stuck = true;
+        scheduler->stuck_since_ms = hob_clock_cpu_ms();
+    } else if (hob_clock_cpu_ms() - scheduler->stuck_since_ms > UNYIELDING_MS) {
         luaL_where(L, 0);
         const char *where = lua_tostring(L, -1);
         lua_pushfstring(L, "%sran for over %d ms where it cannot be interrupted",
@@ -242,7 +254,10 @@ static lua_State *resumer_target(lua_State *L, lua_KContext mode)
 
 static int resume_failed(lua_State *L, lua_State *co, int status, lua_KContext mode)
 {
-    if (is_token(co, -1)) {
+    if (status == LUA_ERRMEM && hob_scheduler_of(L)->current) {
+        return hob_task_raise(L, "memory", "out of memory");
+    }
+    if (is_ending(L)) {
         lua_pop(co, 1);
         return raise_token(L);
     }
@@ -426,7 +441,7 @@ static int co_close(lua_State *L)
         lua_pushboolean(L, 1);
         return 1;
     }
-    if (is_token(co, -1)) {
+    if (is_ending(L)) {
         return raise_token(L);
     }
     lua_pushboolean(L, 0);
@@ -518,6 +533,7 @@ static void unlink_task(struct hob_task *task)
     }
 }
 
+/* It must be unlinked. */
 static void free_task(struct hob_task *task)
 {
     drop_wait(task);
@@ -525,15 +541,15 @@ static void free_task(struct hob_task *task)
     if (task->call_op_free) {
         task->call_op_free(task->call_op);
     }
-    unlink_task(task);
     luaL_unref(task->scheduler->L, LUA_REGISTRYINDEX, task->ref);
     free(task);
 }
 
 static void report_error(struct hob_scheduler *scheduler, lua_State *co)
 {
-    const char *message = lua_tostring(co, -1);
-    if (scheduler->on_error && !scheduler->ended_kind[0]) {
+    const char *message =
+        scheduler->ended_kind[0] ? scheduler->ended_message : lua_tostring(co, -1);
+    if (scheduler->on_error) {
         scheduler->on_error(scheduler->on_error_user,
                             message ? message : "error without a message");
     }
@@ -551,7 +567,8 @@ static void end_task(struct hob_task *task, int resumed, int results)
         results = 1;
     }
     scheduler->ended_kind[0] = '\0';
-    if (status != LUA_OK && is_token(task->co, -1)) {
+    if (task->engine) { /* however the script may have ended */
+        status = LUA_ERRRUN;
         memcpy(scheduler->ended_kind, task->kind, sizeof scheduler->ended_kind);
         memcpy(scheduler->ended_message, task->message, sizeof scheduler->ended_message);
     }
@@ -564,6 +581,7 @@ static void end_task(struct hob_task *task, int resumed, int results)
         return; /* by `done`: the task went with it, and perhaps the Lua state */
     }
     scheduler->ended_kind[0] = '\0';
+    unlink_task(task);
     free_task(task);
 }
 
@@ -572,7 +590,7 @@ static void resume_task(struct hob_task *task)
     struct hob_scheduler *scheduler = task->scheduler;
     scheduler->current = task;
     scheduler->chain_yieldable = true;
-    scheduler->slice_start_ms = hob_clock_mono_ms();
+    scheduler->stuck = false;
     set_hook(task->co);
     int results = 0;
     int status = lua_resume(
@@ -754,9 +772,10 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *
     lua_State *L = scheduler->L;
     struct hob_task task = {.scheduler = scheduler, .co = L};
     struct hob_task *before = scheduler->current;
+    bool yieldable_before = scheduler->chain_yieldable;
     scheduler->current = &task;
     scheduler->chain_yieldable = false;
-    scheduler->slice_start_ms = hob_clock_mono_ms();
+    scheduler->stuck = false;
     int top = lua_gettop(L);
     set_hook(L);
     lua_pushcfunction(L, add_message);
@@ -772,6 +791,7 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *
     lua_sethook(L, NULL, 0, 0);
     lua_settop(L, top);
     scheduler->current = before;
+    scheduler->chain_yieldable = yieldable_before;
     return status == LUA_OK ? 0 : HOB_EHANDLER;
 }
 
@@ -798,17 +818,16 @@ void hob_task_cancel(struct hob_task *task, const char *kind, const char *messag
 struct hob_task *hob_task_current(lua_State *L)
 {
     struct hob_scheduler *scheduler = hob_scheduler_of(L);
-    if (!scheduler->current) {
+    struct hob_task *task = scheduler->current;
+    if (!task) {
         luaL_error(L, "this call waits, so it works only in a task");
-    }
-    if (scheduler->current->engine) {
+    } else if (task->engine) {
         raise_token(L); /* on its way out: <close> functions may not wait again */
-    }
-    if (!lua_isyieldable(L) || !scheduler->chain_yieldable) {
+    } else if (!lua_isyieldable(L) || !scheduler->chain_yieldable) {
         luaL_error(L, "this call waits, which is not possible here (inside a callback of a C "
                       "function such as table.sort or string.gsub)");
     }
-    return scheduler->current;
+    return task;
 }
 
 static int after_wait(lua_State *L, int status, lua_KContext context)
@@ -858,9 +877,12 @@ void hob_scheduler_free(struct hob_scheduler *scheduler)
     if (!scheduler) {
         return;
     }
-    while (scheduler->tasks) {
-        free_task(scheduler->tasks);
+    struct hob_task *next;
+    for (struct hob_task *task = scheduler->tasks; task; task = next) {
+        next = task->next;
+        free_task(task);
     }
+    scheduler->tasks = NULL;
     scheduler->ready_head = scheduler->ready_tail = NULL;
     scheduler->freed = true;
     if (!scheduler->turn_pending) {

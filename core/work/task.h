@@ -53,7 +53,8 @@ typedef int hob_task_push_fn(struct lua_State *L, void *op);
 void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *push, void *op,
                    void (*op_free)(void *op));
 
-/** What becomes of an error in a task that nobody waits for (hob_task_call). */
+/** What becomes of an error in a task that nobody waits for (hob_task_call). For an engine error
+ * hob_task_engine_error gives its kind while `fn` runs. */
 void hob_scheduler_on_error(struct hob_scheduler *scheduler,
                             void (*fn)(void *user, const char *message), void *user);
 

@@ -4,8 +4,6 @@
 -- The core calls `check` (loading) and `prepare` (before the claim); what `prepare` gives back is
 -- run as a task. Specs: spec/integration/job_spec.lua, spec/unit/handlers_spec.lua
 
-local exec = require("hob.exec")
-local http = require("hob.http")
 local json = require("hob.json")
 local time = require("hob.time")
 
@@ -238,13 +236,28 @@ function Job:reject(reason)
   self._core:reject(reason)
 end
 
-local function message_of(err)
-  if type(err) == "string" then
-    return err
-  elseif type(err) == "table" and type(err.message) == "string" then
-    return err.message
+local MESSAGE_MAX = 4096
+
+---Text that can be saved and reported: valid UTF-8 of bounded length. Programs print anything.
+---@param text string
+---@return string
+function M.clean(text)
+  if #text > MESSAGE_MAX then
+    text = format("%s ... [cut %d bytes]", text:sub(1, MESSAGE_MAX), #text - MESSAGE_MAX)
   end
-  return tostring(err)
+  local _, bad = utf8.len(text)
+  while bad do
+    text = text:sub(1, bad - 1) .. "\u{FFFD}" .. text:sub(bad + 1)
+    _, bad = utf8.len(text, bad + 3)
+  end
+  return text
+end
+
+local function message_of(err)
+  if type(err) == "table" and type(err.message) == "string" then
+    err = err.message
+  end
+  return M.clean(tostring(err))
 end
 
 local function check_step(job, name, fn)
@@ -334,37 +347,6 @@ local function new_job(core, document)
   }, Job)
 end
 
--- Files without a directory belong to the job; programs start there.
-local function settle_in(dir)
-  local function own(path)
-    if type(path) == "string" and path:sub(1, 1) ~= "/" then
-      return dir .. "/" .. path
-    end
-    return path
-  end
-  local download = http.download
-  http.download = function(options)
-    if type(options) == "table" then
-      local copy = {}
-      for key, value in pairs(options) do
-        copy[key] = value
-      end
-      copy.to = own(options.to)
-      options = copy
-    end
-    return download(options)
-  end
-  for _, name in ipairs({ "run", "check", "spawn" }) do
-    local call = exec[name]
-    exec[name] = function(options)
-      if type(options) == "table" and options.cwd == nil then
-        options.cwd = dir
-      end
-      return call(options)
-    end
-  end
-end
-
 ---------------------------------------------------------------- the outcome
 
 local OWN = { reason = true, code = true, step = true, handler = true, attempt = true,
@@ -389,6 +371,8 @@ local function add_details(core, list, details)
     local why
     if OWN[key] then
       why = "the name is Hob's own"
+    elseif #key > 128 or not key:find("^[%w:_-]+$") then
+      why = "a name is 1 to 128 of [a-zA-Z0-9:_-]"
     elseif not text then
       why = "expected string, number or boolean, got " .. type(details[key])
     elseif count == HANDLERS_DETAILS then
@@ -468,7 +452,6 @@ function M.prepare(handler, core)
   end
   return function()
     local job = new_job(core, document)
-    settle_in(job.dir)
     local results = pack(pcall(handler.run, job, args))
     conclude(core, core:facts().step, results)
   end

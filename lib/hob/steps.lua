@@ -5,8 +5,10 @@
 -- (`\,` is a comma); no shell is involved. Programs must be in the config's `commands.allow`.
 
 local exec = require("hob.exec")
+local jobs = require("hob.job")
 
-local TAIL = 1024
+local KEPT = 256 * 1024 -- of each stream, to count its lines
+local TAIL = 1024       -- of each stream, for the report
 
 local function fail(path, expected, got)
   return nil, ("%s: expected %s, got %s"):format(path, expected,
@@ -102,27 +104,36 @@ local function count_lines(text)
   return lines + ((text == "" or text:sub(-1) == "\n") and 0 or 1)
 end
 
+-- The end of what a program printed, from a whole character on.
+local function tail(text)
+  return jobs.clean((text:sub(-TAIL):gsub("^[\128-\191]+", "")))
+end
+
+local function too_many_errors(action, result)
+  local lines = count_lines(result.stderr)
+  if action.allow_stderr and (lines > action.allow_stderr or result.stderr_cut > 0) then
+    local more = result.stderr_cut > 0 and " or more" or ""
+    return ("%s: %d lines%s on standard error, allowed are %d"):format(action.words[1], lines,
+      more, action.allow_stderr)
+  end
+end
+
 local function run_action(action)
-  local options = { tail = TAIL }
+  local options = { tail = KEPT }
   for i, word in ipairs(action.words) do
     options[i] = word
   end
   local result, message = exec.run(options)
   if not result then
-    return { problem = message, stdout = "", stderr = "" }
+    return { problem = jobs.clean(message), stdout = "", stderr = "" }
   end
   local problem
   if result.code ~= 0 then
     problem = ("%s: %s"):format(action.words[1], result.words)
-  elseif action.allow_stderr and count_lines(result.stderr) > action.allow_stderr then
-    problem = ("%s: %d lines on standard error, allowed are %d"):format(action.words[1],
-      count_lines(result.stderr), action.allow_stderr)
+  else
+    problem = too_many_errors(action, result)
   end
-  return {
-    problem = problem,
-    stdout = utf8.len(result.stdout) and result.stdout or "(not UTF-8)",
-    stderr = utf8.len(result.stderr) and result.stderr or "(not UTF-8)",
-  }
+  return { problem = problem, stdout = tail(result.stdout), stderr = tail(result.stderr) }
 end
 
 local function details(plan, result)

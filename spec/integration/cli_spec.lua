@@ -120,12 +120,18 @@ describe("hob lua", function()
     assert_ended(0, "3\ta\n", "", hob({ "lua", "-", "a", stdin = script_text }))
   end)
 
-  it("without a file reads lines, and prints what they give", function()
-    assert_ended(0, "3\nx\n", "", hob({ "lua",
-      stdin = "1 + 2\nfor i = 1, 1 do\nprint('x')\nend\n" }))
-    local result = hob({ "lua", stdin = "error('oh')\n4\n" })
+  it("without a file runs what comes from a pipe, as a whole", function()
+    assert_ended(0, "3\n", "", hob({ "lua", stdin = "local a = 1\nprint(a + 2)\n" }))
+    local result = hob({ "lua", stdin = "error('oh')\nprint(4)\n" })
     assert.matches("^hob lua: stdin:1: oh\n", result.stderr)
-    assert.equal("4\n", result.stdout)
+    assert.equal("", result.stdout)
+    assert.equal(1, result.code)
+  end)
+
+  it("says what ended it, also when nothing could catch it", function()
+    local result = hob({ "lua", "-e", "pcall(table.sort, {1,2,3}, function() while 1 do end end)" })
+    assert.equal(1, result.code)
+    assert.matches("^hob: %(command line%):1: ran for over 200 ms", result.stderr)
   end)
 
   it("has Hob's modules, whose calls may wait anywhere", function()

@@ -33,7 +33,9 @@ local SCRIPTS = {
     return { api = 1, run = function(job) job:progress(50, "half") job:sleep(3600) end }
   ]],
   ["ends.lua"] = [[
+    local exec = require("hob.exec")
     local fs = require("hob.fs")
+    local time = require("hob.time")
     local ways = {
       nothing = function() end,
       yes = function() return true end,
@@ -98,7 +100,40 @@ local SCRIPTS = {
         return { at_home = fs.stat(out .. "/mark") == nil and out:find(job.id, 1, true) ~= nil,
           root = exec.check({ "pwd", cwd = "/" }).stdout }
       end,
-      dir = function(job) return { there = fs.stat(job.dir).type, job = job.id } end,
+      dir = function(job)
+        assert(fs.write("note", "mine"))
+        return { there = fs.stat(job.dir).type, dir = job.dir, note = fs.read(job.dir .. "/note"),
+          pwd = exec.check({ "pwd" }).stdout == job.dir .. "\n" }
+      end,
+      check = function() exec.check({ "false" }) end,
+      bytes = function(job)
+        job:step("install", function()
+          error(exec.run({ "printf", "prot\\351g\\351" }).stdout, 0)
+        end)
+      end,
+      memory_in_coroutine = function()
+        return { ok = coroutine.resume(coroutine.create(function()
+          local t = {}
+          while true do t[#t + 1] = ("x"):rep(1000) end
+        end)) }
+      end,
+      reject_through_close = function(job)
+        pcall(function()
+          local _ <close> = setmetatable({}, { __close = function() error("mine") end })
+          job:reject("not here")
+        end)
+        return true
+      end,
+      reject_in_callback = function(job)
+        time.after(0, function() job:reject("said in a callback") end)
+        job:sleep(3600)
+      end,
+      error_in_callback = function(job)
+        local done
+        time.after(0, function() done = true error("oh, a callback") end)
+        while not done do job:sleep(0.001) end
+      end,
+      odd_key = function() return { ["free space"] = 1 } end,
     }
     return { api = 1, run = function(job) return ways[job.document.way](job) end }
   ]],
@@ -188,6 +223,9 @@ describe("a job over TLS", function()
       failed("refusal", "FAILED", "^the disk is full$")
       failed("falsehood", "FAILED", "^no$")
       failed("raised", "LUA_ERROR", "ends%.lua:%d+: boom$")
+      failed("check", "LUA_ERROR", "ends%.lua:%d+: false: exit code 1")
+      failed("bytes", "LUA_ERROR", "^prot\u{FFFD}g\u{FFFD}$")
+      failed("memory_in_coroutine", "OUT_OF_MEMORY", "out of memory")
       failed("object", "LUA_ERROR", "^an object$")
       failed("nothing_said", "BAD_RESULT", "nil without a reason")
       failed("number", "BAD_RESULT", "run returned a number: expected nothing, true, a table")
@@ -205,6 +243,13 @@ describe("a job over TLS", function()
       local execution = ends("reject")
       assert.equal("REJECTED", execution.status)
       assert.equal("not for this gateway", execution.details.reason)
+      assert.equal("REJECTED", ends("reject_through_close").status)
+      assert.equal("said in a callback", ends("reject_in_callback").details.reason)
+    end)
+
+    it("is not changed by an error in a callback, which the log has", function()
+      assert.equal("SUCCEEDED", ends("error_in_callback").status)
+      assert.matches("oh, a callback", gateway:wait_event("job.callback_failed").msg)
     end)
 
     it("drops a fifth detail and Hob's own names, and says so in the log", function()
@@ -213,6 +258,8 @@ describe("a job over TLS", function()
       assert.is_nil(details.e)
       assert.is_nil(details.reason)
       gateway:wait_event("job.detail_dropped", {}, 3)
+      ends("odd_key")
+      gateway:wait_event("job.detail_dropped", {}, 4)
       details = ends("own_name").details
       assert.equal("1", details.n)
       assert.is_nil(details.reason)
@@ -252,6 +299,9 @@ describe("a job over TLS", function()
   it("has a directory of its own, removed at the end", function()
     local execution, id = ends("dir")
     assert.equal("directory", execution.details.there)
+    assert.equal("mine", execution.details.note) -- relative names belong to it
+    assert.equal("true", execution.details.pwd)
+    assert.matches("/gw%-1@job", execution.details.dir) -- another thing's has another name
     for _, name in ipairs(assert(fs.list(gateway.dir .. "/data/work"))) do
       assert.is_nil(name:find(id, 1, true))
     end
@@ -337,6 +387,11 @@ describe("a job over TLS", function()
     it("go on after a failure that is to be ignored", function()
       assert.equal("SUCCEEDED", run(steps("false", ',"ignoreStepFailure":"true"')).status)
       assert.equal("FAILED", run(steps("false")).status)
+    end)
+
+    it("keep the end of what was printed, from a whole character on", function()
+      local details = run(steps("sh,-c,for i in $(seq 700); do printf é; done")).details
+      assert.equal(("é"):rep(512), details.stdout)
     end)
 
     it("fail when there are more lines on standard error than allowed", function()

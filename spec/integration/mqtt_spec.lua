@@ -103,7 +103,7 @@ describe("hob.mqtt", function()
                         { topic = "spec/b", payload = "\0two", qos = 0, retain = false },
                     }, told.messages)
                     assert.same({ { present = false } }, told.ups)
-                    assert.matches("^TLSv1.2, TLS%-", conn:describe())
+                    assert.matches("^TLSv1%.[23], TLS1?%-", conn:describe())
                     assert.is_true(conn:unsubscribe("spec/b"))
                 end)
         end
@@ -345,6 +345,77 @@ describe("hob.mqtt", function()
             assert.equal(1, #told.messages)
             assert.equal(("y"):rep(1000), told.messages[1].payload)
         end)
+
+        it("ends the link before a packet of 200 MB takes memory, and connects again", function()
+            local broker = fake([[
+                function on.subscribe(c, p)
+                    c:send(mqtt.suback(p.id, { 1 }))
+                    if c.number > 1 then return end
+                    -- its header comes in two reads, behind a good message
+                    c:send(mqtt.publish("spec/good", "x", 0) .. "\x30\x80")
+                    require("socket").sleep(0.02)
+                    c:send("\x84\xaf\x5f\0\4spec")
+                    local chunk = ("x"):rep(1 << 20)
+                    for _ = 1, 48 do if not c.socket:send(chunk) then break end end
+                end
+            ]])
+            local run = exec.run{ "/proc/self/exe", "lua", "-e", ([[
+                local function peak() -- kB
+                    local status = require("hob.fs").read("/proc/self/status")
+                    return tonumber(status:match("VmHWM:%%s*(%%d+)"))
+                end
+                local downs, got = {}, {}
+                local conn = require("hob.mqtt").connect{ host = "127.0.0.1", port = %d,
+                    tls = false, client_id = "big", backoff_base = 0.02,
+                    on_down = function(message, code)
+                        downs[#downs + 1] = code .. " " .. message
+                    end,
+                    on_message = function(topic) got[#got + 1] = topic end }
+                assert(conn:wait_up(%d))
+                local before = peak()
+                conn:subscribe("spec/#")
+                while #downs == 0 do require("hob.time").sleep(0.005) end
+                assert(conn:wait_up(%d))
+                assert(conn:subscribe("spec/#"))
+                print(got[1], #downs, downs[1], peak() - before)
+                conn:close()
+            ]]):format(broker.port, TIMEOUT, TIMEOUT), timeout = 2 * TIMEOUT }
+            local message, grown = run.stdout:match("^spec/good\t1\t(.*)\t(%d+)\n$")
+            assert(message, run.stdout .. run.stderr)
+            assert.matches(" a packet of 200000005 bytes: the limit is 1179648$", message)
+            assert.matches("^EMSGSIZE 127.0.0.1:", message)
+            assert.is_true(tonumber(grown) < 12 * 1024, grown .. " kB more")
+            assert.matches("WARN +conn%.lost code=EMSGSIZE .*a packet of 200000005 bytes",
+                run.stderr)
+        end)
+
+        it("drops what is only somewhat larger than payload_max, up to 1 MB", function()
+            local broker = fake([[
+                function on.subscribe(c, p)
+                    c:send(mqtt.publish("spec/size", ("x"):rep((1 << 20) + (1 << 17) - 16), 0))
+                    c:send(mqtt.suback(p.id, { 1 }) .. mqtt.publish("spec/size", "small", 0))
+                    c:send(mqtt.publish("spec/size", ("x"):rep((1 << 20) + (1 << 17)), 0))
+                end
+            ]])
+            local conn, told = up(to(broker, { payload_max = 1000 }))
+            assert.same({ 1 }, conn:subscribe("spec/size"))
+            wait_until(function() return told.downs[1] end, TIMEOUT, "the end by the larger one")
+            assert.equal(1, #told.messages)
+            assert.equal("small", told.messages[1].payload)
+            assert.equal("EMSGSIZE", told.downs[1].code)
+        end)
+
+        it("ends the link at a length that has no end", function()
+            local broker = fake([[
+                function on.subscribe(c) c:send("\x30\x80\x80\x80\x80\x80\1") end
+            ]])
+            local conn, told = up(to(broker))
+            assert.equal("ENOTCONN", select(3, conn:subscribe("a")))
+            wait_until(function() return told.downs[1] end, TIMEOUT, "the end")
+            assert.matches(": a packet whose length has no end$", told.downs[1].message)
+            assert.equal("EPROTO", told.downs[1].code)
+            wait_until(function() return #told.ups == 2 end, TIMEOUT, "the second connection")
+        end)
     end)
 
     describe("publish", function()
@@ -522,6 +593,42 @@ describe("hob.mqtt", function()
             assert.is_true(conn:close())
             assert.is_false(conn:is_up())
             assert.has_error(function() conn:post("a", "b") end, "the connection is closed")
+        end)
+
+        it("first sends what it has taken", function()
+            local broker = fake([[
+                local socket = require("socket")
+                small_buffers = true
+                function on.publish(c, p)
+                    print("stopped")
+                    while not io.open(p.payload .. "/go") do socket.sleep(0.01) end
+                    local total = 0
+                    repeat
+                        local data, ended, part = c.socket:receive(65536)
+                        total = total + #(data or part)
+                    until ended
+                    print("drained " .. total)
+                end
+            ]])
+            local dir = assert(fs.tempdir())
+            finally(function() fs.remove(dir, { recursive = true }) end)
+            local conn = up(to(broker, { keep_alive = 3600 }))
+            conn:post("stop", dir, { qos = 0 })
+            broker:wait("^stopped", TIMEOUT)
+            local before = conn:stats().bytes_out
+            local posted = 0
+            repeat -- until neither the kernel nor the connection takes any more
+                local out = conn:stats().bytes_out
+                assert(conn:post("spec/full", ("x"):rep(200 * 1024), { qos = 0 }))
+                posted = posted + 1
+                time.sleep(0.01)
+            until conn:stats().bytes_out == out
+            local taken = conn:stats().bytes_out - before
+            assert.is_true(taken < posted * 200 * 1024)
+            assert(fs.write(dir .. "/go", ""))
+            conn:close()
+            local drained = tonumber(broker:wait("^drained (%d+)", TIMEOUT))
+            assert.is_true(drained >= taken, ("%d bytes came of %d"):format(drained, taken))
         end)
 
         it("works at any moment of connecting", function()

@@ -28,6 +28,12 @@ local function connect(options)
     return later(mqtt.connect(options), "close"), told
 end
 
+-- mbedTLS 3 reads more forms of keys, and compares IP addresses.
+local function mbed_is_3()
+    local version = exec.check{ "/proc/self/exe", "--version" }.stdout
+    return assert(version:match("[Mm]bed ?TLS (%d)%."), version) == "3"
+end
+
 -- Why the first attempt failed.
 local function refusal(options)
     options.backoff_base, options.backoff_cap = 30, 30 -- one attempt is enough
@@ -82,7 +88,9 @@ describe("TLS to the broker", function()
                 local conn = connect(server:options{ client_id = algorithm, cert = own.cert,
                     key = own.key })
                 assert.is_true(conn:wait_up(TIMEOUT))
-                assert.matches(algorithm == "ec" and "ECDSA" or "RSA", conn:describe(), 1, true)
+                if conn:describe():find("^TLSv1.2") then -- the suites of TLS 1.3 do not say it
+                    assert.matches(algorithm == "ec" and "ECDSA" or "RSA", conn:describe(), 1, true)
+                end
             end
         end)
 
@@ -169,9 +177,14 @@ describe("TLS to the broker", function()
                 "expired 2 days ago", "is for x, not for localhost", "which is not in the CA file")
         end)
 
-        it("that is addressed by an IP address, and says to use a name", function()
-            local message = refusal(options{ host = "127.0.0.1" })
-            says(message, "not for 127.0.0.1", "does not compare IP addresses: connect by a name")
+        it("that is addressed by an IP address which its certificate lacks", function()
+            local server = broker_with(pki:issue{ cn = "x", san = { "DNS:x" } })
+            local message = refusal(server:options{ client_id = "c", host = "127.0.0.1" })
+            says(message, "is for x, not for 127.0.0.1")
+            if not mbed_is_3() then
+                says(message, "does not compare IP addresses: connect by a name")
+                says(refusal(options{ host = "127.0.0.1" }), "not for 127.0.0.1")
+            end
         end)
 
         it("that does not speak TLS", function()
@@ -276,7 +289,14 @@ describe("TLS to the broker", function()
             local path = pki.dir .. "/pbes2.key"
             exec.check{ "openssl", "pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout", "pass:x",
                 "-in", broker.client.key, "-out", path }
-            says(refusal(options{ key = path, key_passphrase = "x" }), path .. ": ", "openssl pkey")
+            local o = options{ key = path, key_passphrase = "x" }
+            if mbed_is_3() then -- it reads this one
+                assert.is_true(connect(o):wait_up(TIMEOUT))
+                o.key_passphrase = "y"
+                says(refusal(o), path .. ": the passphrase is wrong")
+            else
+                says(refusal(o), path .. ": ", "openssl pkey")
+            end
         end)
 
         it("that is needed: a CA always, a certificate and its key together", function()

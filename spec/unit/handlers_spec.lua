@@ -37,6 +37,9 @@ describe("hob_handlers", function()
 
     it("gives documents with steps to the built-in handler", function()
       assert.equal("aws-steps", (units.handlers(dir, '{"version":"1.0","steps":[]}')))
+      put("own.lua", GOOD)
+      assert.equal("own", (units.handlers(dir, '{"operation":"own","steps":5}')))
+      assert.equal("aws-steps", (units.handlers(dir, '{"operation":"own","steps":[{}]}')))
     end)
 
     it("names what was asked for when there is no such handler", function()

@@ -6,7 +6,8 @@ local ROOMS = { "base", "net", "jobs", "device", "work", "host" }
 local OWNERS = {
     { header = "^mosquitto%.h$", files = { "core/net/mqtt.c" } },
     { header = "^mbedtls/",
-      files = { "core/base/mbed.c", "core/net/tls.c", "core/device/verify.c" } },
+      files = { "core/base/mbed.c", "core/net/tls.c", "core/net/tls_words.c",
+                "core/device/verify.c" } },
     { header = "^sqlite3%.h$", files = { "core/work/store.c", "core/work/store_file.c" } },
     { header = "^curl/", files = { "core/device/download_curl.c" } },
     { header = "^microhttpd%.h$", files = { "core/net/httpd_microhttpd.c" } },

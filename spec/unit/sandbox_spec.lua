@@ -28,6 +28,13 @@ describe("hob_sandbox", function()
     end)
   end)
 
+  it("keeps Hob's own metatables out of reach", function()
+    assert.equal("false", sandbox([[
+      local fs, json = require("hob.fs"), require("hob.json")
+      return getmetatable(require("hob.time").after(100, print))
+    ]]))
+  end)
+
   describe("require", function()
     it("finds Hob's modules and the scripts' own, and nothing else", function()
       local dir = assert(fs.tempdir())

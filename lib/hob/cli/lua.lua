@@ -10,7 +10,7 @@ usage: hob lua [-e CODE] [-m MODULE] [FILE|-] [ARG...]
   FILE       run it; `arg` holds its arguments; `-` is standard input
   -e CODE    run CODE first (may be given more than once)
   -m MODULE  require MODULE first
-  Without FILE, -e and -m: read lines from standard input; on a terminal each is run as it comes.
+  Without FILE, -e and -m: on a terminal each line is run as it comes; else standard input is run.
 ]]
 
 local function run_chunk(text, name, ...)
@@ -59,12 +59,9 @@ local function print_results(ok, ...)
 end
 
 local function interactive()
-  local terminal = process.is_terminal(0)
   local pending
   while true do
-    if terminal then
-      io.stdout:write(pending and ">> " or "> "):flush()
-    end
+    io.stdout:write(pending and ">> " or "> "):flush()
     local line = process.read_line()
     if not line then
       return 0
@@ -112,9 +109,12 @@ function M.run(argv)
     ran, i = true, i + 2
   end
   local file = argv[i]
-  if not file then
-    return ran and 0 or interactive()
+  if not file and ran then
+    return 0
+  elseif not file and process.is_terminal(0) then
+    return interactive()
   end
+  file = file or "-"
   local text, message = read_all(file)
   if not text then
     return fail(message)

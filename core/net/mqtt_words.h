@@ -1,0 +1,24 @@
+/* mqtt_words.h - what the log says of a connection. Internal to net/mqtt.c.
+ * Spec: spec/integration/mqtt_spec.lua
+ */
+#ifndef HOB_NET_MQTT_WORDS_H
+#define HOB_NET_MQTT_WORDS_H
+
+#include "net/mqtt.h"
+
+/** "host:8883", "[::1]:8883". @return out */
+const char *hob_mqtt_words_place(const struct hob_mqtt_options *options, char *out, size_t len);
+
+/** conn.up; `how` describes the stream. */
+void hob_mqtt_words_log_up(struct hob_log *log, const struct hob_mqtt_options *options,
+                           uint64_t took_ms, const char *how);
+
+/** conn.lost if it was up, else conn.refused; with what a person can do. */
+void hob_mqtt_words_log_down(struct hob_log *log, const struct hob_mqtt_options *options,
+                             const struct hob_error *why, bool was_up, uint64_t retry_ms);
+
+/** conn.dropped: a message of `len` bytes, more than payload_max. */
+void hob_mqtt_words_log_dropped(struct hob_log *log, const struct hob_mqtt_options *options,
+                                const char *topic, size_t len);
+
+#endif
