@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,8 +39,7 @@ bool hob_jobs_thing_valid(const char *thing)
 static int topic_print(char out[HOB_JOBS_TOPIC_MAX], const char *thing, const char *rest)
 {
     int len = snprintf(out, HOB_JOBS_TOPIC_MAX, "$aws/things/%s/jobs/%s", thing, rest);
-    assert(len < HOB_JOBS_TOPIC_MAX);
-    return 0;
+    return len < HOB_JOBS_TOPIC_MAX ? 0 : HOB_EMSGSIZE;
 }
 
 int hob_jobs_topic_request(char out[HOB_JOBS_TOPIC_MAX], const char *thing, enum hob_jobs_op op,
