@@ -112,6 +112,19 @@ static int open_log(struct runtime *runtime, struct hob_error *err)
     return hob_log_open(&options, &runtime->log, err);
 }
 
+/* What jobs are given to work in must not depend on where Hob was started. */
+static int make_absolute(char **path, struct hob_error *err)
+{
+    char *whole = realpath(*path, NULL);
+    if (!whole) {
+        return hob_error_set(err, hob_error_from_errno(errno), "data directory %s: %s", *path,
+                             strerror(errno));
+    }
+    free(*path);
+    *path = whole;
+    return 0;
+}
+
 static int open_store(struct runtime *runtime, struct hob_error *err)
 {
     const char *data = runtime->config.data;
@@ -119,10 +132,14 @@ static int open_store(struct runtime *runtime, struct hob_error *err)
         return hob_error_set(err, hob_error_from_errno(errno), "data directory %s: %s", data,
                              strerror(errno));
     }
+    int rc = make_absolute(&runtime->config.data, err);
+    if (rc) {
+        return rc;
+    }
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/hob.db", data);
-    int rc = hob_store_open(runtime->log, &(struct hob_store_options){.path = path},
-                            &runtime->store, err);
+    snprintf(path, sizeof path, "%s/hob.db", runtime->config.data);
+    rc = hob_store_open(runtime->log, &(struct hob_store_options){.path = path}, &runtime->store,
+                        err);
     return rc ? rc : hob_store_prune(runtime->store, TOLD_KEPT, err);
 }
 

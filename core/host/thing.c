@@ -12,6 +12,7 @@
 
 #define PORT_TLS 8883
 #define PORT_TCP 1883
+#define DRAIN_MS 2000
 
 struct hob_thing {
     struct hob_thing_options options;
@@ -19,6 +20,8 @@ struct hob_thing {
     struct hob_jobs_client *client;
     struct hob_outbox *outbox;
     struct hob_executor *executor;
+    struct hob_timer *drain; /* stopping: for what is still to be told */
+    bool draining;
     void (*stopped)(void *user);
     void *stopped_user;
 };
@@ -67,7 +70,11 @@ static void on_pending(void *user, const struct hob_jobs_execution *list, size_t
 static void on_told(void *user, int64_t row)
 {
     struct hob_thing *thing = user;
-    hob_executor_told(thing->executor);
+    if (!thing->draining) {
+        hob_executor_told(thing->executor);
+    } else if (hob_outbox_depth(thing->outbox) == 0) {
+        hob_timer_start(thing->drain, 0);
+    }
 }
 
 /* ---- making the parts ---- */
@@ -160,6 +167,35 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
     return hob_executor_new(&options, &thing->executor, err);
 }
 
+/* ---- ending ---- */
+
+static void closed(void *user)
+{
+    struct hob_thing *thing = user;
+    void (*stopped)(void *) = thing->stopped;
+    void *stopped_user = thing->stopped_user;
+    free(thing);
+    if (stopped) {
+        stopped(stopped_user);
+    }
+}
+
+static void close_parts(void *user)
+{
+    struct hob_thing *thing = user;
+    if (thing->drain) {
+        hob_timer_close(thing->drain);
+    }
+    hob_executor_free(thing->executor);
+    hob_outbox_free(thing->outbox);
+    hob_jobs_client_free(thing->client);
+    if (thing->mqtt) {
+        hob_mqtt_close(thing->mqtt, closed, thing);
+    } else {
+        closed(thing);
+    }
+}
+
 int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **out,
                   struct hob_error *err)
 {
@@ -168,7 +204,9 @@ int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **ou
         return hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
     }
     thing->options = *options;
-    int rc = make_mqtt(thing, err);
+    thing->drain = hob_timer_new(options->loop, close_parts, thing);
+    int rc = thing->drain ? make_mqtt(thing, err)
+                          : hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
     rc = rc ? rc : make_client(thing, err);
     rc = rc ? rc : make_outbox(thing, err);
     rc = rc ? rc : make_executor(thing, err);
@@ -188,28 +226,14 @@ void hob_thing_start(struct hob_thing *thing)
     hob_mqtt_start(thing->mqtt);
 }
 
-static void closed(void *user)
+/* Nothing runs any more. What ended just now is told if the service is there; what cannot be told
+ * in that time is in the store. */
+static void tell_the_last(void *user)
 {
     struct hob_thing *thing = user;
-    void (*stopped)(void *) = thing->stopped;
-    void *stopped_user = thing->stopped_user;
-    free(thing);
-    if (stopped) {
-        stopped(stopped_user);
-    }
-}
-
-static void close_parts(void *user)
-{
-    struct hob_thing *thing = user;
-    hob_executor_free(thing->executor);
-    hob_outbox_free(thing->outbox);
-    hob_jobs_client_free(thing->client);
-    if (thing->mqtt) {
-        hob_mqtt_close(thing->mqtt, closed, thing);
-    } else {
-        closed(thing);
-    }
+    bool worth_it = hob_outbox_depth(thing->outbox) > 0 && hob_jobs_client_ready(thing->client);
+    thing->draining = true;
+    hob_timer_start(thing->drain, worth_it ? DRAIN_MS : 0);
 }
 
 void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, void (*stopped)(void *user),
@@ -218,7 +242,7 @@ void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, void (*stopped)(
     thing->stopped = stopped;
     thing->stopped_user = user;
     if (thing->executor) {
-        hob_executor_stop(thing->executor, grace_ms, close_parts, thing);
+        hob_executor_stop(thing->executor, grace_ms, tell_the_last, thing);
     } else {
         close_parts(thing);
     }

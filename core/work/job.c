@@ -165,7 +165,11 @@ static void end_by_engine(struct hob_job *job, const char *kind, const char *mes
     if (strcmp(kind, "reject") == 0) {
         fail(job, HOB_JOBS_REJECTED, message, "REJECTED_BY_HANDLER");
     } else if (strcmp(kind, "memory") == 0) {
-        fail(job, HOB_JOBS_FAILED, "out of memory: the handler reached its limit", "OUT_OF_MEMORY");
+        char reason[128];
+        size_t limit = job->options.memory_bytes ? job->options.memory_bytes : HOB_SANDBOX_MEMORY;
+        snprintf(reason, sizeof reason,
+                 "out of memory: a job may use %zu MB here (config key memory)", limit >> 20);
+        fail(job, HOB_JOBS_FAILED, reason, "OUT_OF_MEMORY");
     } else if (strcmp(kind, "limit") == 0) {
         fail(job, HOB_JOBS_FAILED, message, "LIMIT");
     } else {

@@ -11,7 +11,8 @@ local M = {}
 
 -- The language's own, whatever a handler does to its globals.
 local assert, error, ipairs, next, pairs = assert, error, ipairs, next, pairs
-local pcall, setmetatable, tostring, type = pcall, setmetatable, tostring, type
+local getmetatable, pcall, setmetatable = getmetatable, pcall, setmetatable
+local tostring, type = tostring, type
 local isyieldable, format, floor = coroutine.isyieldable, string.format, math.floor
 local pack, concat, sort, math_type = table.pack, table.concat, table.sort, math.type
 local max, min = math.max, math.min
@@ -151,13 +152,15 @@ local COERCE = {
   end,
 }
 
-local function json_type(value)
+local function describe(value)
   if value == json.null then
     return "null"
   elseif type(value) == "table" then
-    return is_list(value) and next(value) ~= nil and "list" or "object"
+    return is_list(value) and next(value) ~= nil and "a list" or "an object"
+  elseif type(value) == "string" then
+    return #value > 40 and format('"%s..."', value:sub(1, 40)) or format('"%s"', value)
   end
-  return type(value)
+  return tostring(value)
 end
 
 -- AWS's document parameters are strings, and unset ones "": so values are coerced, "" is absent.
@@ -177,7 +180,7 @@ local function check_args(schema, given, path)
     else
       local fitting = COERCE[base](value)
       if fitting == nil then
-        return nil, format("%s%s: expected %s, got %s", path, name, base, json_type(value))
+        return nil, format("%s%s: expected %s, got %s", path, name, base, describe(value))
       end
       args[name] = fitting
     end
@@ -190,7 +193,7 @@ local function read_args(handler, document, facts)
   if handler.args_at then
     given, path = document[handler.args_at], handler.args_at .. "."
     if type(given) ~= "table" then
-      return nil, format("%s: expected object, got %s", handler.args_at, json_type(given))
+      return nil, format("%s: expected object, got %s", handler.args_at, describe(given))
     end
   end
   if type(handler.args) == "function" then
@@ -256,6 +259,8 @@ end
 local function message_of(err)
   if type(err) == "table" and type(err.message) == "string" then
     err = err.message
+  elseif type(err) == "table" and not (getmetatable(err) or {}).__tostring then
+    err = "(the error is a table without a message)"
   end
   return M.clean(tostring(err))
 end
@@ -434,7 +439,7 @@ function M.prepare(handler, core)
   local facts = core:facts()
   local document, message = json.decode(facts.document)
   if type(document) ~= "table" then
-    return nil, "job document: expected an object, got " .. (message or json_type(document))
+    return nil, "job document: expected an object, got " .. (message or describe(document))
   end
   local placeholder = find_placeholder(document, "document")
   if placeholder then

@@ -129,7 +129,9 @@ local function run_action(action)
   end
   local problem
   if result.code ~= 0 then
-    problem = ("%s: %s"):format(action.words[1], result.words)
+    local last = result.stderr:match("([^\n]+)%s*$")
+    problem = ("%s: %s%s"):format(action.words[1], result.words,
+      last and ": " .. jobs.clean(last) or "")
   else
     problem = too_many_errors(action, result)
   end
