@@ -155,11 +155,6 @@ static bool has(const struct scan *scan, size_t at, const char *word)
     return scan->len - at >= n && strncasecmp(scan->text + at, word, n) == 0;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 static bool ends_value(char c)
 {
     return (unsigned char)c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>';
@@ -183,42 +178,88 @@ static size_t end_of_key(const struct scan *scan, size_t at)
     return i < scan->len ? i + strlen("KEY-----") : i;
 }
 
-/* @return where the value ends that begins at `at`: at the closing quote, or at a blank */
-static size_t end_of_secret(const struct scan *scan, size_t at, char quote)
+static size_t skip(const struct scan *scan, size_t at, const char *set)
 {
-    for (; at < scan->len; at++) {
-        char c = scan->text[at];
-        if (quote && c == '\\' && at + 1 < scan->len)
-            at++;
-        else if (quote ? c == quote : ends_value(c))
-            break;
-    }
+    while (at < scan->len && scan->text[at] && strchr(set, scan->text[at]))
+        at++;
     return at;
 }
 
-/* `password=`, `"password": `, `X-Amz-Signature=`: any name that ends in one of these words.
- * @return where the secret begins, 0 if there is none here */
-static size_t secret_after(const struct scan *scan, size_t at)
+/* A quoted value ends at its quote; in JSON within a string, quotes have one backslash, and one
+ * with more belongs to the value. */
+static size_t end_of_quoted(const struct scan *scan, size_t at, char quote, bool escaped)
 {
-    static const char *const words[] = {"password",  "passphrase", "token",  "secret",
-                                        "signature", "credential", "api_key"};
-    size_t i = 0, n;
-    while (i < sizeof words / sizeof *words && !has(scan, at, words[i]))
-        i++;
-    if (i == sizeof words / sizeof *words)
-        return 0;
-    n = strlen(words[i]);
-    at += n;
-    bool quoted = at < scan->len && (scan->text[at] == '"' || scan->text[at] == '\'');
-    at += quoted;
-    while (at < scan->len && is_blank(scan->text[at]))
-        at++;
-    if (at == scan->len || !(scan->text[at] == '=' || (quoted && scan->text[at] == ':')))
-        return 0;
-    at++;
-    while (at < scan->len && is_blank(scan->text[at]))
+    while (at < scan->len) {
+        size_t slashes = skip(scan, at, "\\") - at;
+        bool odd = slashes % 2 == 1;
+        size_t next = at + slashes;
+        if (next < scan->len && scan->text[next] == quote && (escaped ? slashes <= 1 : !odd))
+            return escaped ? at : next;
+        at = next + 1;
+    }
+    return scan->len;
+}
+
+static size_t end_of_word(const struct scan *scan, size_t at)
+{
+    while (at < scan->len && !ends_value(scan->text[at]))
         at++;
     return at;
+}
+
+/* "Bearer abc" is one secret. What follows an unknown scheme may be a list of parameters. */
+static size_t end_of_bare(const struct scan *scan, size_t at, bool schemes)
+{
+    static const char *const known[] = {"Bearer ", "Basic ", "Negotiate "};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (has(scan, at, known[i]))
+            return end_of_word(scan, skip(scan, at + strlen(known[i]), " \t"));
+    if (!schemes || has(scan, at, "***"))
+        return end_of_word(scan, at);
+    while (at < scan->len && scan->text[at] != '\r' && scan->text[at] != '\n')
+        at++;
+    return at;
+}
+
+/* @return where `word` ends if it stands at `at`, 0 if not; "api_key" is also api-key, apiKey */
+static size_t end_of_name(const struct scan *scan, size_t at, const char *word)
+{
+    const char *part;
+    while ((part = strchr(word, '_'))) {
+        size_t n = (size_t)(part - word);
+        if (scan->len - at < n || strncasecmp(scan->text + at, word, n) != 0)
+            return 0;
+        at += n;
+        at += at < scan->len && (scan->text[at] == '_' || scan->text[at] == '-');
+        word = part + 1;
+    }
+    return has(scan, at, word) ? at + strlen(word) : 0;
+}
+
+struct secret {
+    size_t begin; /* of the value, with its quote; 0: there is none */
+    bool schemes; /* a scheme may stand before it */
+};
+
+/* `password=`, `"password": `, `X-Auth-Token: `: any name that ends in one of these words. */
+static struct secret secret_after(const struct scan *scan, size_t at)
+{
+    static const char *const words[] = {
+        "authorization", "password",    "passphrase", "passwd",     "token",   "secret",
+        "signature",     "private_key", "access_key", "credential", "api_key",
+    };
+    size_t i = 0, end = 0;
+    while (i < sizeof words / sizeof *words && (end = end_of_name(scan, at, words[i])) == 0)
+        i++;
+    if (end == 0)
+        return (struct secret){.begin = 0};
+    at = skip(scan, end, "\\");
+    at += at < scan->len && (scan->text[at] == '"' || scan->text[at] == '\'');
+    at = skip(scan, at, "] \t");
+    end = skip(scan, at, "=:>");
+    if (end == at || scan->text[at] == '>')
+        return (struct secret){.begin = 0};
+    return (struct secret){.begin = skip(scan, end, " \t"), .schemes = i == 0};
 }
 
 /* @return where the user info after "://" ends (at its '@'), `at` if there is none */
@@ -263,16 +304,18 @@ static void mask_url(struct hob_buf *out, struct scan *scan)
         scan->at++;
 }
 
-static void mask_value(struct hob_buf *out, struct scan *scan, size_t begin)
+static void mask_value(struct hob_buf *out, struct scan *scan, struct secret secret)
 {
-    copy(out, scan, begin);
+    size_t begin = skip(scan, secret.begin, "\\"), end;
     char quote = begin < scan->len ? scan->text[begin] : 0;
-    if (quote == '"' || quote == '\'')
-        copy(out, scan, ++begin);
+    bool quoted = quote == '"' || quote == '\'';
+    bool escaped = quoted && begin > secret.begin;
+    copy(out, scan, quoted ? begin + 1 : secret.begin);
+    if (quoted)
+        end = end_of_quoted(scan, scan->at, quote, escaped);
     else
-        quote = 0;
-    size_t end = end_of_secret(scan, begin, quote);
-    if (end > begin)
+        end = end_of_bare(scan, scan->at, secret.schemes);
+    if (end > scan->at)
         hide(out, scan, end);
 }
 
@@ -281,12 +324,12 @@ void hob_log_mask(struct hob_buf *out, const char *text, size_t len)
     struct scan scan = {.text = text, .len = len};
     while (scan.at < len) {
         size_t end = end_of_key(&scan, scan.at);
-        size_t secret = secret_after(&scan, scan.at);
+        struct secret secret = secret_after(&scan, scan.at);
         if (end > scan.at)
             hide(out, &scan, end);
         else if (has(&scan, scan.at, "://"))
             mask_url(out, &scan);
-        else if (secret > 0)
+        else if (secret.begin > 0)
             mask_value(out, &scan, secret);
         else
             copy(out, &scan, scan.at + 1);

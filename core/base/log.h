@@ -5,9 +5,10 @@
  * that list with the source. `action` says what the reader can do.
  *
  * Secrets never appear: every string is masked before it is written (the query of a URL becomes
- * "?...", its user info, PEM private key blocks and values after password=, passphrase=, token=,
- * secret=, signature=, credential=, api_key= become "***", in JSON too). Control characters and
- * invalid UTF-8 are escaped, a line is at most 8 KB; what does not fit ends in "...".
+ * "?...", its user info, PEM private key blocks and what follows a name that ends in password,
+ * passphrase, token, secret, signature, credential, authorization, private_key, access_key or
+ * api_key and = or : become "***", in JSON too). Control characters and invalid UTF-8 are escaped,
+ * a line is at most 8 KB; what does not fit ends in "...".
  *
  * Owner: the runtime. Life: hob_log_open -> hob_log_write -> hob_log_close. A failing sink never
  * fails the caller (a full disk is counted and said when it recovers). Loop thread only.

@@ -4,6 +4,7 @@
  */
 #include "device/download_curl.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,31 @@ bool hob_curl_proxy(const struct hob_curl_origin *origin, struct hob_curl_origin
             return read_origin(value, true, out);
     }
     return false;
+}
+
+/* ---- headers ---- */
+
+void hob_curl_header(const char *line, size_t len, const char *name, char *out, size_t size)
+{
+    size_t n = strlen(name);
+    if (len <= n || strncasecmp(line, name, n) != 0 || line[n] != ':')
+        return;
+    const char *value = line + n + 1, *last = line + len;
+    while (value < last && isspace((unsigned char)*value))
+        value++;
+    while (last > value && isspace((unsigned char)last[-1]))
+        last--;
+    snprintf(out, size, "%.*s", last - value < (long)size ? (int)(last - value) : 0, value);
+}
+
+bool hob_curl_range(const char *value, struct hob_curl_range *out)
+{
+    unsigned long long first, last, total;
+    int n = sscanf(value, "bytes %llu-%llu/%llu", &first, &last, &total);
+    if (n < 2 || last < first || last == UINT64_MAX || (n == 3 && total <= last))
+        return false;
+    *out = (struct hob_curl_range){.first = first, .total = n == 3 ? total : last + 1};
+    return true;
 }
 
 /* ---- what libcurl calls ---- */

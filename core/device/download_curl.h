@@ -1,6 +1,6 @@
-/* download_curl.h - what a download needs of libcurl: to take URLs apart, and one HTTP exchange on
- * the loop. The only part of Hob that knows libcurl. Part of the module hob_download; nobody else
- * includes this.
+/* download_curl.h - what a download needs of libcurl: to take URLs and headers apart, and one HTTP
+ * exchange on the loop. The only part of Hob that knows libcurl. Part of the module hob_download;
+ * nobody else includes this.
  *
  * Life of an exchange: hob_curl_start -> on_header, on_data, on_turn ... -> done; and
  * hob_curl_close by the owner, before or after `done`, but not in on_header or on_data. `done` is
@@ -30,6 +30,16 @@ int hob_curl_origin(const char *url, struct hob_curl_origin *out, struct hob_err
 
 /** The proxy that libcurl will take for this origin from the environment. @return whether any */
 bool hob_curl_proxy(const struct hob_curl_origin *origin, struct hob_curl_origin *out);
+
+/** The value of header `name` into `out`, if `line` is that header and it fits ("" if not). */
+void hob_curl_header(const char *line, size_t len, const char *name, char *out, size_t size);
+
+struct hob_curl_range {
+    uint64_t first, total; /* total: of the whole; where that is '*', up to the end of the range */
+};
+
+/** Read a Content-Range: "bytes 40-99/100". @return whether it is one */
+bool hob_curl_range(const char *value, struct hob_curl_range *out);
 
 struct hob_curl;
 

@@ -108,7 +108,8 @@ static bool is_header(const char *line, const char *name)
     return strncasecmp(line, name, n) == 0 && line[n] == ':';
 }
 
-void hob_download_request_drop_secrets(struct hob_download_request *r)
+/* What was meant for one server is not told to another. */
+static void drop_secrets(struct hob_download_request *r)
 {
     size_t kept = 0;
     for (size_t i = 0; i < r->headers_count; i++) {
@@ -118,6 +119,33 @@ void hob_download_request_drop_secrets(struct hob_download_request *r)
             r->headers[kept++] = r->headers[i];
     }
     r->headers_count = kept;
+}
+
+static bool is_same(const struct hob_curl_origin *a, const struct hob_curl_origin *b)
+{
+    return strcmp(a->scheme, b->scheme) == 0 && strcasecmp(a->host, b->host) == 0 &&
+           strcmp(a->port, b->port) == 0;
+}
+
+int hob_download_request_redirect(struct hob_download_request *r, const char *target,
+                                  struct hob_error *err)
+{
+    struct hob_curl_origin from, to;
+    char url[HOB_CURL_SHOWN_MAX];
+    hob_curl_origin(r->url, &from, NULL); /* was checked */
+    if (hob_curl_origin(target, &to, err))
+        return hob_error_prefix(err, "redirect from %s: ", hob_curl_shown(r->url, url));
+    if (strcmp(from.scheme, "https") == 0 && strcmp(to.scheme, "http") == 0)
+        return hob_error_set(err, HOB_EHTTP, "redirect from https to %s refused: not encrypted",
+                             hob_curl_shown(target, url));
+    char *copied = strdup(target);
+    if (!copied)
+        return hob_error_set(err, HOB_ENOMEM, "redirect: out of memory");
+    if (!is_same(&from, &to))
+        drop_secrets(r);
+    free(r->url);
+    r->url = copied;
+    return 0;
 }
 
 /* libcurl would wait for "100 Continue", and call every body a form. */

@@ -24,8 +24,10 @@ int hob_download_request_init(struct hob_download_request *request,
                               const struct hob_download_options *options, struct hob_error *err);
 void hob_download_request_free(struct hob_download_request *request);
 
-/** What was meant for one server is not told to another: drop Authorization and Cookie. */
-void hob_download_request_drop_secrets(struct hob_download_request *request);
+/** Ask `target` instead: an http or https URL, never http after https. To another origin goes
+ * neither Authorization nor Cookie. @return 0, HOB_EINVAL, HOB_EHTTP or HOB_ENOMEM */
+int hob_download_request_redirect(struct hob_download_request *request, const char *target,
+                                  struct hob_error *err);
 
 /** The headers to send, for libcurl, with `extra` (may be NULL); borrowed from the request. */
 void hob_download_request_headers(const struct hob_download_request *request, const char *extra,

@@ -9,7 +9,6 @@
 #include "device/download_names.h"
 #include "device/download_request.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,31 +177,15 @@ static void finish_file(struct hob_download *d)
 
 /* ---- what comes: notes only, `exchange_ended` and `exchange_turned` act on them ---- */
 
-/* @return the value of header `name`, or NULL */
-static const char *header_value(const char *line, size_t len, const char *name, char *out,
-                                size_t size)
-{
-    size_t n = strlen(name);
-    if (len <= n || strncasecmp(line, name, n) != 0 || line[n] != ':')
-        return NULL;
-    const char *value = line + n + 1, *last = line + len;
-    while (value < last && isspace((unsigned char)*value))
-        value++;
-    while (last > value && isspace((unsigned char)last[-1]))
-        last--;
-    snprintf(out, size, "%.*s", last - value < (long)size ? (int)(last - value) : 0, value);
-    return out;
-}
-
 static void on_header(void *user, const char *line, size_t len)
 {
     struct hob_download *d = user;
     struct answer *answer = &d->answer;
     if (len > 5 && strncmp(line, "HTTP/", 5) == 0)
         *answer = (struct answer){.range = ""};
-    header_value(line, len, "Content-Range", answer->range, sizeof answer->range);
-    header_value(line, len, "ETag", answer->tag, sizeof answer->tag);
-    header_value(line, len, "Last-Modified", answer->modified, sizeof answer->modified);
+    hob_curl_header(line, len, "Content-Range", answer->range, sizeof answer->range);
+    hob_curl_header(line, len, "ETag", answer->tag, sizeof answer->tag);
+    hob_curl_header(line, len, "Last-Modified", answer->modified, sizeof answer->modified);
 }
 
 static bool is_redirect(const struct hob_download *d, long status)
@@ -218,16 +201,22 @@ static const char *version_of(const struct hob_download *d)
                                                                   : d->answer.modified;
 }
 
+/* An answer that is the file, or the rest of it that was asked for. */
+static bool is_content(const struct hob_download *d, long status)
+{
+    return status == 200 || (status == 206 && d->ranged);
+}
+
 static int check_range(struct hob_download *d)
 {
-    unsigned long long first = 0, total = 0;
-    int n = sscanf(d->answer.range, "bytes %llu-%*u/%llu", &first, &total);
-    if (n < 1 || first != hob_download_file_bytes(d->file))
+    struct hob_curl_range range;
+    uint64_t have = hob_download_file_bytes(d->file);
+    if (!hob_curl_range(d->answer.range, &range) || range.first != have)
         return hob_error_set(&d->trouble, HOB_EPROTO,
                              "asked for the bytes from %llu, got '%s' in Content-Range",
-                             (unsigned long long)hob_download_file_bytes(d->file), d->answer.range);
-    d->total = n == 2 ? total : 0;
-    d->result.resumed_from = first;
+                             (unsigned long long)have, d->answer.range);
+    d->total = range.total;
+    d->result.resumed_from = have;
     return 0;
 }
 
@@ -266,7 +255,7 @@ static int check_limit(struct hob_download *d, size_t len)
 static int on_data(void *user, long status, int64_t length, const char *data, size_t len)
 {
     struct hob_download *d = user;
-    bool wanted = d->file ? status / 100 == 2 : !is_redirect(d, status);
+    bool wanted = d->file ? is_content(d, status) : !is_redirect(d, status);
     d->moved_ms = hob_clock_mono_ms();
     if (!wanted)
         return 0;
@@ -295,38 +284,18 @@ static void exchange_turned(void *user)
 
 /* ---- the end of an exchange ---- */
 
-static int check_redirect(struct hob_download *d, const char *target, struct hob_error *err)
-{
-    struct hob_curl_origin from, to;
-    char url[HOB_CURL_SHOWN_MAX];
-    hob_curl_origin(d->request.url, &from, NULL);
-    if (++d->redirects > REDIRECTS_MAX)
-        return hob_error_set(err, HOB_EHTTP, "more than %d redirects, the last from %s",
-                             REDIRECTS_MAX, hob_curl_shown(d->request.url, url));
-    if (hob_curl_origin(target, &to, err))
-        return hob_error_prefix(err, "redirect from %s: ", hob_curl_shown(d->request.url, url));
-    if (strcmp(from.scheme, "https") == 0 && strcmp(to.scheme, "http") == 0)
-        return hob_error_set(err, HOB_EHTTP, "redirect from https to %s refused: not encrypted",
-                             hob_curl_shown(target, url));
-    if (strcmp(from.scheme, to.scheme) != 0 || strcasecmp(from.host, to.host) != 0 ||
-        strcmp(from.port, to.port) != 0)
-        hob_download_request_drop_secrets(&d->request);
-    return 0;
-}
-
 static void follow(struct hob_download *d, const char *location)
 {
     struct hob_error err;
-    char *target = strdup(location);
-    int code = target ? check_redirect(d, target, &err)
-                      : hob_error_set(&err, HOB_ENOMEM, "redirect: out of memory");
+    char url[HOB_CURL_SHOWN_MAX];
+    int code = ++d->redirects > REDIRECTS_MAX
+                   ? hob_error_set(&err, HOB_EHTTP, "more than %d redirects, the last from %s",
+                                   REDIRECTS_MAX, hob_curl_shown(d->request.url, url))
+                   : hob_download_request_redirect(&d->request, location, &err);
     if (code) {
-        free(target);
         fail(d, &err);
         return;
     }
-    free(d->request.url);
-    d->request.url = target;
     end_request(d);
     step_later(d, begin_request);
 }
@@ -380,21 +349,38 @@ static void end_refused_range(struct hob_download *d)
     keep_file(d);
 }
 
+/* libcurl compares what came with Content-Length only: a range may be shorter than the rest. A part
+ * that is longer than the file is no part of it. */
+static void end_file(struct hob_download *d)
+{
+    char url[HOB_CURL_SHOWN_MAX], much[64];
+    if (!d->body_begun && begin_body(d, d->result.status, 0)) { /* empty: it had no first bytes */
+        fail_exchange(d, NULL);
+        return;
+    }
+    if (d->total == 0 || bytes_now(d) == d->total) {
+        finish_file(d);
+        return;
+    }
+    if (bytes_now(d) > d->total)
+        hob_download_file_remove(d->file);
+    fail_with(d, HOB_EHTTP, "%s: the answer ended after %s", hob_curl_shown(d->request.url, url),
+              amount(d, much, sizeof much));
+}
+
 static void end_ok(struct hob_download *d)
 {
     char url[HOB_CURL_SHOWN_MAX];
-    if (d->file && d->result.status == 416 && d->ranged) {
-        end_refused_range(d);
-    } else if (d->file && d->result.status / 100 != 2) {
-        fail_with(d, HOB_EHTTP, "HTTP %ld from %s", d->result.status,
-                  hob_curl_shown(d->request.url, url));
-    } else if (!d->body_begun && d->file && begin_body(d, d->result.status, 0)) {
-        fail(d, &d->trouble); /* an empty file has no first bytes */
-    } else if (d->file) {
-        finish_file(d);
-    } else {
+    long status = d->result.status;
+    if (!d->file)
         tell(d);
-    }
+    else if (status == 416 && d->ranged)
+        end_refused_range(d);
+    else if (is_content(d, status))
+        end_file(d);
+    else
+        fail_with(d, HOB_EHTTP, "HTTP %ld from %s%s", status, hob_curl_shown(d->request.url, url),
+                  status / 100 == 2 ? ": expected 200 and the whole file" : "");
 }
 
 static void exchange_ended(void *user, const struct hob_curl_end *how)

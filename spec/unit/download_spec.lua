@@ -138,6 +138,71 @@ describe("hob.http", function()
             assert.matches("bytes 0%-9/", message)
         end)
 
+        it("does not take a rest that ends early for the end of the file, and goes on from there",
+            function()
+                break_off("/shortrest")
+                local _, message, code = get("/shortrest")
+                assert.equals("EHTTP", code)
+                assert.equals(("%s: the answer ended after %d of %d bytes")
+                    :format(url("/shortrest"), CUT + 20, #FILE), message)
+                assert.equals(CUT + 20, fs.stat(to .. ".part").size)
+                assert.equals(CUT + 20, assert(get("/shortrest")).resumed_from)
+                assert.equals(FILE, fs.read(to))
+            end)
+
+        it("compares with the announced range if the size of the whole is not said", function()
+            break_off("/shortstar")
+            local _, message, code = get("/shortstar")
+            assert.equals("EHTTP", code)
+            assert.matches(("after %d of %d bytes"):format(CUT + 10, CUT + 20), message, 1, true)
+        end)
+
+        it("refuses a rest that is empty", function()
+            break_off("/emptyrest")
+            local _, message, code = get("/emptyrest")
+            assert.equals("EHTTP", code)
+            assert.matches(("after %d of %d bytes"):format(CUT, #FILE), message, 1, true)
+        end)
+
+        it("keeps no part that is longer than the file", function()
+            break_off("/longrest")
+            local _, message, code = get("/longrest")
+            assert.equals("EHTTP", code)
+            assert.matches(("after %d of %d bytes"):format(CUT + 10, CUT + 1), message, 1, true)
+            assert.same({}, fs.list(dir))
+        end)
+
+        it("refuses a part that it did not ask for", function()
+            local _, message, code = get("/unasked")
+            assert.equals("EHTTP", code)
+            assert.equals(("HTTP 206 from %s: expected 200 and the whole file")
+                :format(url("/unasked")), message)
+            assert.same({}, fs.list(dir))
+        end)
+
+        it("makes no file of an answer that has none", function()
+            for path, status in pairs({ ["/nothing"] = 204, ["/accepted"] = 202 }) do
+                local _, message, code = get(path)
+                assert.equals("EHTTP", code)
+                assert.matches(("^HTTP %d from "):format(status), message)
+                assert.same({}, fs.list(dir))
+            end
+        end)
+
+        it("does not trust a weak ETag to name the same bytes", function()
+            break_off("/weak")
+            get("/weak")
+            assert.matches("range=nil if%-range=nil", last_request("/weak"))
+        end)
+
+        it("takes Last-Modified beside a weak ETag", function()
+            break_off("/dated")
+            assert(get("/dated"))
+            local request = last_request("/dated")
+            assert.matches("if-range=Sun, 01 Nov 2026 10:00:00 GMT", request, 1, true)
+            assert.equals(FILE, fs.read(to))
+        end)
+
         it("finishes a file that was complete but for its name", function()
             fs.write(to .. ".part", FILE)
             local result = assert(get("/whole", { sha256 = digest }))
@@ -164,17 +229,25 @@ describe("hob.http", function()
             assert.equals("ECONNRESET", code)
         end)
 
-        it("follows redirects, to another port too, but hands no Authorization on", function()
+        it("follows redirects, to another port too, but hands no secrets on", function()
             local other = peer.start("http_bad")
             finally(function() other:stop() end)
             assert(get(nil, {
                 url = url("/to?") .. ("http://localhost:%d/whole"):format(other.port),
                 sha256 = digest,
-                headers = { Authorization = "Bearer t", ["X-Other"] = "y" },
+                headers = { Authorization = "Bearer t", Cookie = "c=1", ["X-Other"] = "y" },
             }))
             assert.equals(FILE, fs.read(to))
-            assert.matches("auth=Bearer t", last_request("/to"))
-            assert.matches("auth=nil", other:lines(".*whole.*")[1])
+            assert.matches("auth=Bearer t cookie=c=1", last_request("/to"))
+            assert.matches("auth=nil cookie=nil", other:lines(".*whole.*")[1])
+        end)
+
+        it("keeps them in a redirect to the same origin", function()
+            assert(get(nil, {
+                url = url("/to?/whole"),
+                headers = { Authorization = "Bearer t", Cookie = "c=1" },
+            }))
+            assert.matches("auth=Bearer t cookie=c=1", last_request("/whole"))
         end)
 
         it("ends a redirect loop", function()

@@ -31,6 +31,16 @@ describe("hob.exec", function()
         end, 10, "the file " .. name)
     end
 
+    -- A program that ends at TERM, with a child in its group that does not and that holds none of
+    -- our pipes: only KILL for the group ends that, and only when the program has ended.
+    local function straggling()
+        return ([[trap '' TERM
+            (exec >/dev/null 2>&1; sh -c 'echo $PPID' >%s/pid; while :; do sleep 0.01; done) &
+            trap 'exit 0' TERM
+            echo 1 >%s/ready
+            while :; do sleep 0.01; done]]):format(dir, dir)
+    end
+
     describe("run", function()
         it("gives the exit code and both outputs apart", function()
             local result = exec.run(sh("echo out; echo err >&2; exit 3"))
@@ -74,6 +84,16 @@ describe("hob.exec", function()
                 { timeout = 0.1, grace = 0.1 }))
             assert.is_true(result.timed_out)
             assert.equals(9, result.signal)
+        end)
+
+        it("kills what is left of the group after a program that ended at its time-out", function()
+            local process = exec.spawn(sh(straggling(), { timeout = 1, grace = 60 }))
+            local pid = pid_from("pid")
+            finally(function() exec.run({ "kill", "-KILL", tostring(pid) }) end)
+            local result = process:wait(30)
+            assert.is_true(result.timed_out)
+            assert.equals(0, result.code)
+            wait_until(function() return not alive(pid) end, 10, "the straggler's end")
         end)
 
         it("ends a stopped program at its time-out", function()
@@ -358,7 +378,7 @@ describe("hob.exec", function()
         end)
 
         it("kills the group of an object that is closed, even what ignores TERM", function()
-            local script = "trap '' TERM; (trap '' TERM; echo $$ >%s/pid; "
+            local script = "trap '' TERM; (trap '' TERM; sh -c 'echo $PPID' >%s/pid; "
                 .. "while :; do sleep 0.01; done) & while :; do sleep 0.01; done"
             local process = exec.spawn(sh(script:format(dir), { grace = 0.1 }))
             local pid = pid_from("pid")
@@ -366,6 +386,15 @@ describe("hob.exec", function()
             assert.matches("closed", tostring(process))
             assert.has_error(function() process:pid() end)
             wait_until(function() return not alive(pid) end, 20, "its end")
+        end)
+
+        it("kills what is left of the group after a closed program that ended at TERM", function()
+            local process = exec.spawn(sh(straggling(), { grace = 60 }))
+            local pid = pid_from("pid")
+            finally(function() exec.run({ "kill", "-KILL", tostring(pid) }) end)
+            pid_from("ready")
+            process:close()
+            wait_until(function() return not alive(pid) end, 10, "the straggler's end")
         end)
 
         it("ends a process with the state that owns it", function()

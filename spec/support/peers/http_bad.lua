@@ -2,7 +2,7 @@
 --
 --     lua5.4 http_bad.lua
 --
--- Prints "port N", then for each request "METHOD path range=R if-range=I auth=A agent=U".
+-- Prints "port N", then for each request "METHOD path range=R if-range=I auth=A cookie=C agent=U".
 -- What "the file" is: 1 MB, the same each time. One connection at a time, but for /hold.
 
 local socket = require("socket")
@@ -106,6 +106,72 @@ function paths.wrongrange(s, request)
     cut(s)
 end
 
+-- A rest that is well-formed but ends before the file does; then the remainder.
+function paths.shortrest(s, request)
+    if not request.headers.range then
+        return cut(s)
+    end
+    if seen.shortrest > 2 then
+        return rest(s, request)
+    end
+    answer(s, "206 Partial Content",
+        { ("Content-Range: bytes %d-%d/%d"):format(CUT, CUT + 19, #FILE), "Content-Length: 20" },
+        FILE:sub(CUT + 1, CUT + 20))
+end
+
+-- The same of a file whose size is not said, with less than the range that is announced.
+function paths.shortstar(s, request)
+    if not request.headers.range then
+        return cut(s)
+    end
+    answer(s, "206 Partial Content", { ("Content-Range: bytes %d-%d/*"):format(CUT, CUT + 19) },
+        FILE:sub(CUT + 1, CUT + 10))
+end
+
+-- More than there is, by its own word.
+function paths.longrest(s, request)
+    if not request.headers.range then
+        return cut(s)
+    end
+    answer(s, "206 Partial Content",
+        { ("Content-Range: bytes %d-%d/%d"):format(CUT, CUT, CUT + 1) }, "0123456789")
+end
+
+function paths.emptyrest(s, request)
+    if not request.headers.range then
+        return cut(s)
+    end
+    answer(s, "206 Partial Content",
+        { ("Content-Range: bytes %d-%d/%d"):format(CUT, CUT + 19, #FILE), "Content-Length: 0" })
+end
+
+function paths.unasked(s)
+    answer(s, "206 Partial Content", { "Content-Range: bytes 0-9/100", "Content-Length: 10" },
+        "0123456789")
+end
+
+paths["nothing"] = function(s)
+    answer(s, "204 No Content", {})
+end
+
+function paths.accepted(s)
+    answer(s, "202 Accepted", { "Content-Length: 5" }, "later")
+end
+
+function paths.weak(s, request)
+    if request.headers.range then
+        return rest(s, request)
+    end
+    cut(s, request, { 'ETag: W/"v1"' })
+end
+
+function paths.dated(s, request)
+    if request.headers.range then
+        return rest(s, request)
+    end
+    cut(s, request, { 'ETag: W/"v1"', "Last-Modified: Sun, 01 Nov 2026 10:00:00 GMT" })
+end
+
 function paths.lie(s)
     answer(s, "200 OK", { "Content-Length: " .. 2 * #FILE }, FILE)
 end
@@ -178,8 +244,8 @@ while true do
     if request then
         local h = request.headers
         seen[request.name] = (seen[request.name] or 0) + 1
-        print(("%s %s range=%s if-range=%s auth=%s agent=%s"):format(request.method, request.target,
-            h.range, h["if-range"], h.authorization, h["user-agent"]))
+        print(("%s %s range=%s if-range=%s auth=%s cookie=%s agent=%s"):format(request.method,
+            request.target, h.range, h["if-range"], h.authorization, h.cookie, h["user-agent"]))
         local act = paths[request.name]
         if act then
             act(s, request)
