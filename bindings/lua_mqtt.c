@@ -381,6 +381,8 @@ static int conn_stats(lua_State *L)
         lua_pushinteger(L, (lua_Integer)members[i].value);
         lua_setfield(L, -2, members[i].name);
     }
+    lua_pushboolean(L, stats.no_delay);
+    lua_setfield(L, -2, "no_delay");
     return 1;
 }
 

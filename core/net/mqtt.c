@@ -34,8 +34,9 @@ struct link {
     struct mosquitto *client;
     bool greeted; /* CONNACK came and is good */
     bool session_present;
-    struct hob_error why; /* what libmosquitto said at its end; code 0: nothing yet */
-    bool cut;             /* the pump refused what the broker sends: `why` says it */
+    unsigned keep_alive_s; /* what the broker wants of it (MQTT 5), or else the option; 0: none */
+    struct hob_error why;  /* what libmosquitto said at its end; code 0: nothing yet */
+    bool cut;              /* the pump refused what the broker sends: `why` says it */
 };
 
 struct hob_mqtt {
@@ -153,11 +154,21 @@ static void explain_refusal(struct link *link, int rc)
                   hob_mqtt_words_place(o, place, sizeof(place)), o->client_id, rc, words, hint);
 }
 
+/* libmosquitto goes by it too: both must count alike, or its ping comes when our timer looks. */
+static unsigned wanted_keep_alive(const struct link *link, const mosquitto_property *properties)
+{
+    uint16_t seconds;
+    if (mosquitto_property_read_int16(properties, MQTT_PROP_SERVER_KEEP_ALIVE, &seconds, false))
+        return seconds;
+    return link->mqtt->options.keep_alive_s;
+}
+
 static void on_connect(struct mosquitto *client, void *user, int rc, int flags,
                        const mosquitto_property *properties)
 {
     struct link *link = user;
     link->session_present = (flags & 1) != 0;
+    link->keep_alive_s = wanted_keep_alive(link, properties);
     if (rc == 0)
         link->greeted = true;
     else
@@ -176,7 +187,7 @@ static void on_disconnect(struct mosquitto *client, void *user, int rc,
     if (rc == MOSQ_ERR_KEEPALIVE)
         hob_error_set(&link->why, HOB_ETIMEDOUT,
                       "%s: the broker did not answer a ping within %u s: the link is dead", place,
-                      mqtt->options.keep_alive_s);
+                      link->keep_alive_s);
     else if (mqtt->options.protocol == 5 && (rc == 0 || rc >= 128))
         hob_error_set(&link->why, HOB_EREFUSED, "%s: the broker ended the session: %s%s", place,
                       mosquitto_reason_string(rc),
@@ -469,11 +480,13 @@ static uint64_t keep_alive_due(const struct hob_mqtt *mqtt)
     uint64_t quiet = stats.last_in_ms < stats.last_out_ms ? stats.last_in_ms : stats.last_out_ms;
     if (quiet < mqtt->kept_ms)
         quiet = mqtt->kept_ms;
-    return quiet + (uint64_t)mqtt->options.keep_alive_s * 1000;
+    return quiet + (uint64_t)mqtt->link->keep_alive_s * 1000;
 }
 
 static void keep_alive_later(struct hob_mqtt *mqtt)
 {
+    if (mqtt->link->keep_alive_s == 0)
+        return;
     uint64_t now = hob_clock_mono_ms(), due = keep_alive_due(mqtt);
     hob_timer_start(mqtt->keeper, (due > now ? due - now : 0) + KEEP_ALIVE_LATE_MS);
 }
@@ -634,9 +647,11 @@ static void finish_close(struct hob_mqtt *mqtt)
 {
     void (*closed)(void *user) = mqtt->closed;
     void *user = mqtt->closed_user;
+    struct hob_loop *loop = mqtt->loop;
     free_mqtt(mqtt);
     if (closed)
         closed(user);
+    hob_loop_release(loop);
 }
 
 static void close_now(void *user)
@@ -664,6 +679,7 @@ void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *use
     hob_timer_stop(mqtt->timer);
     hob_timer_stop(mqtt->keeper);
     mqtt->links++; /* for close_now */
+    hob_loop_hold(mqtt->loop);
     hob_loop_defer(mqtt->loop, close_now, mqtt);
 }
 
@@ -677,6 +693,7 @@ void hob_mqtt_get_stats(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out)
         return;
     struct hob_mqtt_pump_stats pump;
     hob_mqtt_pump_get_stats(mqtt->link->pump, &pump);
+    out->no_delay = mqtt->link->stream && hob_stream_no_delay(mqtt->link->stream);
     out->turns = pump.turns;
     out->bytes_in = pump.bytes_in;
     out->bytes_out = pump.bytes_out;

@@ -52,7 +52,7 @@ struct hob_mqtt_options { /* all strings are copied */
     const char *thing;           /* for the log; may be NULL */
     int protocol;                /* 4: MQTT 3.1.1 (0 means this), 5: MQTT 5 */
     bool persistent_session;     /* false: clean session */
-    unsigned keep_alive_s;       /* 0: 60; at least 5 */
+    unsigned keep_alive_s;       /* 0: 60; at least 5; an MQTT 5 broker may set another */
     size_t payload_max;          /* 0: HOB_MQTT_PAYLOAD_MAX; see HOB_MQTT_PACKET_MAX_LEAST */
     uint64_t connect_timeout_ms; /* 0: 30,000 */
     uint64_t backoff_base_ms;    /* 0: 1,000 */
@@ -100,7 +100,7 @@ int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size
                          hob_mqtt_done_fn *done, void *user);
 
 /** Send DISCONNECT and end. Every pending `done` is called with HOB_ECANCELED, then `closed`; no
- * other callback runs after hob_mqtt_close. Takes the object. */
+ * other callback runs after hob_mqtt_close. Takes the object, and holds the loop till then. */
 void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *user);
 
 /** Of the present link; zeros while there is none. `turns` counts how often the pump worked. */
@@ -108,6 +108,7 @@ struct hob_mqtt_stats {
     uint64_t attempts; /* since the start */
     uint64_t turns, bytes_in, bytes_out;
     size_t pending; /* requests without an answer */
+    bool no_delay;  /* TCP_NODELAY is on */
 };
 void hob_mqtt_get_stats(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out);
 

@@ -22,6 +22,9 @@
 #define STUCK_IN_MAX (256 * 1024)
 
 #define LENGTH_DIGITS 4 /* the most that MQTT allows */
+#define KIND_MASK     0xf0
+#define KIND_PUBLISH  0x30
+#define QOS_2_BIT     0x04
 
 /* Where in the broker's packets we are: each begins with a byte for its kind and the length of the
  * rest, seven bits a byte, the lowest first. */
@@ -203,10 +206,20 @@ void hob_mqtt_pump_free(struct hob_mqtt_pump *pump)
 
 /* ---- the broker's packets ---- */
 
+/* Or QoS 3, which does not exist. */
+static bool is_qos_2(unsigned char first)
+{
+    return (first & KIND_MASK) == KIND_PUBLISH && (first & QOS_2_BIT) != 0;
+}
+
 /* One byte of a header. @return 0, or why its packet must not go on */
 static int frame_header(struct framing *framing, unsigned char byte, struct hob_error *why)
 {
     if (!framing->in_header) {
+        /* The library would keep each one until a PUBREL, which need not come. */
+        if (is_qos_2(byte))
+            return hob_error_set(why, HOB_EPROTO,
+                                 "the broker sent a QoS 2 message, which was never asked for");
         framing->in_header = true;
         framing->length = framing->digits = 0;
         return 0;

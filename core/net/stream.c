@@ -1,9 +1,12 @@
 #include "net/stream.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define CHUNK            (16 * 1024)
 #define PLAIN_MAX        (64 * 1024)  /* of each queue without TLS */
@@ -616,6 +619,15 @@ void hob_stream_close(struct hob_stream *stream)
     hob_timer_start(stream->timer, CLOSE_MS);
     start_reading(stream);
     flush(stream);
+}
+
+bool hob_stream_no_delay(struct hob_stream *stream)
+{
+    uv_os_fd_t fd;
+    int on = 0;
+    socklen_t len = sizeof(on);
+    return stream->tcp_is_open && uv_fileno((uv_handle_t *)&stream->tcp, &fd) == 0 &&
+           getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len) == 0 && on != 0;
 }
 
 struct hob_tls_ticket *hob_stream_ticket_new(struct hob_stream *stream)

@@ -50,6 +50,9 @@ size_t hob_stream_write(struct hob_stream *stream, const void *data, size_t len)
 /** Send what is queued (for at most 1 s), then close. Legal at any time, also twice. */
 void hob_stream_close(struct hob_stream *stream);
 
+/** What the kernel says of TCP_NODELAY. */
+bool hob_stream_no_delay(struct hob_stream *stream);
+
 /** As tls.h; NULL without TLS. */
 struct hob_tls_ticket *hob_stream_ticket_new(struct hob_stream *stream);
 const char *hob_stream_describe(struct hob_stream *stream, char *out, size_t len);

@@ -346,6 +346,12 @@ static int explain_alert(const struct hob_tls *tls, struct hob_error *err)
     return hob_error_set(err, HOB_ETLS, "%s", text);
 }
 
+#if MBEDTLS_VERSION_MAJOR >= 3
+#define BAD_VERSION MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
+#else
+#define BAD_VERSION MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
+#endif
+
 static int explain_failure(struct hob_tls *tls, int ret, struct hob_error *err)
 {
     char words[128];
@@ -357,6 +363,9 @@ static int explain_failure(struct hob_tls *tls, int ret, struct hob_error *err)
         return hob_error_set(err, HOB_ETLS, "%s", tls->cause);
     if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
         return explain_alert(tls, err);
+    if (ret == BAD_VERSION)
+        return hob_error_set(err, HOB_ETLS,
+                             "the server does not speak TLS 1.2, the oldest that Hob takes");
     return hob_error_set(err, HOB_ETLS, "TLS failed: %s (-0x%04x)",
                          hob_mbed_words(ret, words, sizeof(words)), (unsigned)-ret);
 }

@@ -108,6 +108,10 @@ describe("hob.mqtt", function()
                 end)
         end
 
+        it("lets no small packet wait for another one (TCP_NODELAY)", function()
+            assert.is_true(up(to(plain_broker)):stats().no_delay)
+        end)
+
         it("leaves no socket and no directory behind", function()
             local dir = assert(fs.tempdir())
             finally(function() fs.remove(dir, { recursive = true }) end)
@@ -405,6 +409,26 @@ describe("hob.mqtt", function()
             assert.equal("EMSGSIZE", told.downs[1].code)
         end)
 
+        it("ends the link at a message of QoS 2, or of the QoS that does not exist", function()
+            for _, first in ipairs{ 0x34, 0x36, 0x3d } do
+                local broker = fake(([[
+                    function on.subscribe(c, p)
+                        c:send(mqtt.publish("spec/good", "x", 0)
+                            .. mqtt.packet(%d, "\0\4spec\0\1x") .. mqtt.suback(p.id, { 1 }))
+                    end
+                ]]):format(first))
+                local conn, told = up(to(broker))
+                assert.equal("ENOTCONN", select(3, conn:subscribe("spec/#")))
+                wait_until(function() return told.downs[1] end, TIMEOUT, "the end")
+                assert.matches(": the broker sent a QoS 2 message, which was never asked for$",
+                    told.downs[1].message)
+                assert.equal("EPROTO", told.downs[1].code)
+                assert.equal(1, #told.messages)
+                wait_until(function() return #told.ups == 2 end, TIMEOUT, "the next connection")
+                assert.same({}, broker:lines("^packet 5")) -- PUBREC
+            end
+        end)
+
         it("ends the link at a length that has no end", function()
             local broker = fake([[
                 function on.subscribe(c) c:send("\x30\x80\x80\x80\x80\x80\1") end
@@ -517,6 +541,30 @@ describe("hob.mqtt", function()
     end)
 
     describe("keep-alive", function()
+        it("goes by the broker's own interval with MQTT 5", function()
+            local broker = fake([[
+                function on.connect(c) c:send("\x20\x06\0\0\3\x13\0\1") end
+            ]])
+            local _, told = up(to(broker, { protocol = 5, keep_alive = 60 }))
+            assert.equal("60", broker:wait("keep_alive=(%d+)", TIMEOUT))
+            broker:wait("^ping", TIMEOUT, 2)
+            assert.same({}, told.downs)
+        end)
+
+        it("stops when the broker wants none (MQTT 5), and does not spin", function()
+            local broker = fake([[
+                function on.connect(c) c:send("\x20\x06\0\0\3\x13\0\0") end
+            ]])
+            local conn = up(to(broker, { protocol = 5 }))
+            local other = up(to(plain_broker, { client_id = "busy" }))
+            local turns, start = conn:stats().turns, time.mono()
+            wait_until(function()
+                other:publish("spec/beat", "x")
+                return time.mono() - start > 0.1
+            end, TIMEOUT, "ten looks of a timer gone wild")
+            assert.equal(turns, conn:stats().turns)
+        end)
+
         it("pings a quiet broker, and gives up one that does not answer", function()
             local broker = fake([[
                 local pings = 0
@@ -537,6 +585,27 @@ describe("hob.mqtt", function()
     end)
 
     describe("reconnecting", function()
+        it("begins again with short waits after a link that stood for 5 s", function()
+            local broker = fake([[
+                function on.connect(c)
+                    c:send(mqtt.connack(0))
+                    if c.number <= 12 then c:close() end
+                end
+                function on.publish(c) c:close() end
+            ]])
+            local base = 0.001
+            local conn, told = connect(to(broker, { backoff_base = base, backoff_cap = 0.3 }))
+            broker:wait("number=13", TIMEOUT)
+            assert(conn:wait_up(TIMEOUT))
+            local since = time.mono() -- at the earliest: it was up before
+            wait_until(function() return time.mono() - since > 5 end, TIMEOUT, "a stable link")
+            local failures = #told.downs
+            conn:post("spec/end", "x", { qos = 0 })
+            wait_until(function() return #told.downs > failures end, TIMEOUT, "the end")
+            local retry = told.downs[failures + 1].retry
+            assert.is_true(retry <= base + 1e-9, ("it waits %g s"):format(retry))
+        end)
+
         it("comes back by itself after the broker was killed and started again", function()
             local broker = later(brokers.start(), "stop")
             local conn, told = up(broker:options{ client_id = "phoenix" })
@@ -629,6 +698,25 @@ describe("hob.mqtt", function()
             conn:close()
             local drained = tonumber(broker:wait("^drained (%d+)", TIMEOUT))
             assert.is_true(drained >= taken, ("%d bytes came of %d"):format(drained, taken))
+        end)
+
+        it("does not keep a process that ends, whatever the peer does", function()
+            for how, code in pairs{ ["error('the end', 0)"] = 1, ["return"] = 0,
+                ["conn:post('spec/t', 'x')"] = 0 } do
+                local broker = fake([[
+                    function on.other(c, p) -- DISCONNECT: never close
+                        if p.kind == 14 then require("socket").sleep(1000) end
+                    end
+                ]])
+                local run = exec.run{ "/proc/self/exe", "lua", "-e", ([[
+                    local conn = require("hob.mqtt").connect{ host = "127.0.0.1", port = %d,
+                        tls = false, client_id = "ends" }
+                    assert(conn:wait_up(%d))
+                    %s
+                ]]):format(broker.port, TIMEOUT, how), timeout = TIMEOUT }
+                assert.is_false(run.timed_out, how)
+                assert.equal(code, run.code, how .. ": " .. run.stderr)
+            end
         end)
 
         it("works at any moment of connecting", function()

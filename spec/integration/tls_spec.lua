@@ -187,6 +187,21 @@ describe("TLS to the broker", function()
             end
         end)
 
+        it("that speaks nothing newer than TLS 1.1", function()
+            local newest = pki.dir .. "/openssl.cnf" -- mosquitto's tls_version says the oldest
+            assert(fs.write(newest, "openssl_conf = a\n[a]\nssl_conf = b\n[b]\n"
+                .. "system_default = c\n[c]\nMaxProtocol = TLSv1.1\n"))
+            local old = later(brokers.start{ pki = pki, env = { OPENSSL_CONF = newest },
+                conf = "tls_version tlsv1.1\nciphers DEFAULT@SECLEVEL=0" }, "stop")
+            exec.check{ "openssl", "s_client", "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0",
+                "-verify_return_error", "-CAfile", pki.ca, "-cert", old.client.cert, "-key",
+                old.client.key, "-connect", "localhost:" .. old.port, stdin = "",
+                timeout = TIMEOUT } -- it does speak that
+            local message, code = refusal(old:options{ client_id = "c" })
+            assert.equal("ETLS", code)
+            says(message, "the server does not speak TLS 1.2, the oldest that Hob takes")
+        end)
+
         it("that does not speak TLS", function()
             local plain = later(brokers.start(), "stop")
             local message, code = refusal(options{ port = plain.port })

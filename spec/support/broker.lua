@@ -47,6 +47,7 @@ broker.__index = broker
 ---@field require_certificate? boolean default true
 ---@field port? integer                default: any free one
 ---@field conf? string                 more lines for mosquitto.conf
+---@field env? table<string, string>   added to its environment
 
 local function config_lines(self)
     local o = self.started_with
@@ -94,7 +95,8 @@ end
 local function launch(self)
     must(fs.write(self.dir .. "/mosquitto.conf", config_lines(self)))
     local from = log_size(self)
-    self.process = must(exec.spawn{ program(), "-c", self.dir .. "/mosquitto.conf" })
+    self.process = must(exec.spawn{ program(), "-c", self.dir .. "/mosquitto.conf",
+        env = self.started_with.env })
     if wait_ready(self, from) then return true end
     self.process = nil
     return false
