@@ -296,6 +296,45 @@ describe("hob service", function()
     assert.equal(1, #logged(other, "service.stopped"))
   end)
 
+  it("tells every thing of a job, however many they are", function()
+    local thing, job = fresh()
+    local things, targets, told, tolds = 4300, {}, 0, {}
+    for i = 1, things do
+      targets[i] = ("arn:aws:iot:us-east-1:1:thing/%s-%d"):format(thing, i)
+    end
+    local options = broker:options{ client_id = thing }
+    options.on_message = function(topic)
+      if not tolds[topic] then
+        tolds[topic] = true
+        told = told + 1
+      end
+    end
+    local ear = mqtt.connect(options)
+    assert(ear:wait_up(SECONDS))
+    assert(ear:subscribe({ "$aws/things/+/jobs/notify-next" }, 1))
+    for half = 0, 1 do -- a request of more than 256 KB is not read
+      local list = table.move(targets, half * things // 2 + 1, (half + 1) * things // 2, 1, {})
+      local body = '{"document":"{}","targets":["' .. table.concat(list, '","') .. '"]}'
+      local answer = assert(http.request{ method = "PUT", body = body, timeout = 60,
+        url = service.url .. "/jobs/" .. job .. "-" .. half })
+      assert.equal(200, answer.status, answer.body)
+    end
+    wait_until(function() return told == things end, 60, "every thing to be told")
+    assert.same({}, logged(service, "service.unsent"))
+    ear:close()
+  end)
+
+  it("ends quietly by a signal where no broker is", function()
+    local seen = {}
+    local process = assert(exec.spawn{ BINARY, "service", "--endpoint", "127.0.0.1", "--port", "1",
+      "--no-tls", "--http", "127.0.0.1:0",
+      on_line = function(line) table.insert(seen, line) end })
+    wait_until(function() return seen[1] end, SECONDS, "the first failure to connect")
+    process:kill("INT")
+    assert.equal(0, assert(process:wait(SECONDS)).code)
+    assert.is_nil(table.concat(seen, "\n"):find(".lua:", 1, true), table.concat(seen, "\n"))
+  end)
+
   describe("over HTTP", function()
     it("answers errors in AWS's shape", function()
       for _, case in ipairs{
@@ -308,6 +347,8 @@ describe("hob service", function()
         { "GET", "/things/t/jobs/none", nil, 404, "ResourceNotFoundException" },
         { "DELETE", "/things/t/jobs/none/executionNumber/x", nil, 404,
           "ResourceNotFoundException" },
+        { "GET", "/jobs/%ff", nil, 404, "ResourceNotFoundException" },
+        { "PUT", "/jobs/%ff", "{}", 400, "InvalidRequestException" },
         { "GET", "/jobs/*", nil, 404, "ResourceNotFoundException" },
       } do
         local text = {}
@@ -401,6 +442,37 @@ describe("hob service", function()
       lamp.connection:close()
     end)
 
+    it("says how far a cancellation reached", function()
+      local thing, job = fresh()
+      local lamp = new_device(broker, thing)
+      assert.equal(0, cli(service, "create", "--thing", thing, "--thing", thing .. "-b",
+        "--job-id", job, "--document", document_file(dir, "{}")).code)
+      lamp:ask("start-next")
+      assert.equal(("cancelled %s: 1 execution cancelled, 1 IN_PROGRESS goes on (--force ends what"
+        .. " is running)\n"):format(job), cli(service, "cancel", job).stdout)
+      assert.equal(("cancelled %s: 1 execution cancelled\n"):format(job),
+        cli(service, "cancel", job, "--force").stdout)
+      lamp.connection:close()
+    end)
+
+    it("watches executions with as many details as there may be", function()
+      local thing = fresh()
+      local lamp, ids, details = new_device(broker, thing), {}, {}
+      for i = 1, 10 do
+        details["d" .. i] = ("\u{e9}"):rep(1024)
+      end
+      for i = 1, 14 do
+        ids[i] = thing .. "-" .. i
+        create(thing, ids[i])
+        assert.equal("accepted", select(2, lamp:ask(ids[i] .. "/update",
+          { status = "SUCCEEDED", statusDetails = details })))
+      end
+      local result = cli(service, "watch", table.unpack(ids))
+      assert.equal(0, result.code, result.stderr)
+      assert.equal(14, select(2, result.stdout:gsub("SUCCEEDED", "")))
+      lamp.connection:close()
+    end)
+
     it("watches jobs until each has ended, a line for each change", function()
       local thing, job = fresh()
       local lamp = new_device(broker, thing)
@@ -427,12 +499,21 @@ describe("hob service", function()
 
     it("refuses bad documents, naming what is wrong", function()
       local thing = fresh()
-      for _, case in ipairs{ { "[]", "object" }, { "{", "document: " },
+      for _, case in ipairs{ { "[]", "document.json: expected a JSON object" },
+        { "{", "document.json: " }, { '{"a":"\255"}', "document.json: " },
+        { '{"a":"' .. ("x"):rep(300000) .. '"}', "document.json: at most 32768 bytes" },
         { '{"a":"' .. ("x"):rep(32768) .. '"}', "at most 32768 bytes" } } do
         local result = cli(service, "create", "--thing", thing, "--document",
           document_file(dir, case[1]))
         assert.equal(1, result.code)
         assert.is_truthy(result.stderr:find(case[2], 1, true), result.stderr)
+        assert.is_nil(result.stderr:find("%.lua:%d"), result.stderr)
+      end
+      for _, case in ipairs{ "\255", ("x"):rep(2029) } do
+        local result = cli(service, "create", "--thing", thing, "--document",
+          document_file(dir, "{}"), "--description", case)
+        assert.equal(1, result.code)
+        assert.is_truthy(result.stderr:find("^hob job create: %-%-description: "), result.stderr)
       end
       local result = cli(service, "create", "--thing", thing, "--document", dir .. "/none.json")
       assert.equal(1, result.code)
@@ -444,8 +525,15 @@ describe("hob service", function()
       local result = cli(nowhere, "list")
       assert.equal(1, result.code)
       assert.is_truthy(result.stderr:find("no local Jobs service at http://127.0.0.1:1; start one "
-        .. "with `hob service ...`; for this gateway use `hob jobs`", 1, true), result.stderr)
+        .. "with `hob service ...` (", 1, true), result.stderr)
     end)
+  end)
+
+  it("names --http where its place is taken", function()
+    local result = assert(exec.run{ BINARY, "service", "--endpoint", "127.0.0.1", "--port", "1",
+      "--no-tls", "--log-level", "off", "--http", service.url:match("//(.+)$"), timeout = 60 })
+    assert.equal(1, result.code)
+    assert.is_truthy(result.stderr:find("another place with --http", 1, true), result.stderr)
   end)
 
   it("is used wrongly: one line, exit status 2", function()
@@ -457,6 +545,7 @@ describe("hob service", function()
       { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--key", "k" }, "exclude" },
       { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--http", "8180" },
         "--http: expected ADDRESS:PORT" },
+      { { "job", "list", "--service", "localhost:8180" }, "(http:// is missing)" },
       { { "job" }, "expected create, list" },
       { { "job", "paint" }, "'paint'" },
       { { "job", "cancel" }, "expected J" },

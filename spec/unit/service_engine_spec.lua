@@ -30,6 +30,27 @@ local function in_status(status)
 end
 
 describe("the Jobs service's engine", function()
+  it("answers a status that is cut within a character's reach", function()
+    local bench = new_bench{ "j" }
+    local body, word = bench:answer(THING, "j/update", { status = ("x"):rep(39) .. "\u{e9}\u{e9}" })
+    assert.same({ "rejected", "InvalidRequest" }, { word, body.code })
+    assert.is_truthy(body.message:find("x\u{e9}$"), body.message)
+  end)
+
+  it("refuses a list as statusDetails, also an empty one", function()
+    local bench = new_bench{ "j" }
+    bench:ask(THING, "j/update", { status = "IN_PROGRESS", statusDetails = { a = "b" } })
+    for _, list in ipairs{ "[]", "[ ]", '["a"]' } do
+      local body = bench:answer(THING, "j/update",
+        '{"status":"IN_PROGRESS", "statusDetails" : ' .. list .. "}")
+      assert.equal("InvalidRequest", body.code, list)
+    end
+    assert.same({ a = "b" }, bench.engine:find(THING, "j").details)
+    bench:ask(THING, "j/update", '{"clientToken":"\\"statusDetails\\":[]",'
+      .. '"status":"IN_PROGRESS","statusDetails":{}}')
+    assert.is_nil(bench.engine:find(THING, "j").details)
+  end)
+
   describe("get", function()
     it("answers both lists, empty as [], when nothing is pending", function()
       local said = new_bench():ask(THING, "get", { clientToken = "t" })

@@ -2,6 +2,7 @@
 local client = require("hob.service.client")
 local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
+local rules = require("hob.service.rules")
 local tables = require("hob.cli.table")
 local time = require("hob.time")
 local watch = require("hob.service.watch")
@@ -11,18 +12,20 @@ local M = {}
 local USAGE = [[
 usage: hob job create --thing T [--thing T ...] --document FILE [--job-id J] [--timeout-minutes N]
        hob job list [--thing T]
-       hob job describe --thing T --job-id J
+       hob job describe --thing T --job-id J [--execution-number N]
        hob job cancel J [--thing T] [--force]
        hob job delete J [--thing T] [--force]
        hob job watch [J ...]
 
-Talks to a local Jobs service (`hob service`), not to this gateway: see `hob jobs` for that.
+Talks to a local Jobs service (`hob service`), not to this gateway, whose own jobs are told in its
+log (job.* events).
 
   --service URL         the service (HOB_SERVICE, else http://127.0.0.1:8180)
   --json                print JSON, for programs
   --thing T             the thing; of cancel and delete: only its execution
   --document FILE       the job document, a JSON object; - reads standard input
   --job-id J            1-64 of [a-zA-Z0-9_-]; create makes one up if it is absent
+  --execution-number N  which execution of the job; the latest if it is absent
   --timeout-minutes N   how long an execution may be IN_PROGRESS (1-10080)
   --description TEXT    of the job
   --force               also what is IN_PROGRESS
@@ -42,7 +45,18 @@ local function print_json(value)
 end
 
 local function service(given)
-  return client.new(given.service or os.getenv("HOB_SERVICE") or "http://127.0.0.1:8180")
+  return client.new(given.service)
+end
+
+--- Where the service is; it must be a URL.
+local function find_service(given, command)
+  local from = given.service and "--service" or "HOB_SERVICE"
+  given.service = given.service or os.getenv("HOB_SERVICE") or "http://127.0.0.1:8180"
+  if not given.service:find("^https?://[^/]") then
+    return options.mistake(command, "%s: expected a URL such as http://127.0.0.1:8180, got '%s'%s",
+      from, given.service, given.service:find("://", 1, true) and "" or " (http:// is missing)")
+  end
+  return given
 end
 
 local function read_document(path)
@@ -56,6 +70,24 @@ local function read_document(path)
   local text, why = file:read("a")
   file:close()
   return text, why and path .. ": " .. why
+end
+
+--- The document and the description, checked here so that what is wrong is told by the flag.
+local function read_texts(given)
+  local place = given.document == "-" and "standard input" or given.document
+  local document, why = read_document(given.document)
+  if not document then
+    return nil, "--document: " .. why
+  end
+  document, why = rules.document(document)
+  if not document then
+    return nil, ("--document %s: %s"):format(place, (why:gsub("^document: ", "")))
+  end
+  why = select(2, rules.description(given.description))
+  if why then
+    return nil, "--" .. why
+  end
+  return document
 end
 
 local function new_job_id()
@@ -77,9 +109,9 @@ COMMANDS.create = {
     description = { value = "TEXT" },
   },
   run = function(given)
-    local document, why = read_document(given.document)
+    local document, why = read_texts(given)
     if not document then
-      return fail(given, "--document: " .. why)
+      return fail(given, why)
     end
     local targets = {}
     for i, name in ipairs(given.thing) do
@@ -201,14 +233,29 @@ COMMANDS.describe = {
 }
 
 --- What cancel and delete have in common: one job, or its execution on a thing.
-local function done(given, word, answer, message)
+local function done(given, word, answer, message, more)
   if not answer then
     return fail(given, message)
   elseif given.json then
     return print_json(answer)
   end
-  print(("%s %s%s"):format(word, given[1], given.thing and " on " .. given.thing or ""))
+  print(("%s %s%s%s"):format(word, given[1], given.thing and " on " .. given.thing or "",
+    more or ""))
   return 0
+end
+
+--- How far a job's cancellation reached.
+local function counts(answer)
+  local canceled, running = answer.canceledExecutions, answer.runningExecutions
+  if not canceled then
+    return ""
+  end
+  local text = (": %d execution%s cancelled"):format(canceled, canceled == 1 and "" or "s")
+  if running and running > 0 then
+    text = text .. (", %d IN_PROGRESS go%s on (--force ends what is running)"):format(running,
+      running == 1 and "es" or "")
+  end
+  return text
 end
 
 local ENDING_FLAGS = { thing = { value = "T" }, force = {} }
@@ -219,7 +266,8 @@ COMMANDS.cancel = {
     local path = given.thing and { "things", given.thing, "jobs", given[1], "cancel" }
       or { "jobs", given[1], "cancel" }
     local query = { force = tostring(given.force == true) }
-    return done(given, "cancelled", service(given):call("PUT", path, query, {}))
+    local answer, message = service(given):call("PUT", path, query, {})
+    return done(given, "cancelled", answer, message, answer and counts(answer))
   end,
 }
 
@@ -274,6 +322,9 @@ function M.run(argv)
   local given, code = options.parse(table.move(argv, 2, #argv, 1, {}), syntax)
   if given and command.needs and not given[1] then
     given, code = options.mistake(syntax.command, "expected %s", command.needs)
+  end
+  if given then
+    given, code = find_service(given, syntax.command)
   end
   if not given then
     return code

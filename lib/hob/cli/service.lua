@@ -1,4 +1,5 @@
 --- `hob service`: a local Jobs service, in front of an ordinary broker.
+local clocks = require("hob.service.clock")
 local engines = require("hob.service.engine")
 local http_side = require("hob.service.http_side")
 local journals = require("hob.service.journal")
@@ -97,12 +98,12 @@ local function log_event(event)
   })
 end
 
-local function new_engine(given, journal)
+local function new_engine(given, journal, clock)
   return engines.new{
     minute_ms = given.minute_ms,
     on_event = function(event)
       log_event(event)
-      journal:add(event, time.now())
+      journal:add(event, clock())
     end,
   }
 end
@@ -137,24 +138,32 @@ local function connect_options(given)
 end
 
 local function start(given, place)
-  local parts = {}
+  local parts = { address = place.address }
   end_on_signals(parts)
-  local journal = journals.new()
-  local engine = new_engine(given, journal)
+  local journal, clock = journals.new(), clocks.new()
+  local engine = new_engine(given, journal, clock)
   local turns = serial.new(function(message)
     log.error("service.internal_error", message)
   end)
-  parts.mqtt = mqtt_side.start{ engine = engine, serial = turns, connect = connect_options(given) }
-  local http, message = http_side.start{
-    engine = engine, serial = turns, journal = journal, mqtt = parts.mqtt,
+  parts.mqtt = mqtt_side.start{
+    engine = engine, serial = turns, clock = clock, connect = connect_options(given),
+  }
+  local http, message, code = http_side.start{
+    engine = engine, serial = turns, journal = journal, mqtt = parts.mqtt, clock = clock,
     address = place.address, port = place.port,
   }
   if not http then
     parts.mqtt:close()
-    return nil, message
+    return nil, message, code
   end
   parts.http = http
   return parts
+end
+
+local function tell_ready(parts)
+  io.stdout:write(("service ready: http://%s:%d, broker %s\n"):format(parts.address,
+    parts.http:port(), parts.mqtt.broker))
+  io.stdout:flush()
 end
 
 ---@param argv string[]
@@ -169,19 +178,21 @@ function M.run(argv)
     return code
   end
   log.configure{ level = given.log_level or "info", format = given.log_format or "text" }
-  local parts, message = start(given, place)
+  local parts, message
+  parts, message, code = start(given, place)
   if not parts then
-    io.stderr:write(("hob service: cannot listen on %s:%d: %s\n"):format(place.address, place.port,
-      message))
+    io.stderr:write(("hob service: cannot listen on %s:%d: %s%s\n"):format(place.address,
+      place.port, message, code == "EBUSY"
+        and "; choose another place with --http ADDRESS:PORT (port 0 takes a free one)" or ""))
     return 1
   end
   repeat -- why there is no connection yet is in the log
     local ready = parts.mqtt:wait_ready(3600)
-  until ready
-  io.stdout:write(("service ready: http://%s:%d, broker %s\n"):format(place.address,
-    parts.http:port(), parts.mqtt.broker))
-  io.stdout:flush()
-  while true do
+  until ready or parts.mqtt.closing
+  if not parts.mqtt.closing then
+    tell_ready(parts)
+  end
+  while true do -- a signal ends it
     time.sleep(3600)
   end
 end

@@ -5,6 +5,8 @@ local json = require("hob.json")
 local M = {}
 M.__index = M
 
+M.TOO_LARGE = -1
+
 --- @param url string  "http://127.0.0.1:8180"
 function M.new(url)
   return setmetatable({ url = (url:gsub("/+$", "")) }, M)
@@ -32,23 +34,32 @@ end
 ---@param body table|nil
 ---@return table|nil answer
 ---@return string|nil message
----@return integer|nil status  nil: the service was not reached
+---@return integer|nil status  nil: the service was not reached; M.TOO_LARGE: its answer is no use
 function M:call(method, path, query, body)
   local parts = {}
   for i, part in ipairs(path) do
     parts[i] = escape(part)
   end
+  local text, unfit
+  if body then
+    text, unfit = json.encode(body)
+    if not text then
+      return nil, "the request cannot be sent: " .. unfit
+    end
+  end
   local answer, message = http.request{
     url = self.url .. "/" .. table.concat(parts, "/") .. query_text(query), method = method,
-    body = body and assert(json.encode(body)), timeout = 30, limit = 16 * 1024 * 1024,
+    body = text, timeout = 30, limit = 16 * 1024 * 1024,
     headers = { ["Content-Type"] = "application/json" },
   }
   if not answer then
-    return nil, ("no local Jobs service at %s; start one with `hob service ...`; for this gateway "
-      .. "use `hob jobs` (%s)"):format(self.url, message)
+    return nil, ("no local Jobs service at %s; start one with `hob service ...` (%s); a gateway's "
+      .. "own jobs are told in its log: job.* events"):format(self.url, message)
   end
-  local value, why = json.decode(answer.body)
-  if type(value) ~= "table" then
+  local value, why, code = json.decode(answer.body)
+  if code == "EMSGSIZE" then
+    return nil, ("the answer of %s is too large (%s)"):format(self.url, why), M.TOO_LARGE
+  elseif type(value) ~= "table" then
     return nil, ("%s answers, but not as a Jobs service does (%s)"):format(self.url,
       why or "no JSON object")
   elseif answer.status ~= 200 then
@@ -57,7 +68,7 @@ function M:call(method, path, query, body)
   return value
 end
 
---- All pages of a list.
+--- All pages of a list; smaller ones where a page is too large to be read.
 ---@param member string  where the items are
 ---@return table[]|nil items
 ---@return string|nil message, integer|nil status
@@ -68,6 +79,10 @@ function M:list(path, query, member)
   end
   repeat
     local answer, message, status = self:call("GET", path, asked)
+    while status == M.TOO_LARGE and asked.maxResults > 1 do
+      asked.maxResults = asked.maxResults // 2
+      answer, message, status = self:call("GET", path, asked)
+    end
     if not answer then
       return nil, message, status
     end

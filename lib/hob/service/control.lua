@@ -107,9 +107,10 @@ local function job_request(id, body)
   if message then
     return fail("InvalidRequestException", "%s", message)
   end
-  local description = rules.present(body.description)
-  if description ~= nil and (type(description) ~= "string" or #description > 2028) then
-    return fail("InvalidRequestException", "description: expected a string of at most 2028 bytes")
+  local description
+  description, message = rules.description(body.description)
+  if message then
+    return fail("InvalidRequestException", "%s", message)
   end
   return { names = names, document = document, minutes = minutes, description = description }
 end
@@ -262,6 +263,7 @@ local function cancel_execution(self, out, execution, force, details, now)
 end
 
 --- CancelJob. Without force only what is QUEUED: a device that has started goes on and reports.
+--- How many were cancelled and how many go on are members of Hob's own in the answer.
 ---@param body table  reasonCode, comment
 function engine:cancel_job(id, body, force, now)
   local job = self.jobs[id]
@@ -278,13 +280,18 @@ function engine:cancel_job(id, body, force, now)
   job.status, job.forced, job.updated_at = "CANCELED", force or nil, math.floor(now)
   job.completed_at = job.completed_at or math.floor(now)
   job.reason_code, job.comment = reason, comment
+  local answer = job_answer(job)
+  answer.canceledExecutions, answer.runningExecutions = 0, 0
   for _, execution in ipairs(job.executions) do
     if execution.status == "QUEUED" or force and execution.status == "IN_PROGRESS" then
       cancel_execution(self, out, execution, force, nil, now)
+      answer.canceledExecutions = answer.canceledExecutions + 1
+    elseif execution.status == "IN_PROGRESS" then
+      answer.runningExecutions = answer.runningExecutions + 1
     end
   end
   tell_job(self, "service.job_canceled", job, force and "cancelled by force" or "cancelled")
-  return job_answer(job), out
+  return answer, out
 end
 
 --- CancelJobExecution.

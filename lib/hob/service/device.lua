@@ -219,7 +219,7 @@ local function tell_refusal(self, request, why)
     level = "info",
     event = request.op == "update" and "service.update_rejected" or "service.request_rejected",
     text = ("%s%s rejected: %s"):format(request.op or request.topic,
-      type(request.asked) == "string" and " " .. request.asked:sub(1, 40) or "", why.message),
+      type(request.asked) == "string" and " " .. rules.cut(request.asked, 40) or "", why.message),
     thing = request.thing, job = request.job, execution = execution and execution.number,
     version = execution and execution.version, code = why.code,
   }

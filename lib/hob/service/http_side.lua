@@ -4,7 +4,6 @@ local control = require("hob.service.control")
 local httpd = require("hob.httpd")
 local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
-local time = require("hob.time")
 
 local M = {}
 
@@ -133,7 +132,7 @@ local function serve(side, request)
     return failed(why)
   end
   return side.serial:run(function()
-    local members, rest = fn(side, request, time.now(), table.unpack(values))
+    local members, rest = fn(side, request, side.clock(), table.unpack(values))
     if not members then
       return failed(rest)
     end
@@ -148,6 +147,7 @@ end
 ---@field engine hob.service.engine
 ---@field journal table
 ---@field mqtt table      see hob.service.mqtt_side
+---@field clock fun(): number  see hob.service.clock
 ---@field serial table
 ---@field address string
 ---@field port integer    0: any free one

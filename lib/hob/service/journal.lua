@@ -8,9 +8,10 @@ local EVENTS = {
   ["service.update_accepted"] = "accepted", ["service.update_rejected"] = "rejected",
 }
 
+---@param kept integer?  how many updates are remembered: 100000
 ---@return table
-function M.new()
-  return setmetatable({ first = 1, last = 0 }, M)
+function M.new(kept)
+  return setmetatable({ first = 1, last = 0, kept = kept or KEPT }, M)
 end
 
 --- An event of the engine; others than updates are passed over.
@@ -24,7 +25,7 @@ function M:add(event, now)
     thingName = event.thing, jobId = event.job, executionNumber = event.execution,
     versionNumber = event.version, answer = answer, code = event.code, timestamp = math.floor(now),
   }
-  if self.last - self.first >= KEPT then
+  if self.last - self.first >= self.kept then
     self[self.first] = nil
     self.first = self.first + 1
   end

@@ -22,11 +22,24 @@ function M.raw(text)
   return setmetatable({ text = text }, Raw)
 end
 
+--- Text with U+FFFD for each byte that is not UTF-8: what a stranger sent is told back in messages.
+local function repaired(text)
+  local out, at = {}, 1
+  local length, bad = utf8.len(text)
+  while not length do
+    out[#out + 1] = text:sub(at, bad - 1)
+    at = bad + 1
+    length, bad = utf8.len(text, at)
+  end
+  out[#out + 1] = text:sub(at)
+  return table.concat(out, "\u{FFFD}")
+end
+
 local function quote(text)
   if not text:find('[^%w _:./$@,;=+{}()%-]') then
     return '"' .. text .. '"'
   end
-  return assert(json.encode(text))
+  return assert(json.encode(utf8.len(text) and text or repaired(text)))
 end
 
 local encode

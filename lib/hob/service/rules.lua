@@ -5,6 +5,7 @@ local json = require("hob.json")
 local M = {}
 
 M.DOCUMENT_BYTES = 32768
+M.DESCRIPTION_BYTES = 2028
 M.MINUTES_MAX = 10080
 M.LIST_MAX = 10
 M.DETAILS_MAX = 10
@@ -26,6 +27,9 @@ local CONTROL = {
   { 0xFFF0, 0xFFFB }, { 0xFFFE, 0xFFFF }, { 0xE0000, 0xE0FFF }, { 0xF0000, 0x10FFFF },
 }
 
+-- What `[]` stands for where it must be told from `{}`: `hob.json` makes an empty table of both.
+local EMPTY_LIST = {}
+
 local function present(value)
   if value == json.null then
     return nil
@@ -45,6 +49,15 @@ end
 ---@return boolean
 function M.thing_name(name)
   return type(name) == "string" and #name <= 128 and name:find("^[%w:_-]+$") ~= nil
+end
+
+--- At most `count` characters of a text.
+---@param text string
+---@param count integer
+---@return string
+function M.cut(text, count)
+  local behind = utf8.len(text) and utf8.offset(text, count + 1) or count + 1
+  return text:sub(1, behind - 1)
 end
 
 local function printable(text)
@@ -84,8 +97,9 @@ function M.status_details(given)
   given = present(given)
   if given == nil then
     return nil
-  elseif type(given) ~= "table" then
-    return nil, "statusDetails: expected an object, got " .. type(given)
+  elseif type(given) ~= "table" or given == EMPTY_LIST then
+    return nil, "statusDetails: expected an object, got "
+      .. (given == EMPTY_LIST and "a list" or type(given))
   end
   local count = 0
   for key, value in pairs(given) do
@@ -148,7 +162,7 @@ function M.device_status(given)
     return given
   end
   return nil, ("status: expected IN_PROGRESS, SUCCEEDED, FAILED or REJECTED, got %s"):format(
-    type(given) == "string" and given:sub(1, 40) or type(given))
+    type(given) == "string" and M.cut(given, 40) or type(given))
 end
 
 --- An object from text.
@@ -164,7 +178,27 @@ function M.object(text)
   elseif not text:find("^%s*{") then
     return nil, "expected a JSON object"
   end
+  local details = value.statusDetails
+  if type(details) == "table" and next(details) == nil
+    and text:find('[{,%s]"statusDetails"%s*:%s*%[') then
+    value.statusDetails = EMPTY_LIST
+  end
   return value
+end
+
+--- A job's description.
+--- @return string|nil description  nil without a message: not given
+--- @return string|nil message
+function M.description(text)
+  text = present(text)
+  if text == nil then
+    return nil
+  elseif type(text) ~= "string" or #text > M.DESCRIPTION_BYTES then
+    return nil, "description: expected a string of at most 2028 bytes"
+  elseif not utf8.len(text) then
+    return nil, "description: is not UTF-8"
+  end
+  return text
 end
 
 --- A job document, as text.

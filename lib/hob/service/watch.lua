@@ -11,7 +11,7 @@ local M = {}
 
 local POLL = 0.2
 local BAR = 20
-local PAGE = 25 -- with full details these are near what is read at once
+local PAGE = 25 -- the client asks for fewer where they are too large
 
 --- @return integer percent  0-100
 function M.percent(execution)
