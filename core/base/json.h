@@ -59,10 +59,17 @@ size_t hob_json_length(struct hob_json *json, const char *path); /* of an array 
 typedef bool hob_json_member_fn(void *user, const char *key, enum hob_json_type type);
 void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user);
 
-/** The bytes of the value at a path of member names ("execution.jobDocument") in a text that
- * hob_json_parse has accepted: a job document is handed on as it came, never encoded again.
- * @return a pointer into `text`, or NULL if there is no such member */
+/* The next two read text that need not be parsed, of any depth and with any numbers: a job document
+ * is handed on as it came, and what is wrong in it must not hide the message around it. In text
+ * that is no JSON they give some part of it, never bytes outside it. Paths are member names
+ * ("execution.jobDocument"); of several members of one name the last one counts, as in parsing. */
+
+/** The bytes of the value at `path`. @return a pointer into `text`, NULL if there is none */
 const char *hob_json_slice(const char *text, size_t len, const char *path, size_t *out_len);
+
+/** Append `text` with null in the place of every value at `path`.
+ * @return 0, HOB_EMSGSIZE or HOB_ENOMEM; then what `out` holds is worth nothing */
+int hob_json_without(const char *text, size_t len, const char *path, struct hob_buf *out);
 
 /** Append `string` as a JSON string, quoted and escaped; invalid UTF-8 becomes U+FFFD. */
 int hob_json_quote(struct hob_buf *out, const char *string, size_t len);

@@ -213,15 +213,18 @@ static void skip_string(struct cursor *cursor)
         cursor->at++;
 }
 
+/* Counts brackets and calls nothing for them: a text may be as deep as it is long. */
 static void skip_value(struct cursor *cursor)
 {
-    int depth = 0;
+    size_t depth = 0;
+    if (cursor->at < cursor->end && strchr("}]", *cursor->at) && *cursor->at)
+        return;
     do {
         char c = cursor->at < cursor->end ? *cursor->at : '\0';
         if (c == '"') {
             skip_string(cursor);
         } else if (c == '{' || c == '[' || c == '}' || c == ']') {
-            depth += c == '{' || c == '[' ? 1 : -1;
+            depth = c == '{' || c == '[' ? depth + 1 : depth - 1;
             cursor->at++;
         } else if (depth > 0) {
             cursor->at++;
@@ -289,32 +292,91 @@ static bool key_is(struct cursor key, const char *name, size_t len)
     return at == len;
 }
 
+struct member {
+    struct cursor key; /* without its quotes, as it is written */
+    struct cursor value;
+};
+
+/* Step into an object. @return false if there is none */
+static bool enter_object(struct cursor *in)
+{
+    skip_blanks(in);
+    if (in->at == in->end || *in->at != '{')
+        return false;
+    in->at++;
+    return true;
+}
+
+/* @return false at the object's end, or where the text is no JSON */
+static bool next_member(struct cursor *in, struct member *out)
+{
+    skip_blanks(in);
+    if (in->at < in->end && *in->at == ',')
+        in->at++;
+    skip_blanks(in);
+    if (in->at == in->end || *in->at != '"')
+        return false;
+    out->key.at = in->at + 1;
+    skip_string(in);
+    if (in->at == out->key.at)
+        return false; /* a quote is the text's last byte */
+    out->key.end = in->at - 1;
+    skip_blanks(in);
+    in->at += in->at < in->end; /* the colon */
+    skip_blanks(in);
+    out->value.at = in->at;
+    skip_value(in);
+    out->value.end = in->at;
+    return true;
+}
+
 /* Narrow `value` to its last member of that name: lua-cjson lets the last one win. */
 static bool narrow(struct cursor *value, const char *name, size_t len)
 {
     struct cursor in = *value;
+    struct member member;
     bool found = false;
-    skip_blanks(&in);
-    if (in.at == in.end || *in.at != '{')
+    if (!enter_object(&in))
         return false;
-    for (in.at++, skip_blanks(&in); in.at < in.end && *in.at == '"'; skip_blanks(&in)) {
-        struct cursor key = {.at = in.at + 1};
-        skip_string(&in);
-        key.end = in.at - 1;
-        skip_blanks(&in);
-        in.at += in.at < in.end; /* the colon */
-        skip_blanks(&in);
-        struct cursor member = {.at = in.at};
-        skip_value(&in);
-        member.end = in.at;
-        if (key.end > key.at - 1 && key_is(key, name, len)) {
-            *value = member;
+    while (next_member(&in, &member)) {
+        if (key_is(member.key, name, len)) {
+            *value = member.value;
             found = true;
         }
-        skip_blanks(&in);
-        in.at += in.at < in.end && *in.at == ','; /* else the object's end */
     }
     return found;
+}
+
+/* Append what lies between `*from` and the values at `path` within `in`, and null for each of
+ * these. Calls itself once for each name in the path. */
+static int put_without(struct hob_buf *out, struct cursor in, const char *path, const char **from)
+{
+    size_t n = strcspn(path, ".");
+    struct member member;
+    int code = 0;
+    if (!enter_object(&in))
+        return 0;
+    while (code == 0 && next_member(&in, &member)) {
+        const struct cursor *value = &member.value;
+        if (!key_is(member.key, path, n) || value->at == value->end)
+            continue;
+        if (path[n]) {
+            code = put_without(out, *value, path + n + 1, from);
+            continue;
+        }
+        code = hob_buf_append(out, *from, (size_t)(value->at - *from));
+        if (code == 0)
+            code = hob_buf_append_string(out, "null");
+        *from = value->end;
+    }
+    return code;
+}
+
+int hob_json_without(const char *text, size_t len, const char *path, struct hob_buf *out)
+{
+    const char *from = text;
+    int code = put_without(out, (struct cursor){.at = text, .end = text + len}, path, &from);
+    return code ? code : hob_buf_append(out, from, (size_t)(text + len - from));
 }
 
 const char *hob_json_slice(const char *text, size_t len, const char *path, size_t *out_len)

@@ -10,6 +10,9 @@
 #define MILLISECONDS 100000000000 /* a time over this cannot be in seconds (year 5138) */
 #define PATH_SIZE    64
 
+#define EXECUTION_DOCUMENT "execution.jobDocument"
+#define UPDATE_DOCUMENT    "jobDocument"
+
 /* ---- names ---- */
 
 static const char *const status_names[] = {
@@ -330,6 +333,14 @@ static const char *slice(struct reader *reader, const char *path, size_t *len)
     return hob_json_slice(reader->payload, reader->len, path, len);
 }
 
+/** Not from the parser, which was given null in its place. */
+static const char *document_at(struct reader *reader, const char *path, size_t *len)
+{
+    const char *document = hob_json_slice(reader->payload, reader->len, path, len);
+    bool none = !document || *len == 0 || (*len == 4 && memcmp(document, "null", 4) == 0);
+    return reader->rc < 0 || none ? NULL : document;
+}
+
 /** @return false if there is no jobId here, or a wrong one (then the reader has failed) */
 static bool read_job_id(struct reader *reader, const char *base, char out[HOB_JOBS_ID_MAX + 1])
 {
@@ -370,7 +381,7 @@ static void read_execution(struct reader *reader, struct hob_jobs_execution *out
             integer_at(reader, "execution", "approximateSecondsBeforeTimedOut");
     if (has(reader, "execution.statusDetails", HOB_JSON_OBJECT))
         out->details = slice(reader, "execution.statusDetails", &out->details_len);
-    out->document = slice(reader, "execution.jobDocument", &out->document_len);
+    out->document = document_at(reader, EXECUTION_DOCUMENT, &out->document_len);
     out->present = reader->rc == 0;
 }
 
@@ -438,7 +449,8 @@ static void read_accepted(struct reader *reader, enum hob_jobs_op op, struct hob
         return;
     case HOB_JOBS_OP_UPDATE:
         read_state(reader, &out->state);
-        out->execution.document = slice(reader, "jobDocument", &out->execution.document_len);
+        out->execution.document =
+            document_at(reader, UPDATE_DOCUMENT, &out->execution.document_len);
         return;
     }
 }
@@ -469,6 +481,34 @@ static void read_members(struct reader *reader, const struct hob_jobs_topic *top
     }
 }
 
+/** @return where such a message has a job document, NULL for nowhere */
+static const char *document_path(const struct hob_jobs_topic *topic)
+{
+    if (topic->kind == HOB_JOBS_NOTIFY_NEXT)
+        return EXECUTION_DOCUMENT;
+    if (topic->kind != HOB_JOBS_ACCEPTED || topic->op == HOB_JOBS_OP_GET)
+        return NULL;
+    return topic->op == HOB_JOBS_OP_UPDATE ? UPDATE_DOCUMENT : EXECUTION_DOCUMENT;
+}
+
+/** A document may break the parser's limits, which are ours and not the service's. The message
+ * is parsed without it, so that such a job can be refused: unread, it would block the queue. */
+static int parse_message(const struct reader *reader, const struct hob_jobs_topic *topic)
+{
+    const char *path = document_path(topic);
+    if (!path || reader->len > HOB_JSON_TEXT_MAX)
+        return hob_json_parse(reader->json, reader->payload, reader->len, reader->err);
+    struct hob_buf rest;
+    hob_buf_init(&rest, 2 * HOB_JSON_TEXT_MAX);
+    int rc = hob_json_without(reader->payload, reader->len, path, &rest);
+    if (rc < 0)
+        hob_error_set(reader->err, rc, "reading the message: %s", hob_error_words(rc));
+    else
+        rc = hob_json_parse(reader->json, hob_buf_data(&rest), hob_buf_len(&rest), reader->err);
+    hob_buf_free(&rest);
+    return rc;
+}
+
 int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, const char *payload,
                     size_t len, struct hob_jobs_answer *out, struct hob_error *err)
 {
@@ -476,7 +516,7 @@ int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, c
     size_t blanks = 0;
     memset(out, 0, sizeof(*out));
     out->execution.seconds_before_timeout = -1;
-    int rc = hob_json_parse(json, payload, len, err);
+    int rc = parse_message(&reader, topic);
     if (rc < 0)
         return rc;
     while (blanks < len && strchr(" \t\r\n", payload[blanks]))

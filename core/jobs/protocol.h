@@ -88,7 +88,7 @@ struct hob_jobs_execution {
     int64_t version_number;
     int64_t queued_at, started_at, last_updated_at; /* 0: absent */
     int64_t seconds_before_timeout;                 /* -1: no timer */
-    const char *document; /* the bytes as they came, of any JSON type; NULL: none */
+    const char *document; /* the bytes as they came, not looked into; NULL: none */
     size_t document_len;
     const char *details; /* raw JSON object; NULL: none */
     size_t details_len;
@@ -115,7 +115,8 @@ struct hob_jobs_answer {
 };
 
 /** Decode what came on a topic of kind ACCEPTED, REJECTION, NOTIFY or NOTIFY_NEXT.
- * Unknown members are ignored and null counts as absent; times in milliseconds become seconds.
+ * Unknown members are ignored and null counts as absent; times in milliseconds become seconds. A
+ * job document is found but not read: it may be too deep, or no JSON, in a message that is good.
  * @return 0, HOB_EJSON, HOB_EMSGSIZE, or HOB_EPROTO: a wrong type, the message names the member */
 int hob_jobs_decode(struct hob_json *json, const struct hob_jobs_topic *topic, const char *payload,
                     size_t len, struct hob_jobs_answer *out, struct hob_error *err);

@@ -311,22 +311,47 @@ describe("hob_jobs_client", function()
         end)
     end)
 
+    -- Forbids one filter. Its port, and what it says, which grows.
+    local function start_strict_broker(...)
+        local seen, port = {}, nil
+        local peer = assert(exec.spawn({
+            "lua5.4", "spec/support/peers/strict_broker.lua", PREFIX .. "notify", ...,
+            on_line = function(line)
+                port = port or tonumber(line:match("^port (%d+)"))
+                table.insert(seen, line)
+            end,
+        }))
+        finally(function()
+            peer:kill("KILL")
+        end)
+        wait_until(function()
+            return port
+        end, LONG, "the strict broker's port")
+        return port, seen
+    end
+
+    -- The connection on which the question is asked has every filter but the forbidden one.
+    local function assert_left_out(seen)
+        wait_until(function()
+            return seen[#seen] == "publish " .. PREFIX .. "$next/get"
+        end, LONG, "the question")
+        local last = {}
+        for _, line in ipairs(seen) do
+            last = line == "connect" and {} or join(last, { line })
+        end
+        assert.same({
+            "subscribe " .. PREFIX .. "notify-next",
+            "subscribe " .. ANSWERS[1],
+            "subscribe " .. ANSWERS[2],
+            "subscribe " .. ANSWERS[3],
+            "subscribe " .. ANSWERS[4],
+            "publish " .. PREFIX .. "$next/get",
+        }, last)
+    end
+
     describe("a connection that is closed in place of a SUBACK", function()
         it("is explained; the forbidden filter is found and left out, the rest works", function()
-            local seen, port = {}, nil
-            local peer = assert(exec.spawn({
-                "lua5.4", "spec/support/peers/strict_broker.lua", PREFIX .. "notify",
-                on_line = function(line)
-                    port = port or tonumber(line:match("^port (%d+)"))
-                    table.insert(seen, line)
-                end,
-            }))
-            finally(function()
-                peer:kill("KILL")
-            end)
-            wait_until(function()
-                return port
-            end, LONG, "the strict broker's port")
+            local port, seen = start_strict_broker()
             local hob = start_gateway(port)
             local closed = hob:wait_event("jobs.subscribe_closed", 2)
             local words = "closed while subscribing to " .. PREFIX .. "notify:"
@@ -340,21 +365,29 @@ describe("hob_jobs_client", function()
             for _, filter in ipairs(join(EVENTS, ANSWERS)) do
                 assert.matches(filter, first.msg, 1, true)
             end
-            wait_until(function()
-                return seen[#seen] == "publish " .. PREFIX .. "$next/get"
-            end, LONG, "the question")
-            local last = {}
-            for _, line in ipairs(seen) do
-                last = line == "connect" and {} or join(last, { line })
-            end
-            assert.same({
-                "subscribe " .. PREFIX .. "notify-next",
-                "subscribe " .. ANSWERS[1],
-                "subscribe " .. ANSWERS[2],
-                "subscribe " .. ANSWERS[3],
-                "subscribe " .. ANSWERS[4],
-                "publish " .. PREFIX .. "$next/get",
-            }, last)
+            assert.equal(0, hob:count("jobs.subscribe_timeout"))
+            assert_left_out(seen)
+        end)
+    end)
+
+    describe("a SUBACK that never comes", function()
+        it("ends the connection after the time-out; the rest works on the next ones", function()
+            local port, seen = start_strict_broker("mute")
+            local hob = start_gateway(port, "request_timeout = 0.3,")
+            local none = hob:wait_event("jobs.subscribe_timeout")
+            assert.equal("ETIMEDOUT", none.code)
+            assert.equal(
+                ("no SUBACK within 300 ms for %s; connecting anew"):format(
+                    table.concat(EVENTS, ", ")
+                ),
+                none.msg
+            )
+            none = hob:wait_event("jobs.subscribe_timeout", 2)
+            assert.equal(
+                ("no SUBACK within 300 ms for %s; connecting anew"):format(EVENTS[2]),
+                none.msg
+            )
+            assert_left_out(seen)
         end)
     end)
 

@@ -105,6 +105,24 @@ static int json_slice(lua_State *L)
     return 1;
 }
 
+/* json.without(text, path [, limit]) -> text | nil, code */
+static int json_without(lua_State *L)
+{
+    size_t len;
+    struct hob_buf out;
+    const char *text = luaL_checklstring(L, 1, &len);
+    const char *path = luaL_checkstring(L, 2);
+    hob_buf_init(&out, (size_t)luaL_optinteger(L, 3, 1024 * 1024));
+    int code = hob_json_without(text, len, path, &out);
+    if (code)
+        lua_pushnil(L);
+    else
+        lua_pushlstring(L, hob_buf_data(&out), hob_buf_len(&out));
+    hob_buf_free(&out);
+    lua_pushstring(L, code ? hob_error_name(code) : NULL);
+    return 2;
+}
+
 static int json_decode(lua_State *L)
 {
     struct hob_error err;
@@ -113,8 +131,11 @@ static int json_decode(lua_State *L)
     return hob_json_push(L, text, len, &err) ? hob_units_fail(L, &err) : 1;
 }
 
-static const luaL_Reg json_functions[] = {
-    {"new", json_new}, {"slice", json_slice}, {"decode", json_decode}, {NULL, NULL}};
+static const luaL_Reg json_functions[] = {{"new", json_new},
+                                          {"slice", json_slice},
+                                          {"without", json_without},
+                                          {"decode", json_decode},
+                                          {NULL, NULL}};
 static const luaL_Reg json_methods[] = {{"parse", json_parse},     {"type", json_type},
                                         {"string", json_string},   {"integer", json_integer},
                                         {"boolean", json_boolean}, {"length", json_length},

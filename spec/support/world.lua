@@ -167,6 +167,7 @@ function M.start(options)
   self.side = mqtt_side.start({
     engine = self.engine,
     serial = self.turns,
+    clock = time.now,
     connect = self.broker:options({ client_id = "jobs-service" }),
   })
   assert(self.side:wait_ready(PATIENCE))

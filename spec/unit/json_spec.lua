@@ -376,7 +376,7 @@ end)
 
 describe("json slice", function()
   local function slice(text, path)
-    assert(json.decode(text)) -- it is told valid texts only
+    assert(json.decode(text)) -- what is read here is right; the rest is below
     return json.slice(text, path)
   end
 
@@ -433,6 +433,14 @@ describe("json slice", function()
     local value = json.decode(text)
     for i = 1, 300 do
       assert.same(value["k" .. i], json.decode(json.slice(text, "k" .. i)))
+    end
+  end)
+
+  it("reads what cannot be parsed: any depth, any number, any byte in a string", function()
+    local deep = ("["):rep(100000) .. ("]"):rep(100000)
+    for _, value in ipairs({ deep, "[9007199254740993,1e999]", '{"b":"\xff\xfe"}', '{"b":}' }) do
+      assert.is_nil((json.decode('{"a":' .. value .. "}")))
+      assert.equal(value, json.slice('{"x":' .. value .. ',"a":' .. value .. ',"b":1}', "a"))
     end
   end)
 
@@ -493,5 +501,54 @@ describe("hob.json", function()
     assert.has_error(function()
       hob_json.encode()
     end, "bad argument #1 to 'encode' (value expected)")
+  end)
+end)
+
+describe("json without", function()
+  local function without(text, path)
+    return (json.without(text, path))
+  end
+
+  it("has null in the place of the value, the rest as it came", function()
+    assert.equal(' { "a" : null , "b":[1, 2] } ', without(' { "a" : {"x":1} , "b":[1, 2] } ', "a"))
+    assert.equal('{"a":{"x":1,"y":null},"y":3}', without('{"a":{"x":1,"y":2},"y":3}', "a.y"))
+    assert.equal('{"a":null}', without('{"a":"}\\"{"}', "a"))
+    assert.equal('{"a":null}', without('{"a":null}', "a"))
+  end)
+
+  it("is the same where there is no such member", function()
+    for _, text in ipairs({
+      "", "{}", "7", '["a"]', '{"b":{"a":1}}', '{"a":7}', '{"a":[{"b":1}]}',
+    }) do
+      assert.equal(text, without(text, "a.b"))
+    end
+  end)
+
+  it("replaces every member of that name, however it is written", function()
+    assert.equal('{"a":null,"b":1,"a":null,"\\u0061":null}',
+      without('{"a":1,"b":1,"a":[[2]],"\\u0061":{"a":3}}', "a"))
+    assert.equal('{"a":{"b":null},"a":7,"a":{"b":null,"b":null}}',
+      without('{"a":{"b":1},"a":7,"a":{"b":2,"b":3}}', "a.b"))
+  end)
+
+  it("does not mend what is no JSON around the value", function()
+    for _, text in ipairs({
+      '{"a":}', '{"a":}}', '{"a":]}', '{"a":,"b":1}', '{"a"}', '{"a":1', '{"a":[1', '{"a":"x',
+      '{"a', '{"a":{"b":1}', '{"a" 1}', '{"a"=1}', '{a:1}', '{"a":1}}', '{"a":[}', '{"',
+    }) do
+      assert.is_nil((json.decode(without(text, "a"))), text)
+    end
+  end)
+
+  it("says when it does not fit", function()
+    assert.same({ nil, "EMSGSIZE" }, { json.without('{"a":[1,2,3],"b":"........"}', "a", 20) })
+  end)
+
+  it("stays inside any text, valid or not", function()
+    local text = '{"a":{"b\\u0041":["x",1]},"c":"\\\\"}'
+    for at = 0, #text do
+      json.without(text:sub(1, at), "a.bA")
+      json.without(text:sub(at), "c")
+    end
   end)
 end)

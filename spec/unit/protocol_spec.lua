@@ -392,6 +392,86 @@ describe("answers", function()
         assert.is_nil(none.execution.document)
     end)
 
+    describe("with a document that cannot be parsed give it on as it came:", function()
+        local function nested(depth)
+            return ('{"a":'):rep(depth) .. "1" .. ("}"):rep(depth)
+        end
+        for what, document in pairs({
+            ["31 deep"] = nested(31),
+            ["40 deep"] = nested(40),
+            ["1000 deep"] = nested(1000),
+            ["1000 deep in lists"] = ("["):rep(1000) .. ("]"):rep(1000),
+            ["an integer over 2^53"] = '{"n":9007199254740993}',
+            ["nothing but such an integer"] = "9007199254740993",
+            ["a number too large to hold"] = '{"n":1e999}',
+            ["a byte that is not UTF-8"] = '{"operation":"\xff"}',
+            ["a control character"] = '{"operation":"\1"}',
+            ["braces and quotes in strings"] = ('{"s":"}]\\"{[\\\\","d":%s}'):format(nested(40)),
+            ["no JSON between its brackets"] = '{"operation":}',
+        }) do
+            it(what, function()
+                local execution = ('{"jobDocument" : %s , "jobId":"j","versionNumber":3}'):format(
+                    document
+                )
+                local payload = '{"clientToken":"t","execution":' .. execution .. "}"
+                for _, topic in ipairs({
+                    "notify-next", "start-next/accepted", "$next/get/accepted",
+                }) do
+                    local answer = assert(decode(topic, payload))
+                    assert.equal("t", answer.token)
+                    assert.is_true(answer.execution.present)
+                    assert.equal("j", answer.execution.job_id)
+                    assert.equal(3, answer.execution.version_number)
+                    assert.equal(document, answer.execution.document)
+                end
+                payload = ('{"jobDocument":%s,"clientToken":"t"}'):format(document)
+                local answer = assert(decode("j/update/accepted", payload))
+                assert.equal("t", answer.token)
+                assert.equal(document, answer.execution.document)
+            end)
+        end
+
+        it("the last, where there are several", function()
+            local deep, last = nested(40), nested(50)
+            local execution = ('{"jobId":"j","jobDocument":%s,"jobDocument":%s}')
+            local payload = ('{"execution":%s,"execution":%s}'):format(
+                execution:format(deep, deep), execution:format(deep, last))
+            assert.equal(last, assert(decode("notify-next", payload)).execution.document)
+            payload = ('{"execution":%s}'):format(execution:format(deep, "null"))
+            assert.is_nil(assert(decode("notify-next", payload)).execution.document)
+        end)
+
+        it("also with escapes in the names", function()
+            local payload = [[{"\u0065xecution":{"jobId":"j","job\u0044ocument":%s}}]]
+            payload = payload:format(nested(40))
+            assert.equal(nested(40), assert(decode("notify-next", payload)).execution.document)
+        end)
+
+        it("not if the message around it is no JSON", function()
+            for _, payload in ipairs({
+                '{"execution":{"jobId":"j","jobDocument":%s}',
+                '{"execution":{"jobId":"j","jobDocument":%s}}}',
+                '{"execution":{"jobId":"j","jobDocument":%s "x":1}}',
+                '{"execution":{"jobId":"j","jobDocument" %s}}',
+                '{"execution":{"jobId":9007199254740993,"jobDocument":%s}}',
+                '{"execution":{"jobId":"j","jobDocument":{"a":%s}}',
+            }) do
+                local answer, _, code = decode("notify-next", payload:format(nested(40)))
+                assert.same({ nil, "EJSON" }, { answer, code }, payload)
+            end
+            for _, document in ipairs({ "", "}", "]", "," }) do
+                local payload = ('{"execution":{"jobId":"j","jobDocument":%s}}'):format(document)
+                assert.equal("EJSON", select(3, decode("notify-next", payload)), payload)
+            end
+        end)
+
+        it("not where no document belongs", function()
+            local payload = ('{"jobDocument":%s}'):format(nested(40))
+            assert.equal("EJSON", select(3, decode("get/accepted", payload)))
+            assert.equal("EJSON", select(3, decode("notify", payload)))
+        end)
+    end)
+
     it("take a document of 32,768 bytes", function()
         local document = '{"x":"' .. ("d"):rep(32768 - 8) .. '"}'
         assert.equal(32768, #document)
@@ -597,7 +677,7 @@ describe("hostile payloads", function()
         ["a NUL"] = "\0",
         ["followed by more"] = "{} {}",
         ["200 deep"] = ('{"a":'):rep(200) .. "1" .. ("}"):rep(200),
-        ["200 deep in lists"] = '{"execution":{"jobId":"j","jobDocument":'
+        ["200 deep in lists"] = '{"execution":{"jobId":"j","statusDetails":'
             .. ("["):rep(200)
             .. ("]"):rep(200)
             .. "}}",

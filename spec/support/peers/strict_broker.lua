@@ -1,13 +1,14 @@
 -- strict_broker.lua - a broker that, as AWS does, closes the connection where a plain one refuses.
 --
---     lua5.4 strict_broker.lua FORBIDDEN-FILTER
+--     lua5.4 strict_broker.lua FORBIDDEN-FILTER [mute]
 --
 -- Runs in a process of its own. Prints "port N", then "connect", "subscribe FILTER FILTER ..." and
 -- "publish TOPIC" as they come, one client at a time. A SUBSCRIBE that holds FORBIDDEN-FILTER is
--- not answered: the connection is closed. Every PUBLISH is acknowledged, none is passed on.
+-- not answered: the connection is closed, or with "mute" left as it is. Every PUBLISH is
+-- acknowledged, none is passed on.
 local socket = require("socket")
 
-local forbidden = arg[1]
+local forbidden, mute = arg[1], arg[2] == "mute"
 
 local function say(...)
     print(table.concat({ ... }, " "))
@@ -48,7 +49,7 @@ local function on_subscribe(client, body)
     say("subscribe", table.unpack(filters))
     for _, filter in ipairs(filters) do
         if filter == forbidden then
-            return false
+            return mute
         end
     end
     client:send(string.pack(">BB", 0x90, 2 + #codes) .. body:sub(1, 2) .. table.concat(codes))
