@@ -308,7 +308,7 @@ static void fail_exchange(struct hob_download *d, const struct hob_curl_end *how
         hob_download_file_remove(d->file);
     if (d->trouble.code == HOB_EPROTO)
         hob_error_prefix(&d->trouble, "%s: ", url);
-    if (d->trouble.code)
+    if (d->trouble.code || !how)
         fail(d, &d->trouble);
     else if (how->code == HOB_ECONNRESET && d->body_begun)
         fail_with(d, HOB_ECONNRESET, "%s: the connection broke after %s", url,
