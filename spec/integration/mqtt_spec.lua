@@ -604,6 +604,7 @@ describe("hob.mqtt", function()
             wait_until(function() return #told.downs > failures end, TIMEOUT, "the end")
             local retry = told.downs[failures + 1].retry
             assert.is_true(retry <= base + 1e-9, ("it waits %g s"):format(retry))
+            assert(conn:wait_up(TIMEOUT))
         end)
 
         it("comes back by itself after the broker was killed and started again", function()
