@@ -121,6 +121,8 @@ static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool a
     bool was_up = mqtt->state == UP;
     if (mqtt->link)
         drop_link(mqtt);
+    if (mqtt->state == CLOSING)
+        return; /* it broke before close_now could run, which does the rest */
     if (was_up && hob_clock_mono_ms() - mqtt->up_ms >= STABLE_MS)
         hob_backoff_reset(&mqtt->backoff);
     uint64_t retry_ms = at_once ? 0 : hob_backoff_next_ms(&mqtt->backoff);
