@@ -364,7 +364,7 @@ static void on_open(void *user)
     struct hob_mqtt *mqtt = link->mqtt;
     struct hob_mqtt_pump_client client = calls;
     struct hob_error err;
-    if (mqtt->link != link)
+    if (mqtt->link != link || mqtt->state == CLOSING)
         return;
     client.user = link;
     int code =

@@ -10,7 +10,7 @@
  *
  * Life: hob_mqtt_new -> hob_mqtt_start -> hob_mqtt_close(cb), freed after cb. Loop thread only;
  * callbacks never run inside a call of this file. Logs conn.up, conn.refused, conn.lost.
- * Specs: spec/integration/mqtt_spec.lua, spec/integration/tls_spec.lua
+ * Specs: spec/integration/mqtt_spec.lua, mqtt_close_spec.lua and tls_spec.lua
  */
 #ifndef HOB_NET_MQTT_H
 #define HOB_NET_MQTT_H
