@@ -259,8 +259,7 @@ function world:control(method, ...)
     if not result then
       error(("%s: %s"):format(method, json.encode(out)), 0)
     end
-    self.side:publish(out or {})
-    self.side:set_timer()
+    self.side:settle(out or {})
     return result
   end)
 end

@@ -2,6 +2,7 @@
 --- Each returns its answer's members and the messages that are to be published, or nil and an
 --- error {type, status, message} in AWS's words.
 --- Spec: spec/unit/service_control_spec.lua
+local documents = require("hob.service.document")
 local engine = require("hob.service.engine")
 local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
@@ -98,7 +99,7 @@ local function job_request(id, body)
   if not names then
     return nil, why
   end
-  local document, message = rules.document(body.document)
+  local document, message = documents.from_request(body)
   if not document then
     return fail("InvalidRequestException", "%s", message)
   end
@@ -144,6 +145,7 @@ function engine:create_job(id, body, now)
   end
   local job, out = new_job(self, id, request, body, now), {}
   self.jobs[id] = job
+  self:touch(job)
   tell_job(self, "service.job_created", job, ("created for %d thing%s"):format(#request.names,
     #request.names == 1 and "" or "s"))
   for _, name in ipairs(request.names) do
@@ -280,6 +282,7 @@ function engine:cancel_job(id, body, force, now)
   job.status, job.forced, job.updated_at = "CANCELED", force or nil, math.floor(now)
   job.completed_at = job.completed_at or math.floor(now)
   job.reason_code, job.comment = reason, comment
+  self:touch(job)
   local answer = job_answer(job)
   answer.canceledExecutions, answer.runningExecutions = 0, 0
   for _, execution in ipairs(job.executions) do
@@ -340,6 +343,7 @@ function engine:delete_job(id, force, now)
     delete_execution(self, out, job.executions[i], now)
   end
   self.jobs[id] = nil
+  self:touch(job, true)
   tell_job(self, "service.job_deleted", job, "deleted")
   return {}, out
 end

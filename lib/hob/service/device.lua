@@ -2,8 +2,8 @@
 ---
 --- Checks come in this order: JSON, clientToken, topic, members, existence, version, transition.
 --- Spec: spec/unit/service_engine_spec.lua
+local documents = require("hob.service.document")
 local engine = require("hob.service.engine")
-local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
 local views = require("hob.service.views")
 
@@ -167,8 +167,7 @@ function OPS.update(self, request, values, now)
     ("%s accepted, now version %d"):format(values.status, execution.version))
   return {
     executionState = values.includeJobExecutionState and views.state(execution) or nil,
-    jobDocument = values.includeJobDocument and json_text.raw(execution.job.document)
-      or nil,
+    jobDocument = values.includeJobDocument and documents.hand_out(execution, now) or nil,
   }, nil, change
 end
 

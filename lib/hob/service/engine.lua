@@ -38,7 +38,26 @@ function M.new(options)
       options.account or "123456789012"),
     on_event = options.on_event or function() end,
     seq = 0,
+    touched = {}, -- what the store has to write: see `touch`
   }, M)
+end
+
+--- Whoever changes a thing, group, job or execution says so here; the store writes it at the end of
+--- the turn.
+---@param object table
+---@param gone boolean?  it is no more
+function M:touch(object, gone)
+  self.touched[object] = gone and "gone" or "changed"
+end
+
+--- What was touched since the last call.
+---@return table<table, "changed"|"gone">
+function M:take_touched()
+  local touched = self.touched
+  if next(touched) ~= nil then
+    self.touched = {}
+  end
+  return touched
 end
 
 --- `kind` is "thing" or "job".
@@ -126,12 +145,14 @@ function M:queue(job, thing_name, now)
   thing.pending:add(execution)
   job.executions[#job.executions + 1] = execution
   job.open = job.open + 1
+  self:touch(execution)
   return changed(thing, front, true)
 end
 
 --- One less that has not ended; the job is over with the last.
-local function close_one(job, now)
+local function close_one(self, job, now)
   job.open = job.open - 1
+  self:touch(job)
   if job.open == 0 and job.status == "IN_PROGRESS" then
     job.status, job.completed_at, job.updated_at = "COMPLETED", math.floor(now), math.floor(now)
   end
@@ -175,10 +196,11 @@ function M:move(execution, status, now, details, step_minutes)
   end
   if ended then
     self.deadlines:set(execution, nil)
-    close_one(execution.job, now)
+    close_one(self, execution.job, now)
   else
     self:arm(execution, step_minutes, now)
   end
+  self:touch(execution)
   return changed(thing, front, ended)
 end
 
@@ -204,8 +226,9 @@ function M:drop(execution, now)
     end
   end
   if was_pending then
-    close_one(job, now)
+    close_one(self, job, now)
   end
+  self:touch(execution, true)
   return changed(thing, front, was_pending)
 end
 

@@ -1,27 +1,16 @@
 --- The control side of the service over HTTP: AWS IoT's REST paths and JSON, and a few paths of
 --- Hob's own under /hob.
 local control = require("hob.service.control")
+local control_routes = require("hob.service.control_routes")
+local data_routes = require("hob.service.data_routes")
 local httpd = require("hob.httpd")
 local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
 
 local M = {}
 
-local function forced(request)
-  return request.query.force == "true"
-end
-
---- The number of an execution in a path or a query; absent is legal, something else is not.
-local function number_of(text)
-  if text == nil then
-    return nil
-  end
-  return math.tointeger(tonumber(text)) or -1
-end
-
--- Method and path ("*" is one segment) -> function(side, request, now, segments ...), which gives
--- the answer's members and the messages to publish, or nil and an error.
-local ROUTES = {
+-- Hob's own.
+local OWN_ROUTES = {
   ["GET /hob/health"] = function(side)
     return { status = "ok", broker = side.mqtt.subscribed and "connected" or "not connected" }
   end,
@@ -39,50 +28,23 @@ local ROUTES = {
     end
     return side.engine:executions(ids, request.query, now)
   end,
-  ["GET /jobs"] = function(side, request)
-    return side.engine:list_jobs(request.query)
-  end,
-  ["PUT /jobs/*"] = function(side, request, now, id)
-    return side.engine:create_job(id, request.json, now)
-  end,
-  ["GET /jobs/*"] = function(side, _, _, id)
-    return side.engine:describe_job(id)
-  end,
-  ["GET /jobs/*/job-document"] = function(side, _, _, id)
-    return side.engine:job_document(id)
-  end,
-  ["PUT /jobs/*/cancel"] = function(side, request, now, id)
-    return side.engine:cancel_job(id, request.json, forced(request), now)
-  end,
-  ["DELETE /jobs/*"] = function(side, request, now, id)
-    return side.engine:delete_job(id, forced(request), now)
-  end,
-  ["GET /jobs/*/things"] = function(side, request, _, id)
-    return side.engine:list_executions_of_job(id, request.query)
-  end,
-  ["GET /things/*/jobs"] = function(side, request, _, thing)
-    return side.engine:list_executions_of_thing(thing, request.query)
-  end,
-  ["GET /things/*/jobs/*"] = function(side, request, now, thing, job)
-    return side.engine:describe_execution(thing, job, number_of(request.query.executionNumber), now)
-  end,
-  ["PUT /things/*/jobs/*/cancel"] = function(side, request, now, thing, job)
-    return side.engine:cancel_job_execution(thing, job, request.json, forced(request), now)
-  end,
-  ["DELETE /things/*/jobs/*/executionNumber/*"] = function(side, request, now, thing, job, number)
-    return side.engine:delete_job_execution(thing, job, number_of(number), forced(request), now)
-  end,
+}
+
+-- Method and path ("*" is one segment) -> function(side, request, now, segments ...), which gives
+-- the answer's members and the messages to publish, or nil and an error. AWS's two services share
+-- paths; the signature of a request says which one is meant.
+local ROUTES = {
+  iot = { OWN_ROUTES, control_routes },
+  ["iot-jobs-data"] = { data_routes },
 }
 
 local function new_node()
   return { children = {}, methods = {} }
 end
 
--- The same, as a tree by segment.
-local TREE = new_node()
-for name, serve in pairs(ROUTES) do
+local function plant(tree, name, serve)
   local method, path = name:match("^(%S+) (%S+)$")
-  local node = TREE
+  local node = tree
   for part in path:gmatch("[^/]+") do
     node.children[part] = node.children[part] or new_node()
     node = node.children[part]
@@ -90,11 +52,29 @@ for name, serve in pairs(ROUTES) do
   node.methods[method] = serve
 end
 
+-- The same, as a tree by segment for each service.
+local TREES = {}
+for service, tables in pairs(ROUTES) do
+  TREES[service] = new_node()
+  for _, routes in ipairs(tables) do
+    for name, serve in pairs(routes) do
+      plant(TREES[service], name, serve)
+    end
+  end
+end
+
+--- The service that a request was signed for; the control plane if it was not signed.
+local function service_of(request)
+  local scope = (request.headers.authorization or ""):match("Credential=[^,%s]+") or ""
+  local name = scope:match("/([%w-]+)/aws4_request$")
+  return TREES[name] and name or "iot"
+end
+
 --- @return function|nil serve
 --- @return string[] values  the segments that stand for "*"
-local function route(method, path)
-  local node, values = TREE, {}
-  for part in path:gmatch("[^/]+") do
+local function route(request)
+  local node, values = TREES[service_of(request)], {}
+  for part in request.path:gmatch("[^/]+") do
     local fixed = part ~= "*" and node.children[part]
     if not fixed then
       values[#values + 1] = part
@@ -104,7 +84,7 @@ local function route(method, path)
       return nil, values
     end
   end
-  return node.methods[method], values
+  return node.methods[request.method], values
 end
 
 local function answer(status, members, headers)
@@ -119,7 +99,7 @@ end
 
 --- Serve one request, in its turn.
 local function serve(side, request)
-  local fn, values = route(request.method, request.path)
+  local fn, values = route(request)
   if not fn then
     local _, why = control.fail("ResourceNotFoundException", "Nothing answers %s %s",
       request.method, request.path)
@@ -137,8 +117,7 @@ local function serve(side, request)
       return failed(rest)
     end
     local reply = answer(200, members)
-    side.mqtt:publish(rest or {})
-    side.mqtt:set_timer()
+    side.mqtt:settle(rest or {})
     return reply
   end)
 end

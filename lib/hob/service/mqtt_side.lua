@@ -157,23 +157,31 @@ function M:set_timer()
     self.timer = time.after(math.max(0, deadline - self.clock()), function()
       self.serial:post(function()
         self.armed, self.timer = nil, nil
-        self:publish(self.engine:tick(self.clock()))
-        self:set_timer()
+        self:settle(self.engine:tick(self.clock()))
       end)
     end)
   end
 end
 
+--- The end of every turn in which the engine may have changed: what changed is stored, then told.
+function M:settle(messages)
+  if self.store then
+    self.store:save(self.engine)
+  end
+  self:publish(messages)
+  self:set_timer()
+end
+
 local function on_message(self, topic, payload)
   self.serial:post(function()
-    self:publish(self.engine:handle(topic, payload, self.clock()))
-    self:set_timer()
+    self:settle(self.engine:handle(topic, payload, self.clock()))
   end)
 end
 
 ---@class hob.service.mqtt_side.options
 ---@field engine hob.service.engine
 ---@field serial table     see hob.service.serial
+---@field store table?     see hob.service.store; nil: nothing is kept
 ---@field clock fun(): number  see hob.service.clock
 ---@field waiting_max integer?  how many messages may wait for the broker
 ---@field connect table    options of hob.mqtt.connect: host, port, tls, ca, cert, key, client_id
@@ -182,7 +190,8 @@ end
 ---@param options hob.service.mqtt_side.options
 function M.start(options)
   local self = setmetatable({
-    engine = options.engine, serial = options.serial, clock = options.clock, missed = {}, links = 0,
+    engine = options.engine, serial = options.serial, store = options.store, clock = options.clock,
+    missed = {}, links = 0,
     subscribed = false, waiting = { first = 1, last = 0, bytes = 0 },
     waiting_max = options.waiting_max or WAITING_MAX,
     broker = ("%s:%d"):format(options.connect.host, options.connect.port),

@@ -1,5 +1,6 @@
 --- What the service says of a job and an execution: the members of AWS's shapes, as Lua tables for
 --- `json_text.encode`. Absent members are absent, never null.
+local documents = require("hob.service.document")
 local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
 
@@ -39,7 +40,7 @@ function M.execution(execution, now, with_document)
   members.status = execution.status
   members.statusDetails = execution.details
   members.approximateSecondsBeforeTimedOut = seconds_left(execution, now)
-  members.jobDocument = with_document and json_text.raw(execution.job.document) or nil
+  members.jobDocument = with_document and documents.hand_out(execution, now) or nil
   return members
 end
 
