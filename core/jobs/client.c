@@ -12,6 +12,8 @@
 #define REQUEST_MAX        (128 * 1024) /* AWS's limit of a message */
 #define TIMEOUT_DEFAULT_MS 10000
 #define TEXT_MAX           1024
+#define DOUBT_FIRST        2 /* requests without an answer, in a row */
+#define DOUBT_MAX          64
 
 /** A request. It lives until it has ended and its publish is done, whichever is later. */
 struct request {
@@ -41,6 +43,7 @@ struct hob_jobs_client {
     struct request *requests; /* oldest first */
     char token_prefix[9];
     uint64_t token_count;
+    unsigned unanswered, doubt_after; /* how many in a row; how many make the link doubtful */
 };
 
 #define ABOUT(owner, lvl, ...)                                                                     \
@@ -112,15 +115,37 @@ static void on_published(void *user, int status)
         request_end(request, status, NULL);
 }
 
+/** The broker takes what is sent, and nothing comes back: it may have forgotten the subscriptions.
+ * Less and less often, for a service that is silent is not helped by it. */
+static void doubt_link(struct hob_jobs_client *client)
+{
+    char reason[64];
+    if (++client->unanswered < client->doubt_after)
+        return;
+    snprintf(reason, sizeof(reason), "no answer came to %u requests in a row", client->unanswered);
+    client->unanswered = 0;
+    if (client->doubt_after < DOUBT_MAX)
+        client->doubt_after *= 2;
+    hob_mqtt_reconnect(client->mqtt, reason);
+}
+
+static void believe_link(struct hob_jobs_client *client)
+{
+    client->unanswered = 0;
+    client->doubt_after = DOUBT_FIRST;
+}
+
 static void on_no_answer(void *user)
 {
     struct request *request = user;
+    struct hob_jobs_client *client = request->client;
     hob_log_write(request->client->log,
                   ABOUT(request->client, HOB_LOG_WARN, .event = "jobs.no_answer",
                         .job = request->job_id, .code = "ETIMEDOUT"),
                   "no answer within %" PRIu64 " ms to the request on %s",
                   request->client->options.request_timeout_ms, request->topic);
     request_end(request, HOB_ETIMEDOUT, NULL);
+    doubt_link(client);
 }
 
 /** @return 0 and a request that is not sent yet, and in no list */
@@ -275,9 +300,10 @@ static void on_answer(struct hob_jobs_client *client, const struct hob_jobs_topi
         request = find_by_token(client, topic, answer->token);
     else if (rejected && answer->code == HOB_JOBS_INVALID_JSON)
         request = find_only(client, topic);
-    if (request)
+    if (request) {
+        believe_link(client);
         request_end(request, rejected ? HOB_EREJECTED : 0, answer);
-    else
+    } else
         hob_log_write(
             client->log,
             ABOUT(client, HOB_LOG_DEBUG, .event = "jobs.unknown_answer", .job = topic->job_id),
@@ -347,6 +373,7 @@ int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_m
     client->log = log;
     client->mqtt = mqtt;
     client->options = *options;
+    client->doubt_after = DOUBT_FIRST;
     snprintf(client->thing, sizeof(client->thing), "%s", options->thing);
     client->options.thing = client->thing;
     if (!client->options.request_timeout_ms)
