@@ -2,9 +2,11 @@
 
 static const luaL_Reg job_modules[] = {{"hob.exec", hob_lua_open_exec},
                                        {"hob.fs", hob_lua_open_fs},
+                                       {"hob.future", hob_lua_open_future},
                                        {"hob.http", hob_lua_open_download},
                                        {"hob.json", hob_lua_open_json},
                                        {"hob.log", hob_lua_open_log},
+                                       {"hob.mqtt", hob_lua_open_mqtt_in_job},
                                        {"hob.time", hob_lua_open_time},
                                        {NULL, NULL}};
 

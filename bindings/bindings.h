@@ -24,12 +24,14 @@ struct hob_modules_host *hob_bindings_host(lua_State *L);
 int hob_lua_open_download(lua_State *L); /* hob.http */
 int hob_lua_open_exec(lua_State *L);     /* hob.exec */
 int hob_lua_open_fs(lua_State *L);       /* hob.fs */
+int hob_lua_open_future(lua_State *L);   /* hob.future */
 int hob_lua_open_httpd(lua_State *L);    /* hob.httpd: `hob lua` only */
 int hob_lua_open_json(lua_State *L);     /* hob.json */
 int hob_lua_open_log(lua_State *L);      /* hob.log */
-int hob_lua_open_mqtt(lua_State *L);     /* hob.mqtt: `hob lua` only */
-int hob_lua_open_process(lua_State *L);  /* hob.process: `hob lua` only */
-int hob_lua_open_time(lua_State *L);     /* hob.time */
+int hob_lua_open_mqtt(lua_State *L);     /* hob.mqtt; in a job without connect: */
+int hob_lua_open_mqtt_in_job(lua_State *L);
+int hob_lua_open_process(lua_State *L); /* hob.process: `hob lua` only */
+int hob_lua_open_time(lua_State *L);    /* hob.time */
 
 /* It never returns, which Lua's own declaration does not say; compiler and analyser should know. */
 // NOLINTNEXTLINE(readability-redundant-declaration)

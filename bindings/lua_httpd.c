@@ -2,15 +2,20 @@
 #include "bindings.h"
 
 #include "base/buf.h"
+#include "base/mbed.h"
 #include "net/httpd.h"
 #include "work/task.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#define FILE_NAME     "hob.httpd.file"
 #define SERVER_NAME   "hob.httpd.server"
 #define HEADERS_MAX   64
+#define READ_MAX      1048576
 #define REQUEST_BYTES ((size_t)128 * 1024 * 1024)
 
 static const char *const listen_options[] = {"address", "port", "limit", "on_request", NULL};
@@ -75,6 +80,43 @@ static size_t read_headers(lua_State *L, int index, struct hob_httpd_header *lis
     return n;
 }
 
+static struct hob_httpd_file *check_file(lua_State *L, int index)
+{
+    struct hob_httpd_file *file = luaL_checkudata(L, index, FILE_NAME);
+    luaL_argcheck(L, file->fd >= 0, index, "the file is closed");
+    return file;
+}
+
+/* The file at the top of the stack, from `offset` on; it is taken over. */
+static void answer_file(lua_State *L, int index, struct exchange *exchange, int status,
+                        const struct hob_httpd_header *headers, size_t count)
+{
+    struct hob_httpd_file *file = check_file(L, lua_gettop(L));
+    double offset = hob_lua_opt_number(L, index, "offset", 0);
+    double length = hob_lua_opt_number(L, index, "length", (double)file->size - offset);
+    if (!(offset >= 0 && length >= 0 && offset + length <= (double)file->size)) {
+        luaL_error(L, "offset, length: expected a part of the file's %I bytes",
+                   (LUAI_UACINT)file->size);
+    }
+    struct hob_httpd_request *request = exchange->request;
+    int fd = file->fd;
+    exchange->request = NULL;
+    file->fd = -1;
+    hob_httpd_respond_file(request, status, headers, count, fd, (uint64_t)offset, (uint64_t)length);
+}
+
+static void answer_body(lua_State *L, int index, struct exchange *exchange, int status,
+                        const struct hob_httpd_header *headers, size_t count)
+{
+    size_t len = 0;
+    hob_lua_opt_string(L, index, "body", NULL); /* of the right type */
+    lua_getfield(L, index, "body");
+    const char *body = lua_tolstring(L, -1, &len);
+    struct hob_httpd_request *request = exchange->request;
+    exchange->request = NULL;
+    hob_httpd_respond(request, status, headers, count, body ? body : "", len);
+}
+
 static void answer_table(lua_State *L, int index, struct exchange *exchange)
 {
     struct hob_httpd_header headers[HEADERS_MAX];
@@ -83,16 +125,15 @@ static void answer_table(lua_State *L, int index, struct exchange *exchange)
                    luaL_typename(L, index));
     }
     int status = (int)hob_lua_opt_number(L, index, "status", 200);
-    size_t count = read_headers(L, index, headers), len = 0;
-    hob_lua_opt_string(L, index, "body", NULL); /* of the right type */
-    lua_getfield(L, index, "body");
-    const char *body = lua_tolstring(L, -1, &len);
+    size_t count = read_headers(L, index, headers);
     if (status < 200 || status > 599) {
         luaL_error(L, "status: expected 200 to 599, got %d", status);
     }
-    struct hob_httpd_request *request = exchange->request;
-    exchange->request = NULL;
-    hob_httpd_respond(request, status, headers, count, body ? body : "", len);
+    if (lua_getfield(L, index, "file") == LUA_TNIL) {
+        answer_body(L, index, exchange, status, headers, count);
+    } else {
+        answer_file(L, index, exchange, status, headers, count);
+    }
 }
 
 /* ---- the task of a request ---- */
@@ -326,13 +367,93 @@ static const luaL_Reg server_meta[] = {
     {"__gc", server_gc}, {"__close", server_close}, {"__tostring", server_tostring}, {NULL, NULL}};
 static const luaL_Reg server_methods[] = {
     {"port", server_port}, {"close", server_close}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"listen", httpd_listen}, {NULL, NULL}};
+/* ---- files that are served ---- */
+
+static int httpd_open(lua_State *L)
+{
+    struct hob_error err;
+    const char *root = luaL_checkstring(L, 1);
+    size_t len;
+    const char *name = luaL_checklstring(L, 2, &len);
+    luaL_argcheck(L, strlen(name) == len, 2, "a file name holds no NUL");
+    struct hob_httpd_file *file = lua_newuserdatauv(L, sizeof *file, 0);
+    file->fd = -1;
+    luaL_setmetatable(L, FILE_NAME);
+    return hob_httpd_open_file(root, name, file, &err) ? hob_lua_fail(L, &err) : 1;
+}
+
+static int file_size(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)check_file(L, 1)->size);
+    return 1;
+}
+
+static int file_mtime(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)check_file(L, 1)->mtime_ns / 1e9);
+    return 1;
+}
+
+static int file_read(lua_State *L)
+{
+    const struct hob_httpd_file *file = check_file(L, 1);
+    lua_Integer limit = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, limit > 0 && limit <= READ_MAX, 2, "expected 1 to 1048576 bytes");
+    luaL_Buffer text;
+    char *at = luaL_buffinitsize(L, &text, (size_t)limit);
+    ssize_t got = pread(file->fd, at, (size_t)limit, 0);
+    if (got < 0) {
+        struct hob_error err;
+        hob_error_set(&err, hob_error_from_errno(errno), "reading: %s", strerror(errno));
+        return hob_lua_fail(L, &err);
+    }
+    luaL_pushresultsize(&text, (size_t)got);
+    return 1;
+}
+
+static int file_close(lua_State *L)
+{
+    struct hob_httpd_file *file = luaL_checkudata(L, 1, FILE_NAME);
+    if (file->fd >= 0) {
+        close(file->fd);
+        file->fd = -1;
+    }
+    return 0;
+}
+
+/* hmac(key, text) -> HMAC-SHA-256 in hexadecimal digits */
+static int httpd_hmac(lua_State *L)
+{
+    size_t key_len, len;
+    const char *key = luaL_checklstring(L, 1, &key_len);
+    const char *text = luaL_checklstring(L, 2, &len);
+    char digest[HOB_SHA256_HEX_MAX];
+    hob_hmac_sha256_of(key, key_len, text, len, digest);
+    if (!digest[0]) {
+        return luaL_error(L, "the digest could not be made");
+    }
+    lua_pushstring(L, digest);
+    return 1;
+}
+
+static const luaL_Reg file_meta[] = {{"__gc", file_close}, {"__close", file_close}, {NULL, NULL}};
+static const luaL_Reg file_methods[] = {{"size", file_size},
+                                        {"mtime", file_mtime},
+                                        {"read", file_read},
+                                        {"close", file_close},
+                                        {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"listen", httpd_listen}, {"open", httpd_open}, {"hmac", httpd_hmac}, {NULL, NULL}};
 
 int hob_lua_open_httpd(lua_State *L)
 {
     hob_lua_new_metatable(L, SERVER_NAME);
     luaL_setfuncs(L, server_meta, 0);
     luaL_newlib(L, server_methods);
+    lua_setfield(L, -2, "__index");
+    hob_lua_new_metatable(L, FILE_NAME);
+    luaL_setfuncs(L, file_meta, 0);
+    luaL_newlib(L, file_methods);
     lua_setfield(L, -2, "__index");
     luaL_newlib(L, functions);
     return 1;

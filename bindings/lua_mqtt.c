@@ -1,396 +1,44 @@
-/* lua_mqtt.c - hob.mqtt: a connection to a broker, kept up in the background.
+/* lua_mqtt.c - hob.mqtt: connections to a broker, kept up in the background.
  *
- * `struct hob_lua_mqtt_conn` belongs to the core's connection and is freed when that has closed;
- * the Lua object points to it and lets go of it when it is closed or garbage. */
+ * hob.mqtt.connect{ host =, client_id =, ... } -> connection          `hob lua` only
+ * hob.mqtt.agent() -> connection | nil, message, "ENOENT"             the running gateway's own
+ * hob.mqtt.unique_id() -> string                                      32 random hexadecimal digits
+ * connection:listen(filter, fn) -> listener                           fn(topic, payload, qos,
+ * retain) connection:on_state(fn) -> listener                                 fn("up",
+ * session_present), fn("down", message, code, retry_seconds), fn("closed")
+ * listener:subscribe([qos]) -> qos | nil, message, code               waits; with a second
+ * argument, listener:unsubscribe() -> true | nil, message, code                 a function, that is
+ * called listener:close() Specs: spec/integration/mqtt_spec.lua, mqtt_share_spec.lua
+ */
 #include "lua_mqtt.h"
 
-#include "work/task.h"
+#include "base/random.h"
+#include "work/modules.h"
 
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define CONN_NAME    "hob.mqtt.connection"
-#define FILTERS_MAX  64
-#define DESCRIBE_MAX 160
+#define UNIQUE_MAX 33
+#define AGENT_KEY  "hob.mqtt.agent"
 
-/* ---- callbacks, each a task of its own ---- */
-
-struct event {
-    bool session_present;
-    struct hob_error why;
-    double retry_s;
-    int qos;
-    bool retain;
-    size_t len;
-    char *payload; /* behind the topic's NUL */
-    char topic[];
-};
-
-static void call(struct hob_lua_mqtt_conn *conn, int ref, hob_task_push_fn *push,
-                 struct event *event)
-{
-    hob_task_call(conn->scheduler, ref, push, event, free);
-}
-
-static int push_up(lua_State *L, void *user)
-{
-    lua_pushboolean(L, ((struct event *)user)->session_present);
-    return 1;
-}
+/* ---- the events of one's own connection ---- */
 
 static void on_up(void *user, bool session_present)
 {
-    struct hob_lua_mqtt_conn *conn = user;
-    conn->last = (struct hob_error){0};
-    hob_lua_mqtt_end_waits(conn, 0, false);
-    if (!conn->L || conn->on_up == LUA_NOREF) {
-        return;
-    }
-    struct event *event = calloc(1, sizeof *event + 1);
-    if (event) {
-        event->session_present = session_present;
-        call(conn, conn->on_up, push_up, event);
-    }
-}
-
-static int push_down(lua_State *L, void *user)
-{
-    const struct event *event = user;
-    lua_pushstring(L, event->why.message);
-    lua_pushstring(L, hob_error_name(event->why.code));
-    lua_pushnumber(L, event->retry_s);
-    return 3;
+    const struct hob_lua_mqtt_conn *conn = user;
+    hob_mqtt_share_up(conn->share, session_present);
 }
 
 static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
 {
-    struct hob_lua_mqtt_conn *conn = user;
-    conn->last = *why;
-    if (!conn->L || conn->on_down == LUA_NOREF) {
-        return;
-    }
-    struct event *event = calloc(1, sizeof *event + 1);
-    if (event) {
-        event->why = *why;
-        event->retry_s = (double)retry_ms / 1000;
-        call(conn, conn->on_down, push_down, event);
-    }
-}
-
-static int push_message(lua_State *L, void *user)
-{
-    const struct event *event = user;
-    lua_pushstring(L, event->topic);
-    lua_pushlstring(L, event->payload, event->len);
-    lua_pushinteger(L, event->qos);
-    lua_pushboolean(L, event->retain);
-    return 4;
+    const struct hob_lua_mqtt_conn *conn = user;
+    hob_mqtt_share_down(conn->share, why, retry_ms);
 }
 
 static void on_message(void *user, const struct hob_mqtt_message *message)
 {
-    struct hob_lua_mqtt_conn *conn = user;
-    size_t topic_size = strlen(message->topic) + 1;
-    if (!conn->L || conn->on_message == LUA_NOREF) {
-        return;
-    }
-    struct event *event = calloc(1, sizeof *event + topic_size + message->len);
-    if (!event) {
-        hob_log_event(((struct hob_modules_host *)hob_scheduler_user(conn->L))->log, HOB_LOG_ERROR,
-                      "lua.error", "out of memory: a message on %s was lost", message->topic);
-        return;
-    }
-    memcpy(event->topic, message->topic, topic_size);
-    event->payload = event->topic + topic_size;
-    if (message->len > 0) {
-        memcpy(event->payload, message->payload, message->len);
-    }
-    event->len = message->len;
-    event->qos = message->qos;
-    event->retain = message->retain;
-    call(conn, conn->on_message, push_message, event);
-}
-
-/* ---- the object ---- */
-
-static void drop_callbacks(struct hob_lua_mqtt_conn *conn)
-{
-    if (!conn->L) {
-        return;
-    }
-    luaL_unref(conn->L, LUA_REGISTRYINDEX, conn->on_up);
-    luaL_unref(conn->L, LUA_REGISTRYINDEX, conn->on_down);
-    luaL_unref(conn->L, LUA_REGISTRYINDEX, conn->on_message);
-    conn->L = NULL;
-}
-
-/* Freed here, after the last callback: the Lua object has let go of it in close_conn, and those who
- * still wait are woken. */
-static void on_closed(void *user)
-{
-    struct hob_lua_mqtt_conn *conn = user;
-    hob_lua_mqtt_end_waits(conn, 0, true);
-    free(conn);
-}
-
-static struct hob_lua_mqtt_conn **check_object(lua_State *L)
-{
-    return luaL_checkudata(L, 1, CONN_NAME);
-}
-
-static struct hob_lua_mqtt_conn *check_conn(lua_State *L)
-{
-    struct hob_lua_mqtt_conn *conn = *check_object(L);
-    if (!conn) {
-        luaL_error(L, "the connection is closed");
-    }
-    return conn;
-}
-
-static void close_conn(struct hob_lua_mqtt_conn **object)
-{
-    struct hob_lua_mqtt_conn *conn = *object;
-    if (!conn) {
-        return;
-    }
-    *object = NULL;
-    drop_callbacks(conn);
-    hob_lua_mqtt_end_waits(conn, HOB_ECANCELED, false);
-    hob_mqtt_close(conn->mqtt, on_closed, conn);
-}
-
-static int conn_gc(lua_State *L)
-{
-    close_conn(check_object(L));
-    return 0;
-}
-
-static int conn_tostring(lua_State *L)
-{
-    struct hob_lua_mqtt_conn *conn = *check_object(L);
-    char how[DESCRIBE_MAX] = "closed";
-    if (conn) {
-        hob_mqtt_describe(conn->mqtt, how, sizeof how);
-    }
-    lua_pushfstring(L, "%s (%s)", CONN_NAME, how);
-    return 1;
-}
-
-/* ---- methods ---- */
-
-static int conn_is_up(lua_State *L)
-{
-    struct hob_lua_mqtt_conn *conn = *check_object(L);
-    lua_pushboolean(L, conn && hob_mqtt_is_up(conn->mqtt));
-    return 1;
-}
-
-static int push_up_or_why(lua_State *L, void *user)
-{
-    const struct hob_lua_mqtt_op *op = user;
-    if (op->status == 0) {
-        lua_pushboolean(L, true);
-        return 1;
-    }
-    struct hob_lua_mqtt_conn *conn = *check_object(L); /* the method's own argument */
-    if (op->status == HOB_ETIMEDOUT && conn && conn->last.code) {
-        return hob_lua_fail(L, &conn->last);
-    }
-    if (op->status == HOB_ETIMEDOUT)
-        return hob_lua_mqtt_fail_with(L, op->status, "no connection within the time given");
-    return hob_lua_mqtt_fail(L, op->status);
-}
-
-static int conn_wait_up(lua_State *L)
-{
-    struct hob_lua_mqtt_conn *conn = check_conn(L);
-    double seconds = luaL_optnumber(L, 2, -1);
-    uint64_t ms = seconds >= 0 ? hob_lua_ms(L, seconds, "timeout") : 0;
-    if (hob_mqtt_is_up(conn->mqtt)) {
-        lua_pushboolean(L, true);
-        return 1;
-    }
-    struct hob_lua_mqtt_op *op = hob_lua_mqtt_wait_start(L, conn, false);
-    if (seconds >= 0) {
-        op->timer = hob_timer_new(hob_scheduler_loop(L), hob_lua_mqtt_wait_is_over, op);
-        if (!op->timer) {
-            op->holders--;
-            hob_lua_mqtt_wait_cancel(op);
-            return luaL_error(L, "out of memory");
-        }
-        hob_timer_start(op->timer, ms);
-    }
-    return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.wait_up",
-                                                       .push = push_up_or_why,
-                                                       .cancel = hob_lua_mqtt_wait_cancel,
-                                                       .op_free = hob_lua_mqtt_op_release,
-                                                       .op = op});
-}
-
-struct publish_args {
-    const char *topic, *payload;
-    size_t len;
-    int qos;
-    bool retain;
-};
-
-static void check_publish(lua_State *L, struct publish_args *args)
-{
-    static const char *const known[] = {"qos", "retain", NULL};
-    args->topic = luaL_checkstring(L, 2);
-    args->payload = luaL_checklstring(L, 3, &args->len);
-    args->qos = 1;
-    args->retain = false;
-    if (!lua_isnoneornil(L, 4)) {
-        hob_lua_check_options(L, 4, known);
-        args->qos = hob_lua_opt_number(L, 4, "qos", 1) == 0 ? 0 : 1;
-        args->retain = hob_lua_opt_boolean(L, 4, "retain", false);
-        luaL_argcheck(L, hob_lua_opt_number(L, 4, "qos", 1) == args->qos, 4,
-                      "qos: expected 0 or 1");
-    }
-}
-
-static int conn_publish(lua_State *L)
-{
-    struct publish_args args;
-    struct hob_lua_mqtt_conn *conn = check_conn(L);
-    check_publish(L, &args);
-    struct hob_lua_mqtt_op *op = hob_lua_mqtt_op_new(L, 2);
-    int code = hob_mqtt_publish(conn->mqtt, args.topic, args.payload, args.len, args.qos,
-                                args.retain, hob_lua_mqtt_on_done, op);
-    if (code) {
-        free(op);
-        return hob_lua_mqtt_fail(L, code);
-    }
-    return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.publish",
-                                                       .push = hob_lua_mqtt_push_status,
-                                                       .cancel = hob_lua_mqtt_op_cancel,
-                                                       .op_free = hob_lua_mqtt_op_release,
-                                                       .op = op});
-}
-
-static int conn_post(lua_State *L)
-{
-    struct publish_args args;
-    struct hob_lua_mqtt_conn *conn = check_conn(L);
-    check_publish(L, &args);
-    int code = hob_mqtt_publish(conn->mqtt, args.topic, args.payload, args.len, args.qos,
-                                args.retain, NULL, NULL);
-    if (code) {
-        return hob_lua_mqtt_fail(L, code);
-    }
-    lua_pushboolean(L, true);
-    return 1;
-}
-
-/* One filter, or a list of them. The strings belong to the arguments. */
-static size_t check_filters(lua_State *L, const char *filters[FILTERS_MAX])
-{
-    if (lua_type(L, 2) == LUA_TSTRING) {
-        filters[0] = lua_tostring(L, 2);
-        return 1;
-    }
-    luaL_checktype(L, 2, LUA_TTABLE);
-    lua_Unsigned count = lua_rawlen(L, 2);
-    luaL_argcheck(L, count >= 1 && count <= FILTERS_MAX, 2, "expected 1 to 64 topic filters");
-    for (lua_Unsigned i = 0; i < count; i++) {
-        int type = lua_rawgeti(L, 2, (lua_Integer)i + 1);
-        luaL_argcheck(L, type == LUA_TSTRING, 2, "expected a list of strings");
-        filters[i] = lua_tostring(L, -1);
-        lua_pop(L, 1); /* the list keeps the string */
-    }
-    return count;
-}
-
-static int conn_subscribe(lua_State *L)
-{
-    const char *filters[FILTERS_MAX];
-    struct hob_lua_mqtt_conn *conn = check_conn(L);
-    size_t count = check_filters(L, filters);
-    lua_Integer qos = luaL_optinteger(L, 3, 1);
-    luaL_argcheck(L, qos == 0 || qos == 1, 3, "qos: expected 0 or 1");
-    struct hob_lua_mqtt_op *op = hob_lua_mqtt_op_new(L, 2);
-    int code =
-        hob_mqtt_subscribe(conn->mqtt, filters, count, (int)qos, hob_lua_mqtt_on_subscribed, op);
-    if (code) {
-        free(op);
-        return hob_lua_mqtt_fail(L, code);
-    }
-    return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.subscribe",
-                                                       .push = hob_lua_mqtt_push_granted,
-                                                       .cancel = hob_lua_mqtt_op_cancel,
-                                                       .op_free = hob_lua_mqtt_op_release,
-                                                       .op = op});
-}
-
-static int conn_unsubscribe(lua_State *L)
-{
-    const char *filters[FILTERS_MAX];
-    struct hob_lua_mqtt_conn *conn = check_conn(L);
-    size_t count = check_filters(L, filters);
-    struct hob_lua_mqtt_op *op = hob_lua_mqtt_op_new(L, 2);
-    int code = hob_mqtt_unsubscribe(conn->mqtt, filters, count, hob_lua_mqtt_on_done, op);
-    if (code) {
-        free(op);
-        return hob_lua_mqtt_fail(L, code);
-    }
-    return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.unsubscribe",
-                                                       .push = hob_lua_mqtt_push_status,
-                                                       .cancel = hob_lua_mqtt_op_cancel,
-                                                       .op_free = hob_lua_mqtt_op_release,
-                                                       .op = op});
-}
-
-static int conn_reconnect(lua_State *L)
-{
-    hob_mqtt_reconnect(check_conn(L)->mqtt, luaL_optstring(L, 2, "asked to connect anew"));
-    return 0;
-}
-
-static int conn_close(lua_State *L)
-{
-    struct hob_lua_mqtt_conn **object = check_object(L);
-    if (!*object) {
-        lua_pushboolean(L, true);
-        return 1;
-    }
-    struct hob_lua_mqtt_op *op = hob_lua_mqtt_wait_start(L, *object, true);
-    close_conn(object);
-    return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.mqtt.close",
-                                                       .push = hob_lua_mqtt_push_status,
-                                                       .cancel = hob_lua_mqtt_wait_cancel,
-                                                       .op_free = hob_lua_mqtt_op_release,
-                                                       .op = op});
-}
-
-static int conn_stats(lua_State *L)
-{
-    struct hob_mqtt_stats stats;
-    hob_mqtt_get_stats(check_conn(L)->mqtt, &stats);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } members[] = {{"attempts", stats.attempts},
-                   {"turns", stats.turns},
-                   {"bytes_in", stats.bytes_in},
-                   {"bytes_out", stats.bytes_out},
-                   {"pending", stats.pending}};
-    lua_newtable(L);
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
-        lua_pushinteger(L, (lua_Integer)members[i].value);
-        lua_setfield(L, -2, members[i].name);
-    }
-    lua_pushboolean(L, stats.no_delay);
-    lua_setfield(L, -2, "no_delay");
-    return 1;
-}
-
-static int conn_describe(lua_State *L)
-{
-    char how[DESCRIBE_MAX];
-    lua_pushstring(L, hob_mqtt_describe(check_conn(L)->mqtt, how, sizeof how));
-    return 1;
+    const struct hob_lua_mqtt_conn *conn = user;
+    hob_lua_mqtt_tell_message(conn->on_message, message);
+    hob_mqtt_share_message(conn->share, message);
 }
 
 /* ---- connect ---- */
@@ -442,20 +90,11 @@ static void read_options(lua_State *L, struct hob_mqtt_options *o)
     o->backoff_cap_ms = opt_ms(L, "backoff_cap");
 }
 
-static lua_State *main_thread(lua_State *L)
-{
-    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-    lua_State *main = lua_tothread(L, -1);
-    lua_pop(L, 1);
-    return main;
-}
-
 static void take_callbacks(lua_State *L, struct hob_lua_mqtt_conn *conn)
 {
-    conn->L = main_thread(L);
-    conn->on_up = hob_lua_opt_function(L, 1, "on_up");
-    conn->on_down = hob_lua_opt_function(L, 1, "on_down");
-    conn->on_message = hob_lua_opt_function(L, 1, "on_message");
+    conn->on_up = hob_lua_mqtt_opt_listener(L, conn, "on_up");
+    conn->on_down = hob_lua_mqtt_opt_listener(L, conn, "on_down");
+    conn->on_message = hob_lua_mqtt_opt_listener(L, conn, "on_message");
 }
 
 static int mqtt_connect(lua_State *L)
@@ -464,53 +103,73 @@ static int mqtt_connect(lua_State *L)
         .on_up = on_up, .on_down = on_down, .on_message = on_message};
     struct hob_modules_host *host = hob_bindings_host(L);
     struct hob_error err = {0};
+    struct hob_mqtt *mqtt;
+    struct hob_mqtt_share *share;
     read_options(L, &options);
-    struct hob_lua_mqtt_conn **object = lua_newuserdatauv(L, sizeof *object, 0);
-    *object = NULL;
-    luaL_setmetatable(L, CONN_NAME);
-    struct hob_lua_mqtt_conn *conn = calloc(1, sizeof *conn);
-    if (!conn) {
-        return luaL_error(L, "out of memory");
-    }
-    conn->scheduler = hob_scheduler_of(L);
-    conn->on_up = conn->on_down = conn->on_message = LUA_NOREF;
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_push(L);
+    take_callbacks(L, conn);
     options.user = conn;
-    if (hob_mqtt_new(host->loop, host->log, &options, &conn->mqtt, &err)) {
-        free(conn);
+    if (hob_mqtt_new(host->loop, host->log, &options, &mqtt, &err)) {
         return luaL_error(L, "%s", err.message);
     }
-    *object = conn; /* from here on __gc closes it, also if a callback's type raises */
-    take_callbacks(L, conn);
-    hob_mqtt_start(conn->mqtt);
+    int code = hob_mqtt_share_new(mqtt, &share, &err);
+    if (code == 0 && (code = hob_lua_mqtt_conn_open(conn, share)) != 0) {
+        hob_mqtt_share_free(share);
+    }
+    if (code) {
+        hob_mqtt_close(mqtt, NULL, NULL);
+        return luaL_error(L, "out of memory");
+    }
+    hob_mqtt_start(mqtt);
     return 1;
 }
 
-static const luaL_Reg conn_meta[] = {{"__gc", conn_gc},
-                                     {"__close", conn_gc},
-                                     {"__tostring", conn_tostring},
-                                     {"__index", NULL},
-                                     {NULL, NULL}};
+/* ---- agent ---- */
 
-static const luaL_Reg conn_methods[] = {{"wait_up", conn_wait_up},
-                                        {"is_up", conn_is_up},
-                                        {"publish", conn_publish},
-                                        {"post", conn_post},
-                                        {"subscribe", conn_subscribe},
-                                        {"unsubscribe", conn_unsubscribe},
-                                        {"reconnect", conn_reconnect},
-                                        {"close", conn_close},
-                                        {"stats", conn_stats},
-                                        {"describe", conn_describe},
-                                        {NULL, NULL}};
+/* One object a state: what it listens to ends with the job, not with a variable. */
+static int mqtt_agent(lua_State *L)
+{
+    const struct hob_modules_agent *agent = hob_bindings_host(L)->agent;
+    if (!agent) {
+        return hob_lua_mqtt_fail_with(L, HOB_ENOENT, "there is no running gateway here");
+    }
+    if (lua_getfield(L, LUA_REGISTRYINDEX, AGENT_KEY) == LUA_TUSERDATA) {
+        return 1;
+    }
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_push(L);
+    conn->agent_thing = agent->thing;
+    if (hob_lua_mqtt_conn_open(conn, agent->share)) {
+        return luaL_error(L, "out of memory");
+    }
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, AGENT_KEY);
+    return 1;
+}
 
-static const luaL_Reg functions[] = {{"connect", mqtt_connect}, {NULL, NULL}};
+static int mqtt_unique_id(lua_State *L)
+{
+    char id[UNIQUE_MAX];
+    lua_pushstring(L, hob_random_hex(id, sizeof id));
+    return 1;
+}
+
+/* ---- the module ---- */
+
+static const luaL_Reg job_functions[] = {
+    {"agent", mqtt_agent}, {"unique_id", mqtt_unique_id}, {NULL, NULL}};
+static const luaL_Reg tool_functions[] = {{"connect", mqtt_connect}, {NULL, NULL}};
+
+int hob_lua_open_mqtt_in_job(lua_State *L)
+{
+    hob_lua_mqtt_conn_register(L);
+    hob_lua_mqtt_listen_register(L);
+    luaL_newlib(L, job_functions);
+    return 1;
+}
 
 int hob_lua_open_mqtt(lua_State *L)
 {
-    hob_lua_new_metatable(L, CONN_NAME);
-    luaL_setfuncs(L, conn_meta, 0);
-    luaL_newlib(L, conn_methods);
-    lua_setfield(L, -2, "__index");
-    luaL_newlib(L, functions);
+    hob_lua_open_mqtt_in_job(L);
+    luaL_setfuncs(L, tool_functions, 0);
     return 1;
 }

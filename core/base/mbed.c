@@ -2,6 +2,7 @@
 #include "base/mbed.h"
 
 #include <mbedtls/error.h>
+#include <mbedtls/md.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/version.h>
 #include <stdio.h>
@@ -18,6 +19,8 @@
 #define sha256_finish mbedtls_sha256_finish
 #endif
 
+#define DIGEST_BYTES 32
+
 struct hob_sha256 {
     mbedtls_sha256_context context;
     int failed; /* hardware digests may fail: then no text is ever a match */
@@ -27,6 +30,14 @@ static void begin(struct hob_sha256 *sha)
 {
     mbedtls_sha256_init(&sha->context);
     sha->failed = sha256_starts(&sha->context, 0);
+}
+
+static void write_hex(const unsigned char digest[DIGEST_BYTES], int failed,
+                      char out[HOB_SHA256_HEX_MAX])
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < DIGEST_BYTES && !failed; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
 struct hob_sha256 *hob_sha256_new(void)
@@ -45,14 +56,9 @@ void hob_sha256_update(struct hob_sha256 *sha, const void *data, size_t len)
 
 void hob_sha256_hex(struct hob_sha256 *sha, char out[HOB_SHA256_HEX_MAX])
 {
-    unsigned char digest[32];
+    unsigned char digest[DIGEST_BYTES];
     sha->failed |= sha256_finish(&sha->context, digest);
-    if (sha->failed) {
-        out[0] = '\0';
-        return;
-    }
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    write_hex(digest, sha->failed, out);
 }
 
 void hob_sha256_free(struct hob_sha256 *sha)
@@ -70,6 +76,16 @@ const char *hob_sha256_of(const void *data, size_t len, char out[HOB_SHA256_HEX_
     hob_sha256_update(&sha, data, len);
     hob_sha256_hex(&sha, out);
     mbedtls_sha256_free(&sha.context);
+    return out;
+}
+
+const char *hob_hmac_sha256_of(const void *key, size_t key_len, const void *data, size_t len,
+                               char out[HOB_SHA256_HEX_MAX])
+{
+    unsigned char digest[DIGEST_BYTES];
+    int failed = mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), key, key_len, data,
+                                 len, digest);
+    write_hex(digest, failed, out);
     return out;
 }
 

@@ -21,6 +21,10 @@ void hob_sha256_free(struct hob_sha256 *sha); /* NULL is legal */
 /** One call for bytes in memory. @return out */
 const char *hob_sha256_of(const void *data, size_t len, char out[HOB_SHA256_HEX_MAX]);
 
+/** HMAC-SHA-256 of bytes in memory, in lower case; "" if mbedTLS failed. @return out */
+const char *hob_hmac_sha256_of(const void *key, size_t key_len, const void *data, size_t len,
+                               char out[HOB_SHA256_HEX_MAX]);
+
 /** mbedTLS's words for one of its codes, into `out`. @return out */
 const char *hob_mbed_words(int code, char *out, size_t len);
 

@@ -1,8 +1,11 @@
 #include "host/thing.h"
 
 #include "jobs/client.h"
+#include "jobs/topic.h"
 #include "net/mqtt.h"
+#include "net/mqtt_share.h"
 #include "work/executor.h"
+#include "work/modules.h"
 #include "work/outbox.h"
 
 #include <limits.h>
@@ -17,6 +20,8 @@
 struct hob_thing {
     struct hob_thing_options options;
     struct hob_mqtt *mqtt;
+    struct hob_mqtt_share *share;   /* of mqtt: with the handlers that use it, too */
+    struct hob_modules_agent agent; /* what they see of it */
     struct hob_jobs_client *client;
     struct hob_outbox *outbox;
     struct hob_executor *executor;
@@ -31,7 +36,8 @@ struct hob_thing {
 static void on_up(void *user, bool session_present)
 {
     struct hob_thing *thing = user;
-    hob_jobs_client_up(thing->client);
+    hob_jobs_client_up(thing->client); /* first: its subscriptions go out before the handlers' */
+    hob_mqtt_share_up(thing->share, session_present);
 }
 
 static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
@@ -40,12 +46,14 @@ static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
     hob_outbox_offline(thing->outbox);
     hob_executor_offline(thing->executor);
     hob_jobs_client_down(thing->client, why);
+    hob_mqtt_share_down(thing->share, why, retry_ms);
 }
 
 static void on_message(void *user, const struct hob_mqtt_message *message)
 {
     struct hob_thing *thing = user;
     hob_jobs_client_message(thing->client, message);
+    hob_mqtt_share_message(thing->share, message);
 }
 
 static void on_ready(void *user)
@@ -117,6 +125,23 @@ static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
     return hob_mqtt_new(thing->options.loop, thing->options.log, &options, &thing->mqtt, err);
 }
 
+/* What the jobs client subscribes to is never taken away from it. */
+static int make_share(struct hob_thing *thing, struct hob_error *err)
+{
+    const char *name = thing->options.thing->thing_name;
+    char filter[HOB_JOBS_TOPIC_MAX];
+    bool is_event;
+    int rc = hob_mqtt_share_new(thing->mqtt, &thing->share, err);
+    for (size_t i = 0; rc == 0 && hob_jobs_filter(filter, name, i, &is_event) == 0; i++) {
+        rc = hob_mqtt_share_keep(thing->share, filter, is_event ? 1 : 0);
+        if (rc) {
+            hob_error_set(err, rc, "thing: %s", hob_error_words(rc));
+        }
+    }
+    thing->agent = (struct hob_modules_agent){.share = thing->share, .thing = name};
+    return rc;
+}
+
 static int make_client(struct hob_thing *thing, struct hob_error *err)
 {
     const struct hob_config_thing *c = thing->options.thing;
@@ -161,6 +186,7 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .thing = thing->options.thing->thing_name,
         .work_dir = work,
         .allowed_commands = (const char *const *)config->allowed_commands,
+        .agent = &thing->agent,
         .unknown = ignore ? HOB_EXECUTOR_IGNORE : HOB_EXECUTOR_REJECT,
         .memory_bytes = (size_t)config->memory,
         .poll_ms = ms(config->poll)};
@@ -189,6 +215,7 @@ static void close_parts(void *user)
     hob_executor_free(thing->executor);
     hob_outbox_free(thing->outbox);
     hob_jobs_client_free(thing->client);
+    hob_mqtt_share_free(thing->share); /* its last users went with the executor */
     if (thing->mqtt) {
         hob_mqtt_close(thing->mqtt, closed, thing);
     } else {
@@ -207,6 +234,7 @@ int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **ou
     thing->drain = hob_timer_new(options->loop, close_parts, thing);
     int rc = thing->drain ? make_mqtt(thing, err)
                           : hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
+    rc = rc ? rc : make_share(thing, err);
     rc = rc ? rc : make_client(thing, err);
     rc = rc ? rc : make_outbox(thing, err);
     rc = rc ? rc : make_executor(thing, err);

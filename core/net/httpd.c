@@ -37,6 +37,13 @@ void hob_httpd_respond(struct hob_httpd_request *request, int status,
     loaded()->respond(request, status, headers, count, body, len);
 }
 
+void hob_httpd_respond_file(struct hob_httpd_request *request, int status,
+                            const struct hob_httpd_header *headers, size_t count, int fd,
+                            uint64_t offset, uint64_t len)
+{
+    loaded()->respond_file(request, status, headers, count, fd, offset, len);
+}
+
 void hob_httpd_stop(struct hob_httpd *httpd)
 {
     if (httpd)

@@ -4,6 +4,9 @@
  * its epoll descriptor is watched by the loop. A request is given whole (body up to limit_bytes),
  * is held until hob_httpd_respond, and may be answered later.
  *
+ * The body of an answer is bytes in memory, or a part of a file that is read as the client takes
+ * it.
+ *
  * Life: hob_httpd_start -> on_request ... -> hob_httpd_stop. Loop thread only.
  * Spec: spec/unit/httpd_spec.lua
  */
@@ -12,6 +15,8 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+
+#include <stdint.h>
 
 struct hob_httpd;
 struct hob_httpd_request;
@@ -50,6 +55,25 @@ void hob_httpd_respond(struct hob_httpd_request *request, int status,
                        const struct hob_httpd_header *headers, size_t count, const void *body,
                        size_t len);
 
+/** Likewise, with `len` bytes of a regular file from `offset` on as the body.
+ * @param fd  taken: closed in any case */
+void hob_httpd_respond_file(struct hob_httpd_request *request, int status,
+                            const struct hob_httpd_header *headers, size_t count, int fd,
+                            uint64_t offset, uint64_t len);
+
+struct hob_httpd_file {
+    int fd;
+    uint64_t size;
+    int64_t mtime_ns; /* since the epoch */
+};
+
+/** Open a regular file below a directory, to be served.
+ * @param name  "a/b/c"; an empty segment, "." or "..", and a symbolic link anywhere below `root`
+ * are refused as HOB_EACCES
+ * @param out   the caller closes its fd, or hands it to hob_httpd_respond_file */
+int hob_httpd_open_file(const char *root, const char *name, struct hob_httpd_file *out,
+                        struct hob_error *err);
+
 /** Close all connections and free it. Requests that were not answered stay valid for respond. */
 void hob_httpd_stop(struct hob_httpd *httpd);
 
@@ -60,6 +84,8 @@ struct hob_httpd_module {
     int (*port)(const struct hob_httpd *);
     void (*respond)(struct hob_httpd_request *, int, const struct hob_httpd_header *, size_t,
                     const void *, size_t);
+    void (*respond_file)(struct hob_httpd_request *, int, const struct hob_httpd_header *, size_t,
+                         int, uint64_t, uint64_t);
     void (*stop)(struct hob_httpd *);
 };
 

@@ -361,34 +361,52 @@ static int get_port(const struct hob_httpd *httpd)
 
 /* ---- the answer ---- */
 
-static struct MHD_Response *make_response(const struct hob_httpd_header *headers, size_t count,
-                                          const void *body, size_t len)
+static void add_headers(struct MHD_Response *response, const struct hob_httpd_header *headers,
+                        size_t count)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        len, (void *)(uintptr_t)(len ? body : ""), MHD_RESPMEM_MUST_COPY);
     for (size_t i = 0; response && i < count; i++)
         MHD_add_response_header(response, headers[i].name, headers[i].value);
-    return response;
+}
+
+/* @param response  taken; NULL: there was no memory for it */
+static void answer(struct hob_httpd_request *request, int status, struct MHD_Response *response)
+{
+    struct hob_httpd *httpd = request->httpd;
+    assert(!request->answered);
+    request->answered = true;
+    request->response = response;
+    if (!httpd) {
+        free_request(request);
+        return;
+    }
+    request->status = status >= 200 && status <= 999 ? (unsigned)status : 500;
+    if (!request->suspended)
+        return; /* we are in on_request */
+    request->suspended = false;
+    MHD_resume_connection(request->connection);
+    hob_timer_start(httpd->timer, 0);
 }
 
 static void respond(struct hob_httpd_request *request, int status,
                     const struct hob_httpd_header *headers, size_t count, const void *body,
                     size_t len)
 {
-    struct hob_httpd *httpd = request->httpd;
-    assert(!request->answered);
-    request->answered = true;
-    if (!httpd) {
-        free_request(request);
-        return;
-    }
-    request->status = status >= 200 && status <= 999 ? (unsigned)status : 500;
-    request->response = make_response(headers, count, body, len);
-    if (!request->suspended)
-        return; /* we are in on_request */
-    request->suspended = false;
-    MHD_resume_connection(request->connection);
-    hob_timer_start(httpd->timer, 0);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        len, (void *)(uintptr_t)(len ? body : ""), MHD_RESPMEM_MUST_COPY);
+    add_headers(response, headers, count);
+    answer(request, status, response);
+}
+
+/* The response closes the descriptor. */
+static void respond_file(struct hob_httpd_request *request, int status,
+                         const struct hob_httpd_header *headers, size_t count, int fd,
+                         uint64_t offset, uint64_t len)
+{
+    struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(len, fd, offset);
+    if (!response)
+        close(fd);
+    add_headers(response, headers, count);
+    answer(request, status, response);
 }
 
 /* From within on_request, libmicrohttpd may not be ended yet. */
@@ -400,5 +418,9 @@ static void stop(struct hob_httpd *httpd)
 }
 
 extern const struct hob_httpd_module hob_module;
-__attribute__((visibility("default"))) const struct hob_httpd_module hob_module = {
-    .start = start, .port = get_port, .respond = respond, .stop = stop};
+__attribute__((visibility("default")))
+const struct hob_httpd_module hob_module = {.start = start,
+                                            .port = get_port,
+                                            .respond = respond,
+                                            .respond_file = respond_file,
+                                            .stop = stop};

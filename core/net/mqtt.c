@@ -20,6 +20,7 @@
 #define BACKOFF_FLOOR_MS   100
 #define STABLE_MS          5000 /* a link that stood so long was a success: begin again with short waits */
 #define SESSION_EXPIRY_S   86400
+#define RECEIVE_MAX        1000 /* messages that a broker of MQTT 5 may send ahead of our PUBACKs */
 #define DESCRIBE_MAX       160
 
 enum state { IDLE, WAITING, CONNECTING, GREETING, UP, CLOSING };
@@ -55,6 +56,7 @@ struct hob_mqtt {
     char *reconnect_reason; /* hob_mqtt_reconnect was called */
     void (*closed)(void *user);
     void *closed_user;
+    bool no_local; /* of what is subscribed to */
 };
 
 static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool at_once);
@@ -342,6 +344,8 @@ static int make_client(struct link *link, struct hob_error *err)
     link->client = client;
     mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION,
                          o->protocol == 5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311);
+    mosquitto_int_option(client, MOSQ_OPT_SEND_MAXIMUM, HOB_MQTT_INFLIGHT_MAX);
+    mosquitto_int_option(client, MOSQ_OPT_RECEIVE_MAXIMUM, RECEIVE_MAX);
     if (o->username && mosquitto_username_pw_set(client, o->username, o->password) != 0)
         return hob_error_set(err, HOB_EINVAL, "username or password: not valid UTF-8");
     mosquitto_connect_v5_callback_set(client, on_connect);
@@ -543,12 +547,23 @@ int hob_mqtt_publish(struct hob_mqtt *mqtt, const char *topic, const void *paylo
                                   (int)len, payload, qos, retain));
 }
 
+bool hob_mqtt_filter_valid(const char *filter)
+{
+    return *filter && mosquitto_sub_topic_check(filter) == MOSQ_ERR_SUCCESS;
+}
+
+bool hob_mqtt_filter_matches(const char *filter, const char *topic)
+{
+    bool matches = false;
+    return mosquitto_topic_matches_sub(filter, topic, &matches) == MOSQ_ERR_SUCCESS && matches;
+}
+
 static int check_filters(const char *const *filters, size_t count, int qos)
 {
     if (count == 0 || count > HOB_MQTT_PENDING_MAX || qos < 0 || qos > 1)
         return HOB_EINVAL;
     for (size_t i = 0; i < count; i++)
-        if (!*filters[i] || mosquitto_sub_topic_check(filters[i]) != MOSQ_ERR_SUCCESS)
+        if (!hob_mqtt_filter_valid(filters[i]))
             return HOB_EINVAL;
     return 0;
 }
@@ -567,7 +582,13 @@ int hob_mqtt_subscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t
         return code;
     return sent(mqtt, request,
                 mosquitto_subscribe_multiple(mqtt->link->client, hob_mqtt_request_mid(request),
-                                             (int)count, (char *const *)filters, qos, 0, NULL));
+                                             (int)count, (char *const *)filters, qos,
+                                             mqtt->no_local ? MQTT_SUB_OPT_NO_LOCAL : 0, NULL));
+}
+
+void hob_mqtt_no_local(struct hob_mqtt *mqtt)
+{
+    mqtt->no_local = mqtt->options.protocol == 5;
 }
 
 int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count,

@@ -27,8 +27,10 @@
  * payload_max, at least this, and 128 KB for topic and properties. A packet that announces more
  * ends the link (conn.lost, HOB_EMSGSIZE) before libmosquitto makes room for it. */
 #define HOB_MQTT_PACKET_MAX_LEAST (1024 * 1024)
-#define HOB_MQTT_PENDING_MAX      4096              /* requests without an answer */
-#define HOB_MQTT_PENDING_SIZE     (8 * 1024 * 1024) /* the bytes that they hold together */
+/* So many QoS 1 messages go out without a PUBACK: as many as AWS IoT takes. The rest waits. */
+#define HOB_MQTT_INFLIGHT_MAX 100
+#define HOB_MQTT_PENDING_MAX  4096              /* requests without an answer */
+#define HOB_MQTT_PENDING_SIZE (8 * 1024 * 1024) /* the bytes that they hold together */
 
 struct hob_mqtt;
 
@@ -98,6 +100,14 @@ int hob_mqtt_subscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t
                        hob_mqtt_subscribed_fn *done, void *user);
 int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t count,
                          hob_mqtt_done_fn *done, void *user);
+/** From here on subscribe so that what this connection publishes does not come back to it; MQTT 5
+ * only, MQTT 3.1.1 has no such thing. */
+void hob_mqtt_no_local(struct hob_mqtt *mqtt);
+
+/** May it be subscribed to? And: does it match this topic? (MQTT's + and #; `$aws/...` is matched
+ * by no filter that begins with a wildcard) */
+bool hob_mqtt_filter_valid(const char *filter);
+bool hob_mqtt_filter_matches(const char *filter, const char *topic);
 
 /** Send DISCONNECT and end. Every pending `done` is called with HOB_ECANCELED, then `closed`; no
  * other callback runs after hob_mqtt_close. Takes the object, and holds the loop till then. */

@@ -515,6 +515,7 @@ static int make_slot(struct hob_executor *executor, struct hob_error *err)
                                        .thing = executor->thing,
                                        .work_dir = executor->work_dir,
                                        .allowed_commands = executor->options.allowed_commands,
+                                       .agent = executor->options.agent,
                                        .memory_bytes = executor->options.memory_bytes,
                                        .on_free = on_slot_free,
                                        .user = executor};

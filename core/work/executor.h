@@ -22,6 +22,7 @@
 #include "work/store.h"
 
 struct hob_executor;
+struct hob_modules_agent;
 
 enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
 
@@ -32,12 +33,13 @@ struct hob_executor_options {
     struct hob_jobs_client *client;
     struct hob_outbox *outbox;
     struct hob_handlers *handlers;
-    const char *thing;                   /* copied */
-    const char *work_dir;                /* copied; each execution gets a directory in it */
-    const char *const *allowed_commands; /* borrowed for its life */
-    enum hob_executor_unknown unknown;   /* jobs that no handler knows */
-    size_t memory_bytes;                 /* of a job's sandbox; 0: default */
-    uint64_t poll_ms;                    /* the safety poll; 0: 900,000 */
+    const char *thing;                     /* copied */
+    const char *work_dir;                  /* copied; each execution gets a directory in it */
+    const char *const *allowed_commands;   /* borrowed for its life */
+    const struct hob_modules_agent *agent; /* what handlers may use; borrowed for its life */
+    enum hob_executor_unknown unknown;     /* jobs that no handler knows */
+    size_t memory_bytes;                   /* of a job's sandbox; 0: default */
+    uint64_t poll_ms;                      /* the safety poll; 0: 900,000 */
 };
 
 int hob_executor_new(const struct hob_executor_options *options, struct hob_executor **out,

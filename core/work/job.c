@@ -68,6 +68,7 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
     struct hob_sandbox_options options = {.loop = job->options.loop,
                                           .log = job->options.log,
                                           .job = job,
+                                          .agent = job->options.agent,
                                           .script_lib = job->options.script_lib,
                                           .lib = job->options.lib,
                                           .memory_bytes = job->options.memory_bytes};

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct hob_job;
+struct hob_modules_agent;
 struct lua_State;
 
 struct hob_job_outcome {
@@ -45,6 +46,7 @@ struct hob_job_options {
     const char *const
         *allowed_commands; /* NULL-terminated; for runCommand; borrowed for its life */
     const char *work_dir;  /* where relative file names of the job belong; copied */
+    const struct hob_modules_agent *agent;             /* borrowed for its life; NULL: none */
     void (*on_progress)(void *user, const char *text); /* "42% unpacking" */
     void (*on_end)(void *user, const struct hob_job_outcome *outcome);
     void *user;

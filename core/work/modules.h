@@ -8,15 +8,23 @@ struct lua_State;
 struct hob_loop;
 struct hob_log;
 struct hob_job;
+struct hob_mqtt_share;
+
+/** The running gateway's own connection, for the jobs of its thing. */
+struct hob_modules_agent {
+    struct hob_mqtt_share *share;
+    const char *thing;
+};
 
 /** What every binding may reach; the scheduler's `user` of a state points to one. */
 struct hob_modules_host {
     struct hob_loop *loop;
     struct hob_log *log;
-    struct hob_job *job; /* in a job's sandbox; else NULL */
-    int reading;         /* a worker thread waits for a line of standard input */
-    int exiting;         /* hob.process.exit was called, */
-    int exit_code;       /* with this */
+    struct hob_job *job;                   /* in a job's sandbox; else NULL */
+    const struct hob_modules_agent *agent; /* borrowed; NULL: no gateway runs here */
+    int reading;                           /* a worker thread waits for a line of standard input */
+    int exiting;                           /* hob.process.exit was called, */
+    int exit_code;                         /* with this */
 };
 
 /** Fill package.preload for a job's sandbox, or for `hob lua` and Hob's own commands. Raise on no

@@ -167,7 +167,9 @@ static int find_module(lua_State *L, const char *name, char *path, size_t len)
     if (sandbox->script_lib && module_path(L, sandbox->script_lib, name, path, len)) {
         return 1;
     }
-    return strncmp(name, "hob.", 4) == 0 && module_path(L, sandbox->lib, name, path, len);
+    bool ours = strncmp(name, "hob.", 4) == 0 || strcmp(name, "iotjobs") == 0 ||
+                strncmp(name, "iotjobs.", 8) == 0;
+    return ours && module_path(L, sandbox->lib, name, path, len);
 }
 
 static void load_module(lua_State *L, const char *name)
@@ -253,8 +255,8 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
     if (!sandbox) {
         return hob_error_set(err, HOB_ENOMEM, "sandbox: out of memory");
     }
-    sandbox->host =
-        (struct hob_modules_host){.loop = options->loop, .log = options->log, .job = options->job};
+    sandbox->host = (struct hob_modules_host){
+        .loop = options->loop, .log = options->log, .job = options->job, .agent = options->agent};
     sandbox->limit = options->memory_bytes ? options->memory_bytes : HOB_SANDBOX_MEMORY;
     sandbox->script_lib = options->script_lib ? strdup(options->script_lib) : NULL;
     sandbox->lib = strdup(options->lib);

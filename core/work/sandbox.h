@@ -19,16 +19,18 @@
 
 struct hob_sandbox;
 struct hob_job;
+struct hob_modules_agent;
 
 #define HOB_SANDBOX_MEMORY (64u << 20)
 
 struct hob_sandbox_options {
     struct hob_loop *loop;
     struct hob_log *log;
-    struct hob_job *job;    /* what its modules work for; NULL in a throw-away one */
-    const char *script_lib; /* directory of modules that scripts share; NULL: none */
-    const char *lib;        /* directory of Hob's own Lua files */
-    size_t memory_bytes;    /* 0: HOB_SANDBOX_MEMORY */
+    struct hob_job *job;                   /* what its modules work for; NULL in a throw-away one */
+    const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
+    const char *script_lib;                /* directory of modules that scripts share; NULL: none */
+    const char *lib;                       /* directory of Hob's own Lua files */
+    size_t memory_bytes;                   /* 0: HOB_SANDBOX_MEMORY */
 };
 
 int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,

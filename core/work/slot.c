@@ -228,6 +228,7 @@ int hob_slot_prepare(struct hob_slot *slot, const struct hob_handler *handler, c
                                       .document_len = len,
                                       .memory_bytes = slot->options.memory_bytes,
                                       .allowed_commands = slot->options.allowed_commands,
+                                      .agent = slot->options.agent,
                                       .on_progress = on_job_progress,
                                       .on_end = on_job_end,
                                       .user = slot};

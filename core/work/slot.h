@@ -25,6 +25,7 @@
 #include <stdbool.h>
 
 struct hob_slot;
+struct hob_modules_agent;
 
 enum hob_slot_state { HOB_SLOT_FREE, HOB_SLOT_TAKEN, HOB_SLOT_RUNNING, HOB_SLOT_ENDING };
 
@@ -37,6 +38,7 @@ struct hob_slot_options { /* borrowed for its life */
     const char *thing;
     const char *work_dir; /* each execution gets a directory in it, removed at its end */
     const char *const *allowed_commands;
+    const struct hob_modules_agent *agent; /* NULL: none */
     size_t memory_bytes;
     void (*on_free)(void *user);
     void *user;

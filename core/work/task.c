@@ -30,7 +30,9 @@ struct hob_task {
     void (*call_op_free)(void *op);
     bool engine; /* an engine error is to be raised, or was */
     char kind[KIND_MAX];
-    char message[MESSAGE_MAX];
+    /* Of the engine error; NULL if memory was short. Not an array: tasks are made by the thousand,
+     * and the C library tidies all its small chunks for each one over 1 KB. */
+    char *message;
     hob_task_done_fn *done;
     void *user;
 };
@@ -131,7 +133,12 @@ static void set_engine(struct hob_task *task, const char *kind, const char *mess
     }
     task->engine = true;
     snprintf(task->kind, sizeof task->kind, "%s", kind);
-    snprintf(task->message, sizeof task->message, "%s", message);
+    task->message = strndup(message, MESSAGE_MAX - 1);
+}
+
+static const char *engine_message(const struct hob_task *task)
+{
+    return task->message ? task->message : "out of memory";
 }
 
 int hob_task_raise(lua_State *L, const char *kind, const char *message)
@@ -542,6 +549,7 @@ static void free_task(struct hob_task *task)
         task->call_op_free(task->call_op);
     }
     luaL_unref(task->scheduler->L, LUA_REGISTRYINDEX, task->ref);
+    free(task->message);
     free(task);
 }
 
@@ -570,7 +578,8 @@ static void end_task(struct hob_task *task, int resumed, int results)
     if (task->engine) { /* however the script may have ended */
         status = LUA_ERRRUN;
         memcpy(scheduler->ended_kind, task->kind, sizeof scheduler->ended_kind);
-        memcpy(scheduler->ended_message, task->message, sizeof scheduler->ended_message);
+        snprintf(scheduler->ended_message, sizeof scheduler->ended_message, "%s",
+                 engine_message(task));
     }
     if (task->done) {
         task->done(task->user, task->co, status, results);
@@ -786,8 +795,10 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *
         set_engine(&task, "memory", "out of memory");
     }
     if (status != LUA_OK) {
-        hob_error_set(err, HOB_EHANDLER, "%s", task.engine ? task.message : lua_tostring(L, -1));
+        hob_error_set(err, HOB_EHANDLER, "%s",
+                      task.engine ? engine_message(&task) : lua_tostring(L, -1));
     }
+    free(task.message);
     lua_sethook(L, NULL, 0, 0);
     lua_settop(L, top);
     scheduler->current = before;

@@ -22,6 +22,7 @@ local function sources()
   local list = {}
   for path in pipe:lines() do
     local text = ("\n" .. read(path)):gsub("\n%s*/%*.-%*/", "\n") -- examples in comments
+    text = text:gsub("require%b()", "") -- modules have such names, too
     list[#list + 1] = { path = path, text = text }
   end
   assert(pipe:close())

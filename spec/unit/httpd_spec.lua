@@ -1,4 +1,5 @@
 local exec = require("hob.exec")
+local fs = require("hob.fs")
 local http = require("hob.http")
 local httpd = require("hob.httpd")
 local time = require("hob.time")
@@ -175,6 +176,83 @@ describe("hob.httpd", function()
         it("raises on misuse", function()
             assert.error_matches(function() httpd.listen({}) end, "on_request: expected function")
             assert.error_matches(function() httpd.listen({ prt = 1 }) end, "unknown option 'prt'")
+        end)
+    end)
+
+    describe("open", function()
+        local dir
+
+        before_each(function()
+            dir = assert(fs.tempdir())
+            assert(fs.mkdir(dir .. "/root/below"))
+            assert(fs.write(dir .. "/root/below/file", "0123456789"))
+            assert(fs.write(dir .. "/outside", "outside"))
+        end)
+
+        after_each(function()
+            fs.remove(dir, { recursive = true })
+        end)
+
+        it("opens a file below a directory; an answer takes it over, or a part of it", function()
+            listen(function(request)
+                local file = assert(httpd.open(dir .. "/root", "below/file"))
+                local offset, length = request.query.o, request.query.l
+                return { file = file, offset = tonumber(offset), length = tonumber(length) }
+            end)
+            assert.equals("0123456789", ask("/").body)
+            assert.equals("345", ask("/?o=3&l=3").body)
+            assert.equals("6789", ask("/?o=6").body)
+            assert.equals("", ask("/?o=10").body)
+            for _, query in ipairs({ "o=11", "o=5&l=6", "o=-1", "l=-1", "l=11" }) do
+                local answer = ask("/?" .. query)
+                assert.equals(500, answer.status)
+                assert.matches("a part of the file's 10 bytes", answer.body)
+            end
+        end)
+
+        it("tells size, time and content, until it is closed or taken over", function()
+            local file = assert(httpd.open(dir .. "/root", "below/file"))
+            assert.equals(10, file:size())
+            assert.near(fs.stat(dir .. "/root/below/file").mtime, file:mtime(), 0.001)
+            assert.equals("0123", file:read(4))
+            assert.equals("0123456789", file:read(100))
+            assert.error_matches(function() file:read(0) end, "expected 1 to 1048576")
+            file:close()
+            file:close()
+            assert.error_matches(function() file:size() end, "the file is closed")
+            local taken = assert(httpd.open(dir .. "/root", "below/file"))
+            listen(function() return { file = taken } end)
+            assert.equals("0123456789", ask("/").body)
+            assert.error_matches(function() taken:size() end, "the file is closed")
+            assert.equals(500, ask("/").status)
+        end)
+
+        it("goes through no link and no '..', and opens nothing but files", function()
+            os.execute(("cd %s/root; ln -s ../outside link; ln -s .. up; ln -s below in;"
+                .. " mkfifo pipe"):format(dir))
+            for name, expected in pairs({
+                ["../outside"] = "EACCES", ["below/../../outside"] = "EACCES", link = "EACCES",
+                ["up/outside"] = "ENOENT", ["in/file"] = "ENOENT", pipe = "EACCES",
+                ["below//file"] = "EACCES", ["./below/file"] = "EACCES", ["/below"] = "EACCES",
+                [""] = "EACCES", ["."] = "EACCES", below = "ENOENT", none = "ENOENT",
+                ["below/file/"] = "ENOENT", [("x"):rep(5000)] = "EMSGSIZE",
+                [("x"):rep(300)] = "EMSGSIZE",
+            }) do
+                local file, message, code = httpd.open(dir .. "/root", name)
+                assert.is_nil(file, name)
+                assert.equals(expected, code, name:sub(1, 20) .. ": " .. message)
+            end
+            assert.error_matches(function() httpd.open(dir, "a\0b") end, "holds no NUL")
+        end)
+    end)
+
+    describe("hmac", function()
+        it("is HMAC-SHA-256", function() -- RFC 4231, cases 2 and 6
+            assert.equals("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+                httpd.hmac("Jefe", "what do ya want for nothing?"))
+            assert.equals("60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+                httpd.hmac(("\xaa"):rep(131),
+                    "Test Using Larger Than Block-Size Key - Hash Key First"))
         end)
     end)
 

@@ -47,8 +47,12 @@ describe("hob_sandbox", function()
       local ok, message = sandbox([[require("absent")]], 0, dir)
       assert.is_nil(ok)
       assert.matches("module 'absent' not found", message)
-      for _, name in ipairs({ "../sub/shared", "..sub", "/etc/passwd", "hob.mqtt",
-        "hob.process" }) do
+      assert.equal("nil nil", sandbox([[
+        local mqtt = require("hob.mqtt") -- in a job: the gateway's own connection, no other
+        return tostring(mqtt.connect) .. " " .. tostring(mqtt.agent())]], 0, dir))
+      assert.matches("IotJobsClient", sandbox([[
+        return require("iotjobs").IotJobsClient()]], 0, dir))
+      for _, name in ipairs({ "../sub/shared", "..sub", "/etc/passwd", "hob.process" }) do
         assert.is_nil((sandbox(("require(%q)"):format(name), 0, dir)), name)
       end
       fs.remove(dir, { recursive = true })

@@ -1,0 +1,368 @@
+#include "net/mqtt_share.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 256
+#define NOBODY  (-1) /* in the place of a QoS: not held */
+
+struct filter {
+    struct filter *next; /* in its bucket, or of those with wildcards */
+    struct hob_mqtt_listener *listeners;
+    int kept_qos;   /* of the connection's owner */
+    int common_qos; /* of those without a listener */
+    char text[];
+};
+
+struct hob_mqtt_listener {
+    struct hob_mqtt_share *share;
+    struct filter *filter;
+    struct hob_mqtt_listener *next; /* of the same filter, in the order of their coming */
+    int qos;
+    void (*on_message)(void *user, const struct hob_mqtt_message *message);
+    void *user;
+};
+
+struct hob_mqtt_watch {
+    struct hob_mqtt_share *share;
+    struct hob_mqtt_watch *next;
+    struct hob_mqtt_watch_options options;
+};
+
+struct hob_mqtt_share {
+    struct hob_mqtt *mqtt;
+    struct filter *exact[BUCKETS]; /* by the whole topic: found at once */
+    struct filter *wild;           /* few; each is tried */
+    struct hob_mqtt_watch *watches;
+};
+
+/* ---- filters ---- */
+
+static struct filter **bucket_of(struct hob_mqtt_share *share, const char *text)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    return &share->exact[(hash ^ hash >> 16) % BUCKETS];
+}
+
+static struct filter **list_of(struct hob_mqtt_share *share, const char *text)
+{
+    return strpbrk(text, "+#") ? &share->wild : bucket_of(share, text);
+}
+
+static struct filter *find(struct filter *list, const char *text)
+{
+    while (list && strcmp(list->text, text) != 0)
+        list = list->next;
+    return list;
+}
+
+/* @return NULL: out of memory */
+static struct filter *find_or_add(struct hob_mqtt_share *share, const char *text)
+{
+    struct filter **list = list_of(share, text);
+    struct filter *filter = find(*list, text);
+    if (filter)
+        return filter;
+    size_t size = strlen(text) + 1;
+    filter = calloc(1, sizeof(*filter) + size);
+    if (!filter)
+        return NULL;
+    memcpy(filter->text, text, size);
+    filter->kept_qos = filter->common_qos = NOBODY;
+    filter->next = *list;
+    *list = filter;
+    return filter;
+}
+
+static int max_of(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/** The highest QoS that anybody wants, NOBODY if it is not held. */
+static int wanted_qos(const struct filter *filter)
+{
+    int qos = max_of(filter->kept_qos, filter->common_qos);
+    for (const struct hob_mqtt_listener *one = filter->listeners; one; one = one->next)
+        qos = max_of(qos, one->qos);
+    return qos;
+}
+
+static void drop_if_unused(struct hob_mqtt_share *share, struct filter *filter)
+{
+    if (filter->listeners || filter->kept_qos != NOBODY || filter->common_qos != NOBODY)
+        return;
+    struct filter **at = list_of(share, filter->text);
+    while (*at && *at != filter)
+        at = &(*at)->next;
+    if (*at)
+        *at = filter->next;
+    free(filter);
+}
+
+/** Does every topic that matches `inner` match `outer`, too? Both are filters. */
+static bool covers(const char *outer, const char *inner)
+{
+    for (;;) {
+        size_t a = strcspn(outer, "/"), b = strcspn(inner, "/");
+        if (a == 1 && *outer == '#')
+            return true;
+        bool any = a == 1 && *outer == '+' && !(b == 1 && *inner == '#');
+        if (!any && (a != b || memcmp(outer, inner, a) != 0))
+            return false;
+        if (!outer[a] || !inner[b])
+            return outer[a] == inner[b] || strcmp(outer + a, "/#") == 0;
+        outer += a + 1;
+        inner += b + 1;
+    }
+}
+
+/** The kept filter that makes a subscription to `text` superfluous; NULL: there is none. */
+static struct filter *kept_over(struct hob_mqtt_share *share, const char *text)
+{
+    struct filter *exact = find(*list_of(share, text), text);
+    if (exact && exact->kept_qos != NOBODY)
+        return exact;
+    for (struct filter *one = share->wild; one; one = one->next)
+        if (one->kept_qos != NOBODY && covers(one->text, text))
+            return one;
+    return NULL;
+}
+
+int hob_mqtt_share_keep(struct hob_mqtt_share *share, const char *text, int qos)
+{
+    if (!hob_mqtt_filter_valid(text))
+        return HOB_EINVAL;
+    struct filter *filter = find_or_add(share, text);
+    if (!filter)
+        return HOB_ENOMEM;
+    filter->kept_qos = max_of(filter->kept_qos, qos);
+    return 0;
+}
+
+/* ---- what is sent ---- */
+
+/** Under which name the broker is asked for it, and with which QoS. */
+static const char *name_to_ask_for(struct hob_mqtt_share *share, const char *text, int *qos)
+{
+    struct filter *kept = kept_over(share, text);
+    struct filter *filter = kept ? kept : find(*list_of(share, text), text);
+    if (kept) /* the owner's answer tells the truth of this one, too; it keeps what it was given */
+        kept->kept_qos = max_of(kept->kept_qos, *qos);
+    if (filter)
+        *qos = max_of(*qos, wanted_qos(filter));
+    return filter ? filter->text : text;
+}
+
+int hob_mqtt_share_subscribe(struct hob_mqtt_share *share, const char *const *filters, size_t count,
+                             int qos, hob_mqtt_subscribed_fn *done, void *user)
+{
+    if (count == 0 || qos < 0 || qos > 1)
+        return HOB_EINVAL;
+    const char **names = calloc(count, sizeof(*names));
+    int rc = names ? 0 : HOB_ENOMEM;
+    int highest = qos;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        int one = qos;
+        names[i] = name_to_ask_for(share, filters[i], &one);
+        highest = max_of(highest, one);
+    }
+    rc = rc ? rc : hob_mqtt_subscribe(share->mqtt, names, count, highest, done, user);
+    free(names);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        struct filter *filter = find_or_add(share, filters[i]);
+        if (filter) /* else the broker keeps it, which does no harm */
+            filter->common_qos = qos;
+    }
+    return rc;
+}
+
+static bool is_needed(struct hob_mqtt_share *share, const struct filter *filter)
+{
+    return wanted_qos(filter) != NOBODY || kept_over(share, filter->text);
+}
+
+int hob_mqtt_share_unsubscribe(struct hob_mqtt_share *share, const char *const *filters,
+                               size_t count, hob_mqtt_done_fn *done, void *user)
+{
+    size_t gone = 0;
+    const char **names = calloc(count ? count : 1, sizeof(*names));
+    if (!names)
+        return HOB_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        struct filter *filter = find(*list_of(share, filters[i]), filters[i]);
+        if (filter)
+            filter->common_qos = NOBODY;
+        if (filter ? !is_needed(share, filter) : !kept_over(share, filters[i]))
+            names[gone++] = filters[i];
+        if (filter)
+            drop_if_unused(share, filter);
+    }
+    int rc = HOB_MQTT_STILL_HELD;
+    if (gone > 0 || count == 0)
+        rc = hob_mqtt_unsubscribe(share->mqtt, names, gone, done, user);
+    free(names);
+    return rc;
+}
+
+/* ---- listeners ---- */
+
+int hob_mqtt_listen(struct hob_mqtt_share *share, const char *text,
+                    void (*on_message)(void *user, const struct hob_mqtt_message *message),
+                    void *user, struct hob_mqtt_listener **out)
+{
+    if (!hob_mqtt_filter_valid(text))
+        return HOB_EINVAL;
+    struct hob_mqtt_listener *listener = calloc(1, sizeof(*listener));
+    struct filter *filter = listener ? find_or_add(share, text) : NULL;
+    if (!filter) {
+        free(listener);
+        return HOB_ENOMEM;
+    }
+    *listener = (struct hob_mqtt_listener){
+        .share = share, .filter = filter, .qos = NOBODY, .on_message = on_message, .user = user};
+    struct hob_mqtt_listener **at = &filter->listeners;
+    while (*at)
+        at = &(*at)->next;
+    *at = listener;
+    *out = listener;
+    return 0;
+}
+
+int hob_mqtt_listener_subscribe(struct hob_mqtt_listener *listener, int qos,
+                                hob_mqtt_subscribed_fn *done, void *user)
+{
+    int asked = qos;
+    if (qos < 0 || qos > 1)
+        return HOB_EINVAL;
+    const char *name = name_to_ask_for(listener->share, listener->filter->text, &asked);
+    int rc = hob_mqtt_subscribe(listener->share->mqtt, &name, 1, asked, done, user);
+    if (rc == 0)
+        listener->qos = qos;
+    return rc;
+}
+
+int hob_mqtt_listener_unsubscribe(struct hob_mqtt_listener *listener, hob_mqtt_done_fn *done,
+                                  void *user)
+{
+    bool held = listener->qos != NOBODY;
+    const char *name = listener->filter->text;
+    listener->qos = NOBODY;
+    if (!held || is_needed(listener->share, listener->filter))
+        return HOB_MQTT_STILL_HELD;
+    return hob_mqtt_unsubscribe(listener->share->mqtt, &name, 1, done, user);
+}
+
+void hob_mqtt_listener_close(struct hob_mqtt_listener *listener)
+{
+    if (!listener)
+        return;
+    hob_mqtt_listener_unsubscribe(listener, NULL, NULL);
+    struct filter *filter = listener->filter;
+    struct hob_mqtt_listener **at = &filter->listeners;
+    while (*at && *at != listener)
+        at = &(*at)->next;
+    if (*at)
+        *at = listener->next;
+    drop_if_unused(listener->share, filter);
+    free(listener);
+}
+
+static void tell(const struct filter *filter, const struct hob_mqtt_message *message)
+{
+    for (struct hob_mqtt_listener *one = filter->listeners; one; one = one->next)
+        one->on_message(one->user, message);
+}
+
+void hob_mqtt_share_message(struct hob_mqtt_share *share, const struct hob_mqtt_message *message)
+{
+    const struct filter *exact = find(*bucket_of(share, message->topic), message->topic);
+    if (exact)
+        tell(exact, message);
+    for (const struct filter *one = share->wild; one; one = one->next)
+        if (one->listeners && hob_mqtt_filter_matches(one->text, message->topic))
+            tell(one, message);
+}
+
+/* ---- watches ---- */
+
+struct hob_mqtt_watch *hob_mqtt_watch_new(struct hob_mqtt_share *share,
+                                          const struct hob_mqtt_watch_options *options)
+{
+    struct hob_mqtt_watch *watch = calloc(1, sizeof(*watch));
+    struct hob_mqtt_watch **at = &share->watches;
+    if (!watch)
+        return NULL;
+    watch->share = share;
+    watch->options = *options;
+    while (*at)
+        at = &(*at)->next;
+    *at = watch;
+    return watch;
+}
+
+void hob_mqtt_watch_close(struct hob_mqtt_watch *watch)
+{
+    if (!watch)
+        return;
+    struct hob_mqtt_watch **at = &watch->share->watches;
+    while (*at && *at != watch)
+        at = &(*at)->next;
+    if (*at)
+        *at = watch->next;
+    free(watch);
+}
+
+void hob_mqtt_share_up(struct hob_mqtt_share *share, bool session_present)
+{
+    for (const struct hob_mqtt_watch *one = share->watches; one; one = one->next)
+        one->options.on_up(one->options.user, session_present);
+}
+
+void hob_mqtt_share_down(struct hob_mqtt_share *share, const struct hob_error *why,
+                         uint64_t retry_ms)
+{
+    for (const struct hob_mqtt_watch *one = share->watches; one; one = one->next)
+        one->options.on_down(one->options.user, why, retry_ms);
+}
+
+/* ---- life ---- */
+
+int hob_mqtt_share_new(struct hob_mqtt *mqtt, struct hob_mqtt_share **out, struct hob_error *err)
+{
+    struct hob_mqtt_share *share = calloc(1, sizeof(*share));
+    if (!share)
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    share->mqtt = mqtt;
+    *out = share;
+    return 0;
+}
+
+static void free_filters(struct filter *list)
+{
+    while (list) {
+        struct filter *next = list->next;
+        assert(!list->listeners);
+        free(list);
+        list = next;
+    }
+}
+
+void hob_mqtt_share_free(struct hob_mqtt_share *share)
+{
+    if (!share)
+        return;
+    assert(!share->watches);
+    for (size_t i = 0; i < BUCKETS; i++)
+        free_filters(share->exact[i]);
+    free_filters(share->wild);
+    free(share);
+}
+
+struct hob_mqtt *hob_mqtt_share_mqtt(struct hob_mqtt_share *share)
+{
+    return share->mqtt;
+}

@@ -1,0 +1,76 @@
+/* mqtt_share.h - several users of one MQTT connection: who hears what, and who still needs which
+ * subscription.
+ *
+ * Glossary
+ *   listener   hears the messages whose topic its filter matches. It may hold a subscription to
+ *              that filter: it hears whatever the connection receives, also without one
+ *   watch      hears of the connection itself
+ *   kept       a filter that the connection's owner subscribes to by itself. What it covers is
+ *              never subscribed to beside it (a broker may deliver such a message twice), and no
+ *              user's going takes it away
+ *
+ * The broker knows a client's filter once, with one QoS: so a filter is unsubscribed from when its
+ * last holder goes, and is subscribed to with the highest QoS that any of them wants. Holding is by
+ * holder, not by call: to subscribe again, as everybody must who needs it after a reconnect (see
+ * mqtt.h), changes nothing.
+ *
+ * The owner of the connection hands its events on: hob_mqtt_share_up/_down/_message. Callbacks run
+ * inside these calls; nothing of this file may be called from them.
+ * Life: hob_mqtt_share_new -> hob_mqtt_share_free, after every listener and watch has been closed,
+ * before the connection is. Loop thread only.  Spec: spec/integration/mqtt_share_spec.lua
+ */
+#ifndef HOB_NET_MQTT_SHARE_H
+#define HOB_NET_MQTT_SHARE_H
+
+#include "net/mqtt.h"
+
+struct hob_mqtt_share;
+struct hob_mqtt_listener;
+struct hob_mqtt_watch;
+
+int hob_mqtt_share_new(struct hob_mqtt *mqtt, struct hob_mqtt_share **out, struct hob_error *err);
+void hob_mqtt_share_free(struct hob_mqtt_share *share);             /* NULL is legal */
+struct hob_mqtt *hob_mqtt_share_mqtt(struct hob_mqtt_share *share); /* borrowed */
+
+/** The owner subscribes to this filter itself, with this QoS. @return 0, HOB_EINVAL, HOB_ENOMEM */
+int hob_mqtt_share_keep(struct hob_mqtt_share *share, const char *filter, int qos);
+
+void hob_mqtt_share_up(struct hob_mqtt_share *share, bool session_present);
+void hob_mqtt_share_down(struct hob_mqtt_share *share, const struct hob_error *why,
+                         uint64_t retry_ms);
+void hob_mqtt_share_message(struct hob_mqtt_share *share, const struct hob_mqtt_message *message);
+
+/* Subscriptions without a listener: one more holder, which all their users are together. As
+ * hob_mqtt_subscribe; the granted QoS may be higher than was asked for. */
+int hob_mqtt_share_subscribe(struct hob_mqtt_share *share, const char *const *filters, size_t count,
+                             int qos, hob_mqtt_subscribed_fn *done, void *user);
+/** Returned instead of 0: others still hold it, so there was nothing to send; `done` is not
+ * called. */
+#define HOB_MQTT_STILL_HELD 1
+int hob_mqtt_share_unsubscribe(struct hob_mqtt_share *share, const char *const *filters,
+                               size_t count, hob_mqtt_done_fn *done, void *user);
+
+/** @return 0, HOB_EINVAL: not a topic filter, HOB_ENOMEM */
+int hob_mqtt_listen(struct hob_mqtt_share *share, const char *filter,
+                    void (*on_message)(void *user, const struct hob_mqtt_message *message),
+                    void *user, struct hob_mqtt_listener **out);
+/** As hob_mqtt_share_subscribe, for the listener's filter. */
+int hob_mqtt_listener_subscribe(struct hob_mqtt_listener *listener, int qos,
+                                hob_mqtt_subscribed_fn *done, void *user);
+int hob_mqtt_listener_unsubscribe(struct hob_mqtt_listener *listener, hob_mqtt_done_fn *done,
+                                  void *user);
+/** Takes; lets go of its subscription without waiting. NULL is legal. */
+void hob_mqtt_listener_close(struct hob_mqtt_listener *listener);
+
+/** Borrowed functions, as hob_mqtt_options has them. */
+struct hob_mqtt_watch_options {
+    void (*on_up)(void *user, bool session_present);
+    void (*on_down)(void *user, const struct hob_error *why, uint64_t retry_ms);
+    void *user;
+};
+/** @return NULL: out of memory */
+struct hob_mqtt_watch *hob_mqtt_watch_new(struct hob_mqtt_share *share,
+                                          const struct hob_mqtt_watch_options *options);
+void hob_mqtt_watch_close(struct hob_mqtt_watch *watch); /* NULL is legal */
+
+#endif
