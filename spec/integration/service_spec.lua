@@ -450,7 +450,7 @@ describe("hob service", function()
       lamp:ask("start-next")
       assert.equal(("cancelled %s: 1 execution cancelled, 1 IN_PROGRESS goes on (--force ends what"
         .. " is running)\n"):format(job), cli(service, "cancel", job).stdout)
-      assert.equal(("cancelled %s: 1 execution cancelled\n"):format(job),
+      assert.equal(("cancelled %s: 2 executions cancelled\n"):format(job),
         cli(service, "cancel", job, "--force").stdout)
       lamp.connection:close()
     end)
@@ -545,12 +545,25 @@ describe("hob service", function()
       { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--key", "k" }, "exclude" },
       { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--http", "8180" },
         "--http: expected ADDRESS:PORT" },
+      { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--documents", "/none" },
+        "--documents: /none is no directory" },
+      { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--documents", "." },
+        "--documents: expected an absolute path" },
+      { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--artifacts", "/none" },
+        "--artifacts: /none is no directory" },
+      { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--artifacts", "/tmp", "--http",
+        "0.0.0.0:0" }, "--artifacts-url URL is missing" },
+      { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--artifacts-url", "x:1" },
+        "--artifacts-url: expected a URL" },
+      { { "service", "--endpoint", "x", "--port", "1", "--no-tls", "--packages", "/none" },
+        "--packages /none: " },
       { { "job", "list", "--service", "localhost:8180" }, "(http:// is missing)" },
       { { "job" }, "expected create, list" },
       { { "job", "paint" }, "'paint'" },
       { { "job", "cancel" }, "expected J" },
       { { "job", "list", "--thng", "x" }, "unknown flag --thng" },
-      { { "job", "create", "--document", "x" }, "--thing T is missing" },
+      { { "job", "create", "--document", "x" }, "--thing T or --group G is missing" },
+      { { "job", "create", "--thing", "x" }, "--document FILE or --template NAME is missing" },
     } do
       local result = assert(exec.run{ BINARY, timeout = 60, table.unpack(case[1]) })
       assert.equal(2, result.code, table.concat(case[1], " "))

@@ -47,6 +47,7 @@ broker.__index = broker
 ---@field require_certificate? boolean default true
 ---@field port? integer                default: any free one
 ---@field conf? string                 more lines for mosquitto.conf
+---@field log_type? string             default "all"; "information" for speed
 ---@field env? table<string, string>   added to its environment
 
 local function config_lines(self)
@@ -55,7 +56,7 @@ local function config_lines(self)
         "user root", -- a broker started by root drops to a user that cannot read our files
         "persistence false",
         "log_dest file " .. self.log_path,
-        "log_type all",
+        "log_type " .. (o.log_type or "all"),
         "connection_messages true",
         "max_queued_messages 100000",
         "max_inflight_messages 100",

@@ -33,7 +33,7 @@ local function said_of(messages)
   for i, message in ipairs(messages) do
     out[i] = {
       topic = message.topic, payload = message.payload,
-      short = message.topic:match("^%$aws/things/[^/]*/jobs/(.+)$"),
+      short = message.topic:match("^%$aws/things/[^/]*/jobs/(.+)$") or message.topic,
       body = assert(json.decode(message.payload)),
     }
   end
@@ -92,6 +92,76 @@ function bench:create(id, things, more)
     body[name] = value
   end
   return self:control("create_job", id, body, self.now)
+end
+
+function M.group_arn(group)
+  return "arn:aws:iot:eu-west-1:000000000001:thinggroup/" .. group
+end
+
+--- CreateThingGroup, and CreateThing and AddThingToThingGroup for each of `things`.
+function bench:group(name, things)
+  self:control("create_group", name, {}, self.now)
+  for _, thing in ipairs(things or {}) do
+    self:control("create_thing", thing, {})
+    self:join(name, thing)
+  end
+end
+
+--- AddThingToThingGroup: what the service says.
+function bench:join(group, thing)
+  return (self:control("add_to_group", { thingGroupName = group, thingName = thing }, self.now))
+end
+
+--- RemoveThingFromThingGroup: what the service says.
+function bench:leave(group, thing)
+  return (self:control("remove_from_group", { thingGroupName = group, thingName = thing },
+    self.now))
+end
+
+--- CreateJob for groups; `more` may ask for CONTINUOUS.
+function bench:create_for_groups(id, groups, more)
+  local arns = {}
+  for i, group in ipairs(groups) do
+    arns[i] = M.group_arn(group)
+  end
+  local body = { targets = arns }
+  for name, value in pairs(more or {}) do
+    body[name] = value
+  end
+  return self:create(id, {}, body)
+end
+
+--- Job, of DescribeJob.
+function bench:job(id)
+  return assert(self.engine:describe_job(id)).job
+end
+
+--- A job's executions as "thing#number STATUS, ...", in the order in which they were queued.
+function bench:executions(id)
+  local list = {}
+  for i, execution in ipairs(self.engine.jobs[id].executions) do
+    list[i] = ("%s#%d %s"):format(execution.thing.name, execution.number, execution.status)
+  end
+  return table.concat(list, ", ")
+end
+
+--- Every page of a list: name(query, ...) of the engine, `count` items at a time.
+function bench:pages(name, member, count, ...)
+  local found, token = {}, nil
+  local first = { ... }
+  repeat
+    local arguments = table.move(first, 1, #first, 1, {})
+    local query = { maxResults = tostring(count), nextToken = token }
+    for key, value in pairs(self.query or {}) do
+      query[key] = value
+    end
+    table.insert(arguments, query)
+    local answer = assert(self.engine[name](self.engine, table.unpack(arguments)))
+    assert(#answer[member] <= count)
+    table.move(answer[member], 1, #answer[member], #found + 1, found)
+    token = answer.nextToken
+  until not token
+  return found
 end
 
 --- The error of a control function.

@@ -10,6 +10,7 @@
 -- The service is the real one; because it is in this process, a spec can stand between it and the
 -- broker: world:before(fn) sees each request before the service does, world:after(fn) each answer
 -- before it is published (return "drop" to lose it), world:answer_with(fn) answers in its place.
+-- What needs no code between is a fault of the service: world:fault{ op = "update", ... }.
 
 local brokers = require("spec.support.broker")
 local engines = require("hob.service.engine")
@@ -177,7 +178,7 @@ end
 function world:stand_between()
   local handle = self.engine.handle
   self.service_handle = handle
-  self.engine.handle = function(engine, topic, payload, now)
+  self.engine.handle = function(engine, topic, payload, now, ...)
     local request = json.decode(payload) or {}
     if self.on_request then
       self.on_request(topic, request)
@@ -190,12 +191,17 @@ function world:stand_between()
       local kind = instead.code and "/rejected" or "/accepted"
       return { { topic = topic .. kind, payload = json.encode(instead) } }
     end
-    local out = handle(engine, topic, payload, now)
+    local out = handle(engine, topic, payload, now, ...)
     if self.on_answer and self.on_answer(topic, request) == "drop" then
       return {}
     end
     return out
   end
+end
+
+---Plant a fault as `hob service fault add` does: see hob.service.faults.
+function world:fault(given)
+  assert(self.side.faults:add(given))
 end
 
 ---fn(topic, request) is called before the service handles a request; it may wait.

@@ -103,7 +103,7 @@ describe("hob.cli.table", function()
 end)
 
 describe("hob job watch", function()
-  local watch = require("hob.service.watch")
+  local watch = require("hob.cli.watch")
 
   it("reads the percent out of the progress detail", function()
     for progress, percent in pairs{ ["42"] = 42, ["7% unpacking"] = 7, ["250%"] = 100,

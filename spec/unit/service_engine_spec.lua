@@ -505,7 +505,7 @@ describe("the Jobs service's engine", function()
     end)
 
     it("stay in order whichever of them are set, moved and dropped", function()
-      local heap, items, draw = require("hob.service.deadlines").new(), {}, 1
+      local heap, items, draw = require("hob.service.engine.deadlines").new(), {}, 1
       local function pick(limit) -- the same numbers in every run
         draw = draw * 16807 % 2147483647
         return draw % limit + 1

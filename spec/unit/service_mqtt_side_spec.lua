@@ -60,6 +60,7 @@ describe("hob.service.mqtt_side", function()
     for name, value in pairs(options or {}) do
       given[name] = value
     end
+    given.engine.store_nothing = function() end
     return module.start(given)
   end
 
@@ -203,7 +204,7 @@ describe("hob.service.json_text", function()
 end)
 
 describe("the Jobs service's client", function()
-  local client = require("hob.service.client")
+  local client = require("hob.cli.service_client")
 
   it("asks for smaller pages where one is too large to be read", function()
     local api, asked = client.new("http://127.0.0.1:1"), {}

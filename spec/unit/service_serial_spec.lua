@@ -26,6 +26,29 @@ describe("hob.service.serial", function()
     assert.equal("1 2 3 4 5 6 7 8 9 10", table.concat(said, " "))
   end)
 
+  it("hands arguments on, at once and after a wait, in order", function()
+    local turns, said = new(), {}
+    local function say(...)
+      table.insert(said, table.concat({ ... }, "+"))
+    end
+    turns:post(function()
+      time.after(0, function() turns:post(say, "b", "c") end)
+      time.after(0, function() turns:post(say, "d") end)
+      time.sleep(0.005)
+      say("a")
+    end)
+    wait_until(function() return #said == 3 end, 5, "all three")
+    turns:post(say, "e", "f")
+    assert.equal("a b+c d e+f", table.concat(said, " "))
+  end)
+
+  it("tells of an error in a function with arguments, and goes on", function()
+    local turns, errors = new()
+    turns:post(function(text) error(text, 0) end, "planted")
+    assert.same({ "planted" }, errors)
+    assert.equal(7, turns:run(function() return 7 end))
+  end)
+
   it("gives results back, also to one that had to wait for its turn", function()
     local turns, late = new(), nil
     time.after(0, function() turns:post(function() time.sleep(0.005) end) end)

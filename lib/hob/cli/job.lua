@@ -1,16 +1,17 @@
 --- `hob job`: jobs of a local Jobs service, from the command line.
-local client = require("hob.service.client")
+local client = require("hob.cli.service_client")
 local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 local rules = require("hob.service.rules")
 local tables = require("hob.cli.table")
 local time = require("hob.time")
-local watch = require("hob.service.watch")
+local watch = require("hob.cli.watch")
 
 local M = {}
 
 local USAGE = [[
-usage: hob job create --thing T [--thing T ...] --document FILE [--job-id J] [--timeout-minutes N]
+usage: hob job create --thing T|--group G ... --document FILE|--template NAME [--job-id J]
+                      [--parameter KEY=VALUE ...] [--timeout-minutes N] [--url-seconds N]
        hob job list [--thing T]
        hob job describe --thing T --job-id J [--execution-number N]
        hob job cancel J [--thing T] [--force]
@@ -23,7 +24,11 @@ log (job.* events).
   --service URL         the service (HOB_SERVICE, else http://127.0.0.1:8180)
   --json                print JSON, for programs
   --thing T             the thing; of cancel and delete: only its execution
+  --group G             a thing group, to whose things the job goes
   --document FILE       the job document, a JSON object; - reads standard input
+  --template NAME       make the document by a template of AWS's, such as AWS-Download-File
+  --parameter KEY=VALUE one of the template's parameters
+  --url-seconds N       how long URLs are good that the service puts into the document (60-3600)
   --job-id J            1-64 of [a-zA-Z0-9_-]; create makes one up if it is absent
   --execution-number N  which execution of the job; the latest if it is absent
   --timeout-minutes N   how long an execution may be IN_PROGRESS (1-10080)
@@ -48,17 +53,6 @@ local function service(given)
   return client.new(given.service)
 end
 
---- Where the service is; it must be a URL.
-local function find_service(given, command)
-  local from = given.service and "--service" or "HOB_SERVICE"
-  given.service = given.service or os.getenv("HOB_SERVICE") or "http://127.0.0.1:8180"
-  if not given.service:find("^https?://[^/]") then
-    return options.mistake(command, "%s: expected a URL such as http://127.0.0.1:8180, got '%s'%s",
-      from, given.service, given.service:find("://", 1, true) and "" or " (http:// is missing)")
-  end
-  return given
-end
-
 local function read_document(path)
   if path == "-" then
     return io.stdin:read("a")
@@ -72,8 +66,7 @@ local function read_document(path)
   return text, why and path .. ": " .. why
 end
 
---- The document and the description, checked here so that what is wrong is told by the flag.
-local function read_texts(given)
+local function check_document(given)
   local place = given.document == "-" and "standard input" or given.document
   local document, why = read_document(given.document)
   if not document then
@@ -83,52 +76,115 @@ local function read_texts(given)
   if not document then
     return nil, ("--document %s: %s"):format(place, (why:gsub("^document: ", "")))
   end
-  why = select(2, rules.description(given.description))
+  return document
+end
+
+--- @return table|nil parameters  nil without a message: there are none
+--- @return string|nil message
+local function read_parameters(given)
+  local parameters
+  for _, text in ipairs(given.parameter or {}) do
+    local key, value = text:match("^([^=]+)=(.*)$")
+    if not key then
+      return nil, ("--parameter: expected KEY=VALUE, got '%s'"):format(text)
+    end
+    parameters = parameters or {}
+    parameters[key] = value
+  end
+  return parameters
+end
+
+--- What the job's document is made from, as members of CreateJob, checked here so that what is
+--- wrong is told by the flag.
+local function read_texts(given)
+  local why = select(2, rules.description(given.description))
   if why then
     return nil, "--" .. why
+  elseif (given.document == nil) == (given.template == nil) then
+    return nil, "expected either --document FILE or --template NAME"
   end
-  return document
+  local members = { description = given.description }
+  members.documentParameters, why = read_parameters(given)
+  if not why and given.document then
+    members.document, why = check_document(given)
+  elseif not why then
+    members.jobTemplateArn = ("arn:aws:iot:us-east-1::jobtemplate/%s"):format(given.template)
+  end
+  if why then
+    return nil, why
+  end
+  return members
 end
 
 local function new_job_id()
   return ("job-%s-%04x"):format(os.date("!%Y%m%d-%H%M%S"), math.random(0, 0xffff))
 end
 
-local function thing_arn(name)
-  return "arn:aws:iot:us-east-1:123456789012:thing/" .. name
+--- Things and groups as ARNs, and all their names.
+local function targets_of(given)
+  local arns, names = {}, {}
+  for _, kind in ipairs{ "thing", "group" } do
+    for _, name in ipairs(given[kind] or {}) do
+      arns[#arns + 1] = ("arn:aws:iot:us-east-1:123456789012:%s/%s"):format(
+        kind == "group" and "thinggroup" or kind, name)
+      names[#names + 1] = kind == "group" and "group " .. name or name
+    end
+  end
+  return arns, table.concat(names, ", ")
+end
+
+-- AWS wants a role for presigned URLs. The local service asks for one, too, and for nothing of it.
+local ROLE = "arn:aws:iam::123456789012:role/local-service"
+
+local function presigned(given, members)
+  local text = { members.document or "" }
+  for _, value in pairs(members.documentParameters or {}) do
+    text[#text + 1] = value
+  end
+  local used = table.concat(text, "\n"):find("s3-presigned-url", 1, true)
+  return (used or given.url_seconds) and { roleArn = ROLE, expiresInSec = given.url_seconds } or nil
 end
 
 local COMMANDS = {}
 
 COMMANDS.create = {
   flags = {
-    thing = { value = "T", many = true, required = true },
+    thing = { value = "T", many = true },
+    group = { value = "G", many = true },
     ["job-id"] = { value = "J" },
-    document = { value = "FILE", required = true },
+    document = { value = "FILE" },
+    template = { value = "NAME" },
+    parameter = { value = "KEY=VALUE", many = true },
+    ["url-seconds"] = { value = "N", low = 60, high = 3600 },
     ["timeout-minutes"] = { value = "N", low = 1, high = 10080 },
     description = { value = "TEXT" },
   },
+  misuse = function(given)
+    if not given.thing and not given.group then
+      return "--thing T or --group G is missing"
+    elseif not given.document and not given.template then
+      return "--document FILE or --template NAME is missing"
+    end
+    return nil
+  end,
   run = function(given)
-    local document, why = read_texts(given)
-    if not document then
+    local members, why = read_texts(given)
+    if not members then
       return fail(given, why)
     end
-    local targets = {}
-    for i, name in ipairs(given.thing) do
-      targets[i] = thing_arn(name)
-    end
-    local minutes = given.timeout_minutes
+    local names, minutes
+    members.targets, names = targets_of(given)
+    members.presignedUrlConfig = presigned(given, members)
+    minutes = given.timeout_minutes
+    members.timeoutConfig = minutes and { inProgressTimeoutInMinutes = minutes } or nil
     local answer, message = service(given):call("PUT", { "jobs", given.job_id or new_job_id() },
-      nil, {
-        targets = targets, document = document, description = given.description,
-        timeoutConfig = minutes and { inProgressTimeoutInMinutes = minutes } or nil,
-      })
+      nil, members)
     if not answer then
       return fail(given, message)
     elseif given.json then
       return print_json(answer)
     end
-    print(("created job %s for %s"):format(answer.jobId, table.concat(given.thing, ", ")))
+    print(("created job %s for %s"):format(answer.jobId, names))
     return 0
   end,
 }
@@ -245,13 +301,12 @@ local function done(given, word, answer, message, more)
 end
 
 --- How far a job's cancellation reached.
-local function counts(answer)
-  local canceled, running = answer.canceledExecutions, answer.runningExecutions
-  if not canceled then
-    return ""
-  end
+---@param job table  of DescribeJob
+local function counts(job)
+  local details = job.jobProcessDetails
+  local canceled, running = details.numberOfCanceledThings, details.numberOfInProgressThings
   local text = (": %d execution%s cancelled"):format(canceled, canceled == 1 and "" or "s")
-  if running and running > 0 then
+  if running > 0 then
     text = text .. (", %d IN_PROGRESS go%s on (--force ends what is running)"):format(running,
       running == 1 and "es" or "")
   end
@@ -266,8 +321,13 @@ COMMANDS.cancel = {
     local path = given.thing and { "things", given.thing, "jobs", given[1], "cancel" }
       or { "jobs", given[1], "cancel" }
     local query = { force = tostring(given.force == true) }
-    local answer, message = service(given):call("PUT", path, query, {})
-    return done(given, "cancelled", answer, message, answer and counts(answer))
+    local api, described = service(given), nil
+    local answer, message = api:call("PUT", path, query, {})
+    if answer and not given.thing and not given.json then
+      described, message = api:call("GET", { "jobs", given[1] })
+      answer = described and answer
+    end
+    return done(given, "cancelled", answer, message, described and counts(described.job))
   end,
 }
 
@@ -320,11 +380,15 @@ function M.run(argv)
   end
   local syntax = syntax_of(name, command)
   local given, code = options.parse(table.move(argv, 2, #argv, 1, {}), syntax)
+  local misuse = given and command.misuse and command.misuse(given)
   if given and command.needs and not given[1] then
-    given, code = options.mistake(syntax.command, "expected %s", command.needs)
+    misuse = "expected " .. command.needs
+  end
+  if misuse then
+    given, code = options.mistake(syntax.command, "%s", misuse)
   end
   if given then
-    given, code = find_service(given, syntax.command)
+    given, code = options.find_service(given, syntax.command)
   end
   if not given then
     return code

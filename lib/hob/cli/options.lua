@@ -162,4 +162,18 @@ function M.parse(argv, syntax)
   return given
 end
 
+--- Where the local Jobs service is, by --service or the environment; it must be a URL.
+---@param given table  `service` is filled in
+---@return table|nil given
+---@return integer|nil code
+function M.find_service(given, command)
+  local from = given.service and "--service" or "HOB_SERVICE"
+  given.service = given.service or os.getenv("HOB_SERVICE") or "http://127.0.0.1:8180"
+  if not given.service:find("^https?://[^/]") then
+    return M.mistake(command, "%s: expected a URL such as http://127.0.0.1:8180, got '%s'%s",
+      from, given.service, given.service:find("://", 1, true) and "" or " (http:// is missing)")
+  end
+  return given
+end
+
 return M

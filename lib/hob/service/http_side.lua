@@ -1,11 +1,13 @@
 --- The control side of the service over HTTP: AWS IoT's REST paths and JSON, and a few paths of
 --- Hob's own under /hob.
-local control = require("hob.service.control")
-local control_routes = require("hob.service.control_routes")
+local answers = require("hob.service.control.answers")
+local control_routes = require("hob.service.control.routes")
 local data_routes = require("hob.service.data_routes")
+local fault_routes = require("hob.service.fault_routes")
 local httpd = require("hob.httpd")
 local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
+require("hob.service.control")
 
 local M = {}
 
@@ -34,7 +36,7 @@ local OWN_ROUTES = {
 -- the answer's members and the messages to publish, or nil and an error. AWS's two services share
 -- paths; the signature of a request says which one is meant.
 local ROUTES = {
-  iot = { OWN_ROUTES, control_routes },
+  iot = { OWN_ROUTES, fault_routes, control_routes },
   ["iot-jobs-data"] = { data_routes },
 }
 
@@ -70,21 +72,35 @@ local function service_of(request)
   return TREES[name] and name or "iot"
 end
 
+--- Go down the tree from segment `at`; a segment's own name goes before "*".
+--- @return function|nil serve
+local function descend(node, parts, at, method, values)
+  local part = parts[at]
+  if not part then
+    return node.methods[method]
+  end
+  local fixed, any = part ~= "*" and node.children[part], node.children["*"]
+  local serve = fixed and descend(fixed, parts, at + 1, method, values)
+  if serve or not any then
+    return serve or nil
+  end
+  local place = #values + 1
+  values[place] = part
+  serve = descend(any, parts, at + 1, method, values)
+  if not serve then
+    values[place] = nil
+  end
+  return serve
+end
+
 --- @return function|nil serve
 --- @return string[] values  the segments that stand for "*"
 local function route(request)
-  local node, values = TREES[service_of(request)], {}
+  local parts, values = {}, {}
   for part in request.path:gmatch("[^/]+") do
-    local fixed = part ~= "*" and node.children[part]
-    if not fixed then
-      values[#values + 1] = part
-    end
-    node = fixed or node.children["*"]
-    if not node then
-      return nil, values
-    end
+    parts[#parts + 1] = part
   end
-  return node.methods[request.method], values
+  return descend(TREES[service_of(request)], parts, 1, request.method, values), values
 end
 
 local function answer(status, members, headers)
@@ -94,30 +110,47 @@ local function answer(status, members, headers)
 end
 
 local function failed(why)
-  return answer(why.status, { message = why.message }, { ["x-amzn-errortype"] = why.type })
+  local members = { message = why.message }
+  for name, value in pairs(why.more or {}) do
+    members[name] = value
+  end
+  return answer(why.status, members, { ["x-amzn-errortype"] = why.type })
+end
+
+--- What a defect of the service is answered.
+local function broken(side, message)
+  side.engine.on_event{ level = "error", event = "service.internal_error", text = message }
+  return failed(select(2, answers.fail("InternalFailureException", "The service failed")))
 end
 
 --- Serve one request, in its turn.
 local function serve(side, request)
+  if side.artifacts and side.artifacts.takes(request.path) then
+    return side.artifacts:serve(request, side.clock())
+  end
   local fn, values = route(request)
   if not fn then
-    local _, why = control.fail("ResourceNotFoundException", "Nothing answers %s %s",
-      request.method, request.path)
-    return failed(why)
+    return failed(select(2, answers.fail("ResourceNotFoundException", "Nothing answers %s %s",
+      request.method, request.path)))
   end
   local message
   request.json, message = rules.object(request.body or "")
   if not request.json then
-    local _, why = control.fail("InvalidRequestException", "body: %s", message)
-    return failed(why)
+    return failed(select(2, answers.fail("InvalidRequestException", "body: %s", message)))
   end
   return side.serial:run(function()
-    local members, rest = fn(side, request, side.clock(), table.unpack(values))
-    if not members then
+    local ok, members, rest = pcall(fn, side, request, side.clock(), table.unpack(values))
+    if not ok then
+      side.mqtt:settle{} -- what was changed before is kept
+      return broken(side, tostring(members))
+    elseif not members then
       return failed(rest)
     end
     local reply = answer(200, members)
-    side.mqtt:settle(rest or {})
+    if not side.mqtt:settle(rest or {}) then
+      return failed(select(2, answers.fail("ServiceUnavailableException",
+        "The service cannot store what it did; its log says why")))
+    end
     return reply
   end)
 end
@@ -126,6 +159,7 @@ end
 ---@field engine hob.service.engine
 ---@field journal table
 ---@field mqtt table      see hob.service.mqtt_side
+---@field artifacts table? see hob.service.documents.artifacts
 ---@field clock fun(): number  see hob.service.clock
 ---@field serial table
 ---@field address string
@@ -134,10 +168,12 @@ end
 --- @return table|nil server  of hob.httpd
 --- @return string|nil message, string|nil code
 function M.start(options)
-  return httpd.listen{
+  local server, message, code = httpd.listen{
     address = options.address, port = options.port,
     on_request = function(request) return serve(options, request) end,
   }
+  options.server = server
+  return server, message, code
 end
 
 return M

@@ -44,6 +44,22 @@ end
 
 local encode
 
+-- Names of members as they are written, with the colon. Most come from the service's own source;
+-- those of statusDetails come from devices, so that there is a limit.
+local NAMES_MAX = 1000
+local names_kept, names = 0, {}
+
+local function name_of(member)
+  local text = names[member]
+  if not text then
+    text = quote(member) .. ":"
+    if names_kept < NAMES_MAX then
+      names[member], names_kept = text, names_kept + 1
+    end
+  end
+  return text
+end
+
 local function encode_list(items)
   local out = {}
   for i = 1, #items do
@@ -53,15 +69,23 @@ local function encode_list(items)
 end
 
 local function encode_object(members)
-  local names = {}
-  for name in pairs(members) do
-    names[#names + 1] = name
+  local out, count = {}, 0
+  for name in next, members do
+    count = count + 1
+    out[count] = name
   end
-  table.sort(names)
-  for i, name in ipairs(names) do
-    names[i] = quote(name) .. ":" .. encode(members[name])
+  if count == 2 then -- the commonest; a sort costs more than all the rest
+    if out[2] < out[1] then
+      out[1], out[2] = out[2], out[1]
+    end
+  elseif count > 2 then
+    table.sort(out)
   end
-  return "{" .. table.concat(names, ",") .. "}"
+  for i = 1, count do
+    local name = out[i]
+    out[i] = (names[name] or name_of(name)) .. encode(members[name])
+  end
+  return "{" .. table.concat(out, ",") .. "}"
 end
 
 function encode(value)

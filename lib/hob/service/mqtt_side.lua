@@ -1,14 +1,18 @@
---- The service's place on the broker: requests of devices in, answers and notifications out.
+--- The service's place on the broker: requests of devices in, answers and notifications out. Faults
+--- that were planted (`hob.service.faults`) are met here.
+local device = require("hob.service.device")
+local faults = require("hob.service.faults")
 local log = require("hob.log")
 local mqtt = require("hob.mqtt")
+local rules = require("hob.service.rules")
 local time = require("hob.time")
 
 local M = {}
 M.__index = M
 
--- Two filters see every request, and every near miss of one (answered InvalidTopic). They also
--- bring back some of the service's own messages, which the engine passes over.
-local FILTERS = { "$aws/things/+/jobs/+", "$aws/things/+/jobs/+/+" }
+-- Every request, and every near miss of one (answered InvalidTopic). The service's own messages
+-- stay away by MQTT 5's No Local; the engine passes over those that a broker brings back anyhow.
+local FILTERS = { "$aws/things/+/jobs/#" }
 local SUBSCRIBE_AGAIN = 5
 
 -- The connection takes some thousand messages that the broker has not acknowledged; what is more
@@ -16,6 +20,11 @@ local SUBSCRIBE_AGAIN = 5
 local WAITING_MAX = 100000
 local WAITING_BYTES = 64 * 1024 * 1024
 local PUMP_AGAIN = 0.005
+local HELD_MAX = 10000
+
+-- What is larger than a device may send is refused by the engine, which tells the device why; what
+-- is much larger is dropped by the connection, which logs it.
+local PAYLOAD_MAX = 8 * device.PAYLOAD_MAX
 
 --- A device whose notification is lost is told again later, for only the service knows that
 --- something was to be said.
@@ -99,11 +108,58 @@ function pump(self)
   end
 end
 
+local function send(self, message)
+  if self.waiting.first <= self.waiting.last or post(self, message) then
+    keep(self, message)
+  end
+end
+
+--- Run `fn` in its turn, in so many milliseconds. Nothing else waits for it.
+local function later(self, delay_ms, fn)
+  if self.held_count >= HELD_MAX then
+    log.warn("service.unsent", ("%d messages are held by faults: no more are held back"):format(
+      self.held_count))
+    return fn()
+  end
+  local timer
+  timer = time.after(delay_ms / 1000, function()
+    self.serial:post(function()
+      if self.held[timer] then
+        self.held[timer], self.held_count = nil, self.held_count - 1
+        fn()
+      end
+    end)
+  end)
+  self.held[timer], self.held_count = true, self.held_count + 1
+end
+
+-- What faults make of an answer or a notification.
+local ANSWERED = {
+  drop = function() end,
+  delay = function(self, message, fault)
+    later(self, fault.delayMs, function() send(self, message) end)
+  end,
+  duplicate = function(self, message)
+    send(self, message)
+    send(self, message)
+  end,
+  garbage = function(self, message, fault)
+    send(self, { topic = message.topic, payload = faults.garbage(fault) })
+  end,
+  disconnect = function(self, message)
+    self.connection:reconnect("a fault was planted")
+    send(self, message)
+  end,
+}
+
 --- Publish in this order, without waiting; call it in the serial's turn.
 function M:publish(messages)
   for _, message in ipairs(messages) do
-    if self.waiting.first <= self.waiting.last or post(self, message) then
-      keep(self, message)
+    local fault = self.faults:of_answer(message.topic)
+    if fault then
+      ANSWERED[fault.action](self, message, fault)
+    else
+      send(self, message)
     end
   end
 end
@@ -124,7 +180,7 @@ local function subscribe(self)
     return self.closing or self.links ~= link or not self.connection:is_up()
   end
   while not gone() do
-    local granted, why = self.connection:subscribe(FILTERS, 1)
+    local granted, why = self.connection:subscribe(FILTERS, 1, { no_local = true })
     if not granted and gone() then
       return
     end
@@ -163,19 +219,78 @@ function M:set_timer()
   end
 end
 
---- The end of every turn in which the engine may have changed: what changed is stored, then told.
-function M:settle(messages)
-  if self.store then
-    self.store:save(self.engine)
+--- What cannot be stored is not told either: after a restart it would not be true. The devices ask
+--- again, and hear of what they missed when the store can be written again.
+local function not_stored(self, messages, why)
+  log.error("service.not_stored", why, { action = "see to the disk of --data" })
+  for _, message in ipairs(messages) do
+    miss(self, message)
   end
-  self:publish(messages)
+  self.unstored = true
   self:set_timer()
 end
 
-local function on_message(self, topic, payload)
-  self.serial:post(function()
-    self:settle(self.engine:handle(topic, payload, self.clock()))
-  end)
+--- The end of every turn in which the engine may have changed: what changed is stored, then told.
+---@param messages hob.service.message[]
+---@return boolean stored
+function M:settle(messages)
+  if self.store then
+    local ok, why = self.store:save(self.engine)
+    if not ok then
+      not_stored(self, messages, why)
+      return false
+    end
+  end
+  self:publish(messages)
+  if self.unstored then
+    self.unstored = false
+    tell_missed(self)
+  end
+  self:set_timer()
+  return true
+end
+
+local function serve(self, topic, payload, instead)
+  self:settle(self.engine:handle(topic, payload, self.clock(), instead))
+end
+
+-- What faults make of a request.
+local REQUESTED = {
+  drop = function() end,
+  delay = function(self, topic, payload, fault)
+    later(self, fault.delayMs, function() serve(self, topic, payload) end)
+  end,
+  duplicate = function(self, topic, payload)
+    serve(self, topic, payload)
+    serve(self, topic, payload)
+  end,
+  reject = function(self, topic, payload, fault) serve(self, topic, payload, fault.code) end,
+  disconnect = function(self) self.connection:reconnect("a fault was planted") end,
+}
+
+--- A message of a device, in its turn.
+local function on_request(self, topic, payload)
+  local fault = self.faults:of_request(topic)
+  if fault then
+    REQUESTED[fault.action](self, topic, payload, fault)
+  else
+    serve(self, topic, payload)
+  end
+end
+
+--- What the broker kept of former days is not served: it would be served anew at each connect.
+local function drop_retained(topic)
+  if device.route(topic) then
+    log.warn("service.request_dropped", ("a retained request is not served: %s"):format(
+      rules.cut(topic, 250)), { action = "publish requests without the retain flag" })
+  end
+end
+
+local function on_message(self, topic, payload, retain)
+  if retain then
+    return drop_retained(topic)
+  end
+  self.serial:post(on_request, self, topic, payload)
 end
 
 ---@class hob.service.mqtt_side.options
@@ -183,6 +298,7 @@ end
 ---@field serial table     see hob.service.serial
 ---@field store table?     see hob.service.store; nil: nothing is kept
 ---@field clock fun(): number  see hob.service.clock
+---@field faults table?    see hob.service.faults
 ---@field waiting_max integer?  how many messages may wait for the broker
 ---@field connect table    options of hob.mqtt.connect: host, port, tls, ca, cert, key, client_id
 
@@ -191,19 +307,22 @@ end
 function M.start(options)
   local self = setmetatable({
     engine = options.engine, serial = options.serial, store = options.store, clock = options.clock,
-    missed = {}, links = 0,
+    faults = options.faults or faults.new(), held = {}, held_count = 0, missed = {}, links = 0,
     subscribed = false, waiting = { first = 1, last = 0, bytes = 0 },
     waiting_max = options.waiting_max or WAITING_MAX,
     broker = ("%s:%d"):format(options.connect.host, options.connect.port),
   }, M)
+  if not options.store then
+    options.engine:store_nothing()
+  end
   local connect = {
-    backoff_base = 0.1, backoff_cap = 2,
+    backoff_base = 0.1, backoff_cap = 2, protocol = 5, payload_max = PAYLOAD_MAX,
     on_up = function()
       self.links = self.links + 1
       subscribe(self)
     end,
     on_down = function() self.subscribed = false end,
-    on_message = function(topic, payload) on_message(self, topic, payload) end,
+    on_message = function(topic, payload, _, retain) on_message(self, topic, payload, retain) end,
   }
   for name, value in pairs(options.connect) do
     connect[name] = value
@@ -240,6 +359,10 @@ function M:close()
       self[name]:cancel()
     end
   end
+  for timer in pairs(self.held) do
+    timer:cancel()
+  end
+  self.held, self.held_count = {}, 0
   self.connection:close()
 end
 

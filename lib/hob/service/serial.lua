@@ -12,22 +12,36 @@ end
 
 -- table.insert and table.remove are C: no task is suspended inside them, which makes the token's
 -- hand-over and the queue's turn indivisible.
+local function run(self, fn, ...)
+  local ok, message = pcall(fn, ...)
+  if not ok then
+    self.on_error(tostring(message))
+  end
+end
+
 local function drain(self)
   while #self.queue > 0 and table.remove(self.token) do
     local fn = table.remove(self.queue, 1)
     while fn do
-      local ok, message = pcall(fn)
-      if not ok then
-        self.on_error(tostring(message))
-      end
+      run(self, fn)
       fn = table.remove(self.queue, 1)
     end
     table.insert(self.token, true)
   end
 end
 
---- Run `fn` in its turn; does not wait for it.
-function M:post(fn)
+--- Run `fn` in its turn, with what follows as its arguments; does not wait for it.
+---@param fn function
+function M:post(fn, ...)
+  if select("#", ...) > 0 then
+    if #self.queue == 0 and table.remove(self.token) then -- nobody is before it
+      run(self, fn, ...)
+      table.insert(self.token, true)
+      return drain(self)
+    end
+    local call, arguments = fn, table.pack(...)
+    fn = function() call(table.unpack(arguments, 1, arguments.n)) end
+  end
   table.insert(self.queue, fn)
   drain(self)
 end

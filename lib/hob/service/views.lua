@@ -1,15 +1,19 @@
 --- What the service says of a job and an execution: the members of AWS's shapes, as Lua tables for
 --- `json_text.encode`. Absent members are absent, never null.
-local documents = require("hob.service.document")
+local documents = require("hob.service.documents")
 local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
 
 local M = {}
 
+--- Until it times out; nil: no timer runs.
+---@return integer|nil
 local function seconds_left(execution, now)
   local deadline = execution.deadline
   return deadline and math.max(0, math.ceil(deadline - now)) or nil
 end
+
+M.seconds_left = seconds_left
 
 --- JobExecutionSummary: in lists and in `notify`.
 function M.summary(execution)
@@ -65,7 +69,10 @@ end
 --- The payload of `notify-next`.
 function M.next(thing, now)
   local front = thing.pending:front()
-  return { timestamp = math.floor(now), execution = front and M.execution(front, now, true) or nil }
+  return {
+    timestamp = math.floor(now),
+    execution = front and M.execution(front, now, true) or nil,
+  }
 end
 
 --- JobExecution as the control side tells it.
@@ -93,7 +100,12 @@ function M.control_summary(execution)
     startedAt = execution.started_at,
     lastUpdatedAt = execution.updated_at,
     executionNumber = execution.number,
+    retryAttempt = execution.retry_attempt,
   }
+end
+
+local function list_of(items)
+  return items and json_text.list(table.move(items, 1, #items, 1, {})) or nil
 end
 
 local COUNTED = {
@@ -103,16 +115,28 @@ local COUNTED = {
   REMOVED = "numberOfRemovedThings", TIMED_OUT = "numberOfTimedOutThings",
 }
 
-local function process_details(job)
+--- A job's executions by status, before it has any.
+function M.no_counts()
   local counts = {}
-  for _, name in pairs(COUNTED) do
-    counts[name] = 0
-  end
-  for _, execution in ipairs(job.executions) do
-    local name = COUNTED[execution.status]
-    counts[name] = counts[name] + 1
+  for status in pairs(COUNTED) do
+    counts[status] = 0
   end
   return counts
+end
+
+--- JobProcessDetails. As at AWS, the members named after things count executions: with retries,
+--- there are more of them.
+function M.process_details(job)
+  local details = {}
+  for status, name in pairs(COUNTED) do
+    details[name] = job.counts[status]
+  end
+  details.processingTargets = job.waiting and list_of(job.targets) or nil
+  return details
+end
+
+local function criteria(list)
+  return list and { criteriaList = list_of(list) } or nil
 end
 
 --- Job, of DescribeJob.
@@ -120,32 +144,42 @@ function M.job(job)
   return {
     jobArn = job.arn,
     jobId = job.id,
-    targetSelection = "SNAPSHOT",
+    targetSelection = job.target_selection,
     status = job.status,
     forceCanceled = job.forced,
     reasonCode = job.reason_code,
     comment = job.comment,
-    targets = json_text.list(job.targets),
+    targets = list_of(job.targets),
     description = job.description,
+    presignedUrlConfig = job.presigned,
+    jobExecutionsRolloutConfig = job.rollout,
+    abortConfig = criteria(job.abort),
     createdAt = job.created_at,
     lastUpdatedAt = job.updated_at,
     completedAt = job.completed_at,
-    jobProcessDetails = process_details(job),
+    jobProcessDetails = M.process_details(job),
     timeoutConfig = job.minutes and { inProgressTimeoutInMinutes = job.minutes } or nil,
+    jobTemplateArn = job.template_arn,
+    jobExecutionsRetryConfig = criteria(job.retry),
+    documentParameters = job.parameters,
+    isConcurrent = job.waiting ~= nil,
+    destinationPackageVersions = list_of(job.packages),
   }
 end
 
 --- JobSummary, of ListJobs.
-function M.job_summary(job)
+---@param group_id string|nil  the group that was asked for
+function M.job_summary(job, group_id)
   return {
     jobArn = job.arn,
     jobId = job.id,
-    targetSelection = "SNAPSHOT",
+    thingGroupId = group_id,
+    targetSelection = job.target_selection,
     status = job.status,
     createdAt = job.created_at,
     lastUpdatedAt = job.updated_at,
     completedAt = job.completed_at,
-    isConcurrent = false,
+    isConcurrent = job.waiting ~= nil,
   }
 end
 

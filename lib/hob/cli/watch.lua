@@ -108,7 +108,7 @@ local function count(executions)
 end
 
 --- Follow jobs until each of their executions has ended.
----@param api table       see hob.service.client
+---@param api table       see hob.cli.service_client
 ---@param ids string[]    none: all jobs
 ---@param json boolean|nil
 ---@return integer|nil code  0, or 1 if an execution did not succeed
