@@ -2,7 +2,7 @@
 -- files, and the gateway's own `hob run`. What was begun is ended in the opposite order.
 
 local broker = require("spec.support.broker")
-local clients = require("hob.service.client")
+local clients = require("hob.cli.service_client")
 local exec = require("hob.exec")
 local fs = require("hob.fs")
 local httpd = require("hob.httpd")
