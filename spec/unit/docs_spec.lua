@@ -1,15 +1,9 @@
 -- The documentation against the source, where the two can be compared.
 
-local root = debug.getinfo(1, "S").source:match("^@(.*)/spec/unit/[^/]*$") or "."
-
 local lfs = require("lfs")
+local project = require("spec.support.source")
 
-local function read(path)
-    local file = assert(io.open(root .. "/" .. path, "r"))
-    local text = file:read("a")
-    file:close()
-    return text
-end
+local root, read, sorted = project.root, project.read, project.sorted_keys
 
 local function read_all(folder, pattern)
     local texts = {}
@@ -37,15 +31,6 @@ local function pages()
     walk("docs")
     table.sort(found)
     return found
-end
-
-local function sorted(set)
-    local list = {}
-    for name in pairs(set) do
-        list[#list + 1] = name
-    end
-    table.sort(list)
-    return list
 end
 
 -- Links to other pages that lead nowhere.

@@ -1,5 +1,7 @@
 -- docs/reference/events.md lists every event id of the log, and none that does not exist.
 
+local read = require("spec.support.source").read
+
 local TABLE = "docs/reference/events.md"
 local ID = "[a-z]+%.[a-z_]+"
 local LEVELS = { debug = true, info = true, warn = true, error = true, any = true }
@@ -9,13 +11,6 @@ local OTHERS = {
   ["job.state"] = "the member of a handler's job, in a message of the store",
   ["job.created"] = "an example in a message of hob.log",
 }
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("a")
-  file:close()
-  return text
-end
 
 local function sources()
   local pipe = assert(io.popen("find core bindings lib -name '*.[ch]' -o -name '*.lua' | sort"))

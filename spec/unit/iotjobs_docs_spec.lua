@@ -3,24 +3,9 @@
 local generate = require("docs.generate")
 local iotjobs = require("iotjobs")
 local models = require("iotjobs.models")
+local project = require("spec.support.source")
 
-local root = debug.getinfo(1, "S").source:match("^@(.*)/spec/unit/[^/]*$") or "."
-
-local function read(path)
-  local file = assert(io.open(root .. "/" .. path, "r"))
-  local text = file:read("a")
-  file:close()
-  return text
-end
-
-local function keys_of(map)
-  local keys = {}
-  for key in pairs(map) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys)
-  return keys
-end
+local read, keys_of = project.read, project.sorted_keys
 
 local items = {}
 for _, source in ipairs(generate.PAGES["docs/reference/iotjobs.md"]) do

@@ -1,5 +1,6 @@
 -- The classes and enumerations of `iotjobs`: what they take, what they send, what they read.
 
+local keys_of = require("spec.support.source").sorted_keys
 local models = require("iotjobs.models")
 
 local LONG_THING = ("t"):rep(128)
@@ -231,15 +232,6 @@ local FIELDS = {
     client_token = TEXT, code = CODE, execution_state = STATE, message = TEXT, timestamp = TIME,
   },
 }
-
-local function keys_of(map)
-  local keys = {}
-  for key in pairs(map) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys)
-  return keys
-end
 
 local function assert_raises(expected, fn)
   local ok, message = pcall(fn)

@@ -22,14 +22,9 @@ local CALLERS = {
     { call = "luaopen_cjson", files = { "core/base/json.c", "bindings/lua_json.c" } },
 }
 
-local root = debug.getinfo(1, "S").source:match("^@(.*)/spec/unit/[^/]*$") or "."
+local project = require("spec.support.source")
 
-local function read(path)
-    local file = assert(io.open(path, "r"))
-    local text = file:read("a")
-    file:close()
-    return text
-end
+local root, read = project.root, project.read
 
 local function source_files()
     local lfs = require("lfs")
@@ -111,7 +106,7 @@ end
 local function all_breaks(judge)
     local breaks = {}
     for _, path in ipairs(source_files()) do
-        for _, line in ipairs(breaks_of(path, read(root .. "/" .. path), judge)) do
+        for _, line in ipairs(breaks_of(path, read(path), judge)) do
             breaks[#breaks + 1] = line
         end
     end
@@ -134,7 +129,7 @@ describe("the rooms", function()
     it("leave each guarded function to its owner", function()
         local breaks = {}
         for _, path in ipairs(source_files()) do
-            local text = without_comments(read(root .. "/" .. path))
+            local text = without_comments(read(path))
             for _, rule in ipairs(CALLERS) do
                 if text:match("%f[%w_]" .. rule.call .. "%f[^%w_]")
                     and not contains(rule.files, path) then

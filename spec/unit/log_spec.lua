@@ -1,3 +1,4 @@
+local fs = require("hob.fs")
 local units = require("hob_units")
 local logs, json = units.log, units.json
 
@@ -8,13 +9,6 @@ local function mask(text)
   local out = units.buf.new(100000)
   out:mask(text)
   return out:data()
-end
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("a")
-  file:close()
-  return text
 end
 
 describe("log", function()
@@ -217,7 +211,7 @@ describe("log", function()
         })
         assert.is_nil(log:lines():find("hunter2", 1, true))
         log:close()
-        assert.is_nil(read(path):find("hunter2", 1, true))
+        assert.is_nil(assert(fs.read(path)):find("hunter2", 1, true))
       end
     end)
 
@@ -240,14 +234,14 @@ describe("log", function()
       local _, count = log:lines():gsub("\n", "")
       assert.equal(2, count)
       log:close()
-      assert.is_nil(read(path):find("INFO", 1, true))
+      assert.is_nil(assert(fs.read(path)):find("INFO", 1, true))
     end)
 
     it("off writes nothing at all", function()
       local log = open({ level = "off" })
       log:write("error", "e.x", "m")
       log:close()
-      assert.equal("", read(path))
+      assert.equal("", assert(fs.read(path)))
     end)
 
     it("is named debug, info, warn, error or off", function()
@@ -271,7 +265,7 @@ describe("log", function()
         tapped = tapped .. log:lines()
         log:close()
       end
-      assert.equal(tapped, read(path))
+      assert.equal(tapped, assert(fs.read(path)))
     end)
 
     it("is opened again after a rotation", function()
@@ -281,11 +275,11 @@ describe("log", function()
       assert.is_true(log:reopen())
       log:write("info", "e.x", "after")
       log:close()
-      local old = read(path .. ".1")
+      local old = assert(fs.read(path .. ".1"))
       os.remove(path .. ".1")
       assert.truthy(old:find("before", 1, true))
       assert.is_nil(old:find("after", 1, true))
-      assert.truthy(read(path):find("after", 1, true))
+      assert.truthy(assert(fs.read(path)):find("after", 1, true))
     end)
 
     it("that cannot be opened is named with the reason", function()
@@ -321,7 +315,7 @@ describe("log", function()
         log:write("info", "e.x", "kept")
         log:write("info", "e.x", "kept too")
         log:close()
-        local text = read(path)
+        local text = assert(fs.read(path))
         local _, count = text:gsub("log%.recovered", "")
         assert.equal(1, count)
         assert.truthy(text:find("2 lines could not be written: No space left on device", 1, true))
@@ -337,7 +331,7 @@ describe("log", function()
     log:write("info", "e.x", "m") -- the tap of hob_units logs "units.tap" each time
     assert.is_nil(log:lines():find("units.tap", 1, true))
     log:close()
-    assert.is_nil(read(path):find("units.tap", 1, true))
+    assert.is_nil(assert(fs.read(path)):find("units.tap", 1, true))
   end)
 end)
 

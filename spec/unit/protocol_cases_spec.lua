@@ -6,14 +6,9 @@ local limits = require("iotjobs.limits")
 local player = require("spec.support.case_player")
 local protocol = require("hob_units").protocol
 
-local ROOM = 128 * 1024
+local read = require("spec.support.source").read
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("a")
-  file:close()
-  return text
-end
+local ROOM = 128 * 1024
 
 -- The numbers of all `#define HOB_JOBS_...` in core/jobs.
 local function defines()
