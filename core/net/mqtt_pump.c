@@ -16,6 +16,9 @@
 
 #define CHUNK        (16 * 1024)
 #define PATH_MAX_LEN 100
+/* So many chunks of input in one turn: then those who got messages work, and what they answer goes
+ * out, before more is read. */
+#define TURNS_IN_MAX 2
 #define SOCKET_NAME  "/pump"
 /* How much may still come in while nothing can go out: each message in may leave an answer in the
  * library, whose own queue has no end. */
@@ -339,9 +342,10 @@ void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
     pump->turning = true;
     pump->stats.turns++;
     bool moved;
+    int turns_in = 0;
     do {
         moved = false;
-        while (client_stands(pump) && move_in(pump))
+        for (; client_stands(pump) && turns_in < TURNS_IN_MAX && move_in(pump); turns_in++)
             moved = true;
         if (client_stands(pump) && pump->out_len == 0) {
             errno = 0;
@@ -352,6 +356,8 @@ void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
             moved = true;
     } while (moved);
     pump->turning = false;
+    if (turns_in == TURNS_IN_MAX)
+        hob_mqtt_pump_wake(pump);
     pump->client.turned(pump->client.user); /* may free the pump */
 }
 

@@ -6,6 +6,8 @@
  * reports its progress, looks whether the job was cancelled, ends it. One JSON object on stdout is
  * the result.
  *
+ * The first second's requests must be answered, but their latency does not count.
+ *
  * usage: hob_load HOST PORT THINGS CONNECTIONS RATE SECONDS */
 #include <errno.h>
 #include <mosquitto.h>
@@ -240,23 +242,28 @@ static int compare(const void *a, const void *b)
     return one < other ? -1 : one > other;
 }
 
-static double ms_at(const struct load *load, const int64_t *sorted, double part)
+/* Of `count` latencies, sorted; those without an answer are zeros, at the front. */
+static double ms_at(const int64_t *sorted, int64_t count, double part)
 {
-    int64_t missing = load->total - load->answered; /* zeros, sorted to the front */
-    int64_t at = missing + (int64_t)(part * (double)(load->answered - 1));
-    return load->answered ? (double)sorted[at] / 1e6 : 0;
+    int64_t missing = 0;
+    while (missing < count && sorted[missing] == 0)
+        missing++;
+    if (missing == count)
+        return 0;
+    return (double)sorted[missing + (int64_t)(part * (double)(count - missing - 1))] / 1e6;
 }
 
 static void tell(struct load *load, double seconds)
 {
-    int64_t *sorted = load->latency_ns;
-    qsort(sorted, (size_t)load->total, sizeof *sorted, compare);
+    int64_t warm = load->total > 2 * (int64_t)load->rate ? load->rate : 0;
+    int64_t count = load->total - warm, *sorted = load->latency_ns + warm;
+    qsort(sorted, (size_t)count, sizeof *sorted, compare);
     printf("{\"requests\":%lld,\"answered\":%lld,\"rejected\":%lld,\"unknown\":%lld,"
            "\"notifications\":%lld,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
            "\"max_ms\":%.3f}\n",
            (long long)load->total, (long long)load->answered, (long long)load->rejected,
            (long long)load->unknown, (long long)load->notifications, seconds,
-           ms_at(load, sorted, 0.5), ms_at(load, sorted, 0.99), ms_at(load, sorted, 1));
+           ms_at(sorted, count, 0.5), ms_at(sorted, count, 0.99), ms_at(sorted, count, 1));
     if (load->rejected)
         fprintf(stderr, "hob_load: the last rejection: %s\n", load->problem);
 }

@@ -82,25 +82,28 @@ local function load(broker, given, on_start)
   return assert(json.decode(lines[1])), usage
 end
 
---- What this whole machine has worked, in seconds of all its processors.
+--- What this whole machine has worked, in seconds of all its processors, and what its host took.
+---@return number worked, number stolen
 local function cpu_of_machine()
   local file = assert(io.open("/proc/stat", "r"))
-  local user, nice, system, _, _, irq, softirq = file:read("l"):match(
-    "^cpu +(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)")
+  local user, nice, system, _, _, irq, softirq, stolen = file:read("l"):match(
+    "^cpu +(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)")
   file:close()
-  return (user + nice + system + irq + softirq) / TICKS
+  return (user + nice + system + irq + softirq) / TICKS, stolen / TICKS
 end
 
 local function measure(broker, service, given)
   local pids = { broker = broker.process:pid(), service = service.process:pid() }
-  local before, of_load, machine = {}, cpu_seconds("self", true), cpu_of_machine()
+  local before, of_load, machine, stolen = {}, cpu_seconds("self", true), cpu_of_machine()
   local result = load(broker, given, function()
     for name, pid in pairs(pids) do
       before[name] = cpu_seconds(pid)
     end
   end)
   result.cpu = { load = cpu_seconds("self", true) - of_load }
-  result.cpu.others = cpu_of_machine() - machine - result.cpu.load
+  local machine_now, stolen_now = cpu_of_machine()
+  result.cpu.others = machine_now - machine - result.cpu.load
+  result.cpu.stolen = stolen_now - stolen
   for name, pid in pairs(pids) do
     result.cpu[name] = cpu_seconds(pid) - before[name]
     result.cpu.others = math.max(0, result.cpu.others - result.cpu[name])
@@ -142,6 +145,7 @@ local function tell(result, given)
     { "CPU mosquitto", percent("broker"), "" },
     { "CPU load generator", percent("load"), "" },
     { "CPU of what else runs here", percent("others"), "" },
+    { "CPU taken by a virtual machine's host", percent("stolen"), "" },
     { "memory hob service", result.memory .. " MB", "" },
   })
 end

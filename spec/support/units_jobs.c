@@ -224,7 +224,7 @@ static int details_fit(lua_State *L)
 {
     struct hob_jobs_detail details[32] = {0};
     struct hob_buf buf;
-    size_t count = lua_rawlen(L, 1);
+    size_t count = lua_rawlen(L, 1), room = (size_t)luaL_optinteger(L, 2, 128 * 1024);
     luaL_argcheck(L, count <= 32, 1, "at most 32");
     luaL_checkstack(L, 128, NULL);
     for (size_t i = 0; i < count; i++) {
@@ -236,7 +236,7 @@ static int details_fit(lua_State *L)
         details[i].value = lua_tolstring(L, -2, &details[i].len);
         details[i].keep_tail = lua_toboolean(L, -1);
     }
-    hob_buf_init(&buf, (size_t)luaL_optinteger(L, 2, 128 * 1024));
+    hob_buf_init(&buf, room);
     hob_buf_append_string(&buf, "before:");
     int rc = hob_jobs_details_fit(&buf, details, count);
     lua_pushlstring(L, hob_buf_data(&buf), hob_buf_len(&buf));

@@ -21,10 +21,9 @@ function M:add(event, now)
     return
   end
   self.last = self.last + 1
-  self[self.last] = {
-    thingName = event.thing, jobId = event.job, executionNumber = event.execution,
-    versionNumber = event.version, answer = answer, code = event.code, timestamp = math.floor(now),
-  }
+  -- the event itself is kept: nobody else needs it any more
+  event.answer, event.at, event.text = answer, now, nil
+  self[self.last] = event
   if self.last - self.first >= self.kept then
     self[self.first] = nil
     self.first = self.first + 1
@@ -36,9 +35,13 @@ end
 function M:list(thing, job)
   local found = {}
   for i = self.first, self.last do
-    local entry = self[i]
-    if (not thing or entry.thingName == thing) and (not job or entry.jobId == job) then
-      found[#found + 1] = entry
+    local event = self[i]
+    if (not thing or event.thing == thing) and (not job or event.job == job) then
+      found[#found + 1] = {
+        thingName = event.thing, jobId = event.job, executionNumber = event.execution,
+        versionNumber = event.version, answer = event.answer, code = event.code,
+        timestamp = math.floor(event.at),
+      }
     end
   end
   return found

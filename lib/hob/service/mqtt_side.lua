@@ -12,6 +12,9 @@ M.__index = M
 
 -- Every request, and every near miss of one (answered InvalidTopic). The service's own messages
 -- stay away by MQTT 5's No Local; the engine passes over those that a broker brings back anyhow.
+--
+-- QoS 0 is enough from the broker to here: a link that breaks loses the same, as the session is
+-- clean, and a PUBACK for each request costs both sides time.
 local FILTERS = { "$aws/things/+/jobs/#" }
 local SUBSCRIBE_AGAIN = 5
 
@@ -180,7 +183,7 @@ local function subscribe(self)
     return self.closing or self.links ~= link or not self.connection:is_up()
   end
   while not gone() do
-    local granted, why = self.connection:subscribe(FILTERS, 1, { no_local = true })
+    local granted, why = self.connection:subscribe(FILTERS, 0, { no_local = true })
     if not granted and gone() then
       return
     end
