@@ -12,9 +12,17 @@ package.cpath = binary:match("^(.*)/[^/]*$") .. "/modules/?.so;" .. package.cpat
 
 local report = require("spec.support.report")
 
+-- A mistyped file would run all specs, and look as if its own had passed.
 local named_a_place = false
-for _, word in ipairs(arg) do
-    named_a_place = named_a_place or lfs.attributes(word, "mode") ~= nil
+for i, word in ipairs(arg) do
+    local is_there = lfs.attributes(word, "mode") ~= nil
+    local after_option = i > 1 and arg[i - 1]:find("^%-")
+    if not is_there and (word:find("_spec%.lua$") or word:find("/") and not after_option)
+        and not word:find("^%-") then
+        io.stderr:write(("spec/run.lua: %s: no such file or folder\n"):format(word))
+        os.exit(2)
+    end
+    named_a_place = named_a_place or is_there
 end
 if not named_a_place then
     for _, room in ipairs({ "unit", "handlers", "integration" }) do

@@ -169,8 +169,10 @@ static int need(const struct load *load, const char *value, const char *name, si
                              "things for all",
                              load->file, thing, name, name);
     }
-    return hob_error_set(load->err, HOB_ECONFIG, "%s: %s is missing: set the key %s or give %s",
-                         load->file ? load->file : "hob run", name, name, flag);
+    bool of_tls = strcmp(name, "ca") == 0;
+    return hob_error_set(load->err, HOB_ECONFIG, "%s%s%s is missing: set the key %s or give %s%s",
+                         load->file ? load->file : "", load->file ? ": " : "", name, name, flag,
+                         of_tls ? "; a broker without TLS needs tls = false or --no-tls" : "");
 }
 
 static int need_file(const struct load *load, const char *path, const char *name, size_t thing)

@@ -21,6 +21,7 @@ static const char usage[] =
     "usage: hob run --config FILE [flags]     run the jobs of a thing (hob run --help)\n"
     "       hob lua [FILE [ARG...]]           a Lua interpreter with Hob's modules\n"
     "       hob service --endpoint HOST ...   a local Jobs service, for the bench and tests\n"
+    "       hob service fault add|list|remove   plant faults in it\n"
     "       hob job create|list|describe|cancel|delete|watch   talk to a local Jobs service\n"
     "       hob --version\n"
     "       hob --help\n";

@@ -418,9 +418,7 @@ static void explain_connect(struct hob_stream *stream, int status)
     char address[ADDRESS_TEXT_MAX];
     const char *hint = "";
     address_text(stream->address, address, sizeof(address));
-    if (status == UV_ECONNREFUSED)
-        hint = ": is the broker running there, and is this its port?";
-    else if (status == UV_ENETUNREACH || status == UV_EHOSTUNREACH)
+    if (status == UV_ENETUNREACH || status == UV_EHOSTUNREACH)
         hint = ": is the network up?";
     else if (status == UV_ECONNRESET && stream->options.tls) /* as quick as the connection itself */
         hint = ": the server closed the connection before it answered the TLS handshake: does it "

@@ -145,8 +145,11 @@ static int fail_open(struct hob_store_file *file, const char *doing, struct hob_
     long pid = lock_holder(file->path);
     if (pid > 0)
         snprintf(who, sizeof(who), " (pid %ld)", pid);
-    return hob_error_set(err, HOB_EBUSY, "%s: another hob%s uses this data directory", file->path,
-                         who);
+    return hob_error_set(
+        err, HOB_EBUSY,
+        "%s: another hob%s uses this data directory: end that one, or give this one its own "
+        "directory (the key data)",
+        file->path, who);
 }
 
 /** Created here, since SQLite would take the umask's mode; its -wal takes the same one. */

@@ -43,6 +43,34 @@ local PARTS = {
   { name = "devices-5-tls", command = node("devices.js"), more = { "5", "tls" } },
 }
 
+local function is_wanted(name)
+  for _, word in ipairs(wanted) do
+    if name:find(word, 1, true) == 1 then
+      return true
+    end
+  end
+  return #wanted == 0
+end
+
+-- A word that names no part would check nothing.
+local function check_words()
+  local names = {}
+  for i, part in ipairs(PARTS) do
+    names[i] = part.name
+  end
+  for _, word in ipairs(wanted) do
+    local known = false
+    for _, name in ipairs(names) do
+      known = known or name:find(word, 1, true) == 1
+    end
+    if not known then
+      io.stderr:write(("conformance: no part '%s'; there are: %s\n"):format(word,
+        table.concat(names, " ")))
+      os.exit(2)
+    end
+  end
+end
+
 -- ---- results ----
 
 local passed, failed = 0, {}
@@ -245,15 +273,6 @@ end
 
 -- ---- the run ----
 
-local function is_wanted(name)
-  for _, word in ipairs(wanted) do
-    if name:find(word, 1, true) == 1 then
-      return true
-    end
-  end
-  return #wanted == 0
-end
-
 local function service_lives(world)
   if not world.service.process:wait(0) then
     return true
@@ -280,6 +299,7 @@ local function run_parts(world)
   service_lives(world)
 end
 
+check_words()
 log.configure{ level = "off" }
 local world, begun = {}, time.mono()
 for _, signal in ipairs{ "TERM", "INT" } do

@@ -279,7 +279,8 @@ describe("the configuration", function()
       for key, flag in pairs({ endpoint = "--endpoint", thing_name = "--thing-name",
         data = "--data", ca = "--ca", cert = "--cert", key = "--key" }) do
         refuses_text(text_of({ [key] = false }),
-          (": %s is missing: set the key %s or give %s"):format(key, key, flag))
+          (": %s is missing: set the key %s or give %s%s"):format(key, key, flag, key == "ca"
+            and "; a broker without TLS needs tls = false or --no-tls" or ""))
       end
     end)
 
@@ -437,7 +438,7 @@ describe("the configuration", function()
     end)
 
     it("without a file have the same needs", function()
-      refuses_flags("hob run: endpoint is missing: set the key endpoint or give --endpoint")
+      refuses_flags("endpoint is missing: set the key endpoint or give --endpoint")
       refuses_flags("--config: given twice", "--config", config, "--config", config)
     end)
 
@@ -541,7 +542,8 @@ describe("the configuration", function()
         return fs.stat(dir .. "/data/hob.db")
       end, PATIENCE, "the store")
       local result = run("--config", config, "--log-level", "off")
-      assert_cannot_start(".*/data/hob.db: another hob %(pid %d+%) uses this data directory",
+      assert_cannot_start(".*/data/hob.db: another hob %(pid %d+%) uses this data directory: end "
+        .. "that one",
         result)
     end)
   end)

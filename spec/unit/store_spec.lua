@@ -100,7 +100,8 @@ describe("hob_store", function()
             assert.is_nil(s)
             assert.equal("EBUSY", code)
             assert.equal(
-                ("%s: another hob (pid %d) uses this data directory"):format(path(), holder:pid()),
+                ("%s: another hob (pid %d) uses this data directory: end that one, or give "
+                    .. "this one its own directory (the key data)"):format(path(), holder:pid()),
                 message
             )
             holder:kill()
