@@ -24,21 +24,27 @@
 
 static void on_up(void *user, bool session_present)
 {
-    const struct hob_lua_mqtt_conn *conn = user;
+    struct hob_lua_mqtt_conn *conn = user;
+    hob_lua_mqtt_conn_enter(conn);
     hob_mqtt_share_up(conn->share, session_present);
+    hob_lua_mqtt_conn_leave(conn);
 }
 
 static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
 {
-    const struct hob_lua_mqtt_conn *conn = user;
+    struct hob_lua_mqtt_conn *conn = user;
+    hob_lua_mqtt_conn_enter(conn);
     hob_mqtt_share_down(conn->share, why, retry_ms);
+    hob_lua_mqtt_conn_leave(conn);
 }
 
 static void on_message(void *user, const struct hob_mqtt_message *message)
 {
-    const struct hob_lua_mqtt_conn *conn = user;
+    struct hob_lua_mqtt_conn *conn = user;
+    hob_lua_mqtt_conn_enter(conn);
     hob_lua_mqtt_tell_message(conn->on_message, message);
     hob_mqtt_share_message(conn->share, message);
+    hob_lua_mqtt_conn_leave(conn);
 }
 
 /* ---- connect ---- */

@@ -37,6 +37,9 @@ struct hob_lua_mqtt_conn {
     int deliver;  /* reference of the function that events are given to */
     struct hob_lua_mqtt_listener *listeners, *on_message, *on_up, *on_down;
     struct hob_lua_mqtt_op *waiting; /* in wait_up or close */
+    unsigned busy;                   /* in events that are being told, */
+    bool swept_later;                /* so that listeners were left to be closed after them, */
+    bool garbage;                    /* and all of it */
     struct hob_error last;           /* why it is not up */
 };
 
@@ -47,8 +50,15 @@ struct hob_lua_mqtt_conn *hob_lua_mqtt_conn_push(lua_State *L);
 /** Use this connection from now on. @return 0 or HOB_ENOMEM */
 int hob_lua_mqtt_conn_open(struct hob_lua_mqtt_conn *conn, struct hob_mqtt_share *share);
 void hob_lua_mqtt_conn_release(void *conn);
+/** The connection at index 1, which may be closed: who asks it for something is told ECANCELED
+ * then, since another task may have closed it. */
+struct hob_lua_mqtt_conn *hob_lua_mqtt_conn_at(lua_State *L);
 /** The open connection at index 1; raises if it is closed. */
 struct hob_lua_mqtt_conn *hob_lua_mqtt_conn_check(lua_State *L);
+/** Around the telling of an event: it makes tasks, and so collects garbage, whose finalizers may
+ * close what is just walked over. What they close meanwhile is closed when all is told. */
+void hob_lua_mqtt_conn_enter(struct hob_lua_mqtt_conn *conn);
+void hob_lua_mqtt_conn_leave(struct hob_lua_mqtt_conn *conn);
 struct hob_mqtt *hob_lua_mqtt_conn_core(const struct hob_lua_mqtt_conn *conn);
 void hob_lua_mqtt_conn_register(lua_State *L);
 
@@ -69,6 +79,8 @@ void hob_lua_mqtt_tell_down(struct hob_lua_mqtt_conn *conn, const struct hob_err
 void hob_lua_mqtt_tell_closed(struct hob_lua_mqtt_conn *conn);
 /** The connection is closed: nothing comes any more. What has come is still told. */
 void hob_lua_mqtt_detach_listeners(struct hob_lua_mqtt_conn *conn);
+/** Those that were closed while the connection was busy. */
+void hob_lua_mqtt_sweep_listeners(struct hob_lua_mqtt_conn *conn);
 /** The object is garbage. */
 void hob_lua_mqtt_drop_listeners(struct hob_lua_mqtt_conn *conn);
 /** nil, message, "EACCES" if the gateway's own connection does not take this filter. @return 0 or 3

@@ -32,14 +32,19 @@ static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
 
 /* ---- the object ---- */
 
-static struct hob_lua_mqtt_conn *check_object(lua_State *L)
+struct hob_lua_mqtt_conn *hob_lua_mqtt_conn_at(lua_State *L)
 {
-    return *(struct hob_lua_mqtt_conn **)luaL_checkudata(L, 1, HOB_LUA_MQTT_CONN);
+    struct hob_lua_mqtt_conn *conn =
+        *(struct hob_lua_mqtt_conn **)luaL_checkudata(L, 1, HOB_LUA_MQTT_CONN);
+    if (!conn) { /* another object's __gc still has it */
+        luaL_error(L, "the connection is garbage");
+    }
+    return conn;
 }
 
 struct hob_lua_mqtt_conn *hob_lua_mqtt_conn_check(lua_State *L)
 {
-    struct hob_lua_mqtt_conn *conn = check_object(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     if (conn->closed) {
         luaL_error(L, "the connection is closed");
     }
@@ -124,21 +129,49 @@ static void close_conn(struct hob_lua_mqtt_conn *conn)
     conn->share = NULL;
 }
 
-static int conn_gc(lua_State *L)
+static void end_object(struct hob_lua_mqtt_conn *conn)
 {
-    struct hob_lua_mqtt_conn *conn = check_object(L);
     close_conn(conn);
     hob_lua_mqtt_drop_listeners(conn);
     luaL_unref(conn->L, LUA_REGISTRYINDEX, conn->deliver);
     conn->L = NULL;
     hob_lua_mqtt_conn_release(conn);
+}
+
+void hob_lua_mqtt_conn_enter(struct hob_lua_mqtt_conn *conn)
+{
+    conn->busy++;
+    conn->holders++;
+}
+
+void hob_lua_mqtt_conn_leave(struct hob_lua_mqtt_conn *conn)
+{
+    if (--conn->busy == 0 && conn->garbage) {
+        end_object(conn);
+    } else if (conn->busy == 0 && conn->swept_later) {
+        conn->swept_later = false;
+        hob_lua_mqtt_sweep_listeners(conn);
+    }
+    hob_lua_mqtt_conn_release(conn);
+}
+
+static int conn_gc(lua_State *L)
+{
+    struct hob_lua_mqtt_conn **object = luaL_checkudata(L, 1, HOB_LUA_MQTT_CONN);
+    struct hob_lua_mqtt_conn *conn = *object;
+    *object = NULL;
+    if (conn && conn->busy) {
+        conn->garbage = true;
+    } else if (conn) {
+        end_object(conn);
+    }
     return 0;
 }
 
 static int conn_end_of_scope(lua_State *L)
 {
-    struct hob_lua_mqtt_conn *conn = check_object(L);
-    if (!conn->agent_thing && !conn->closed) {
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
+    if (!conn->agent_thing && !conn->closed && !conn->busy) {
         hob_lua_mqtt_tell_closed(conn);
         close_conn(conn);
     }
@@ -147,7 +180,7 @@ static int conn_end_of_scope(lua_State *L)
 
 static int conn_tostring(lua_State *L)
 {
-    struct hob_lua_mqtt_conn *conn = check_object(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     char how[DESCRIBE_MAX] = "closed";
     if (!conn->closed) {
         hob_mqtt_describe(hob_lua_mqtt_conn_core(conn), how, sizeof how);
@@ -160,7 +193,7 @@ static int conn_tostring(lua_State *L)
 
 static int conn_is_up(lua_State *L)
 {
-    struct hob_lua_mqtt_conn *conn = check_object(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     lua_pushboolean(L, !conn->closed && hob_mqtt_is_up(hob_lua_mqtt_conn_core(conn)));
     return 1;
 }
@@ -168,7 +201,7 @@ static int conn_is_up(lua_State *L)
 /** thing_name() -> the gateway's thing, nil for a connection of one's own */
 static int conn_thing_name(lua_State *L)
 {
-    lua_pushstring(L, check_object(L)->agent_thing);
+    lua_pushstring(L, hob_lua_mqtt_conn_at(L)->agent_thing);
     return 1;
 }
 
@@ -179,7 +212,7 @@ static int push_up_or_why(lua_State *L, void *user)
         lua_pushboolean(L, true);
         return 1;
     }
-    struct hob_lua_mqtt_conn *conn = check_object(L); /* the method's own argument */
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L); /* the method's own argument */
     if (op->status == HOB_ETIMEDOUT && conn->last.code) {
         return hob_lua_fail(L, &conn->last);
     }
@@ -191,15 +224,18 @@ static int push_up_or_why(lua_State *L, void *user)
 
 static int conn_wait_up(lua_State *L)
 {
-    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_check(L);
-    double seconds = luaL_optnumber(L, 2, -1);
-    uint64_t ms = seconds >= 0 ? hob_lua_ms(L, seconds, "timeout") : 0;
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
+    bool limited = !lua_isnoneornil(L, 2);
+    uint64_t ms = limited ? hob_lua_ms(L, luaL_checknumber(L, 2), "timeout") : 0;
+    if (conn->closed) {
+        return hob_lua_mqtt_fail(L, HOB_ECANCELED);
+    }
     if (hob_mqtt_is_up(hob_lua_mqtt_conn_core(conn))) {
         lua_pushboolean(L, true);
         return 1;
     }
     struct hob_lua_mqtt_op *op = hob_lua_mqtt_wait_start(L, conn, false);
-    if (seconds >= 0) {
+    if (limited) {
         op->timer = hob_timer_new(hob_scheduler_loop(L), hob_lua_mqtt_wait_is_over, op);
         if (!op->timer) {
             op->holders--;
@@ -285,6 +321,9 @@ static int refuse_unreadable(lua_State *L, const struct publish_args *args)
 static int refuse_publish(lua_State *L, const struct hob_lua_mqtt_conn *conn,
                           const struct publish_args *args)
 {
+    if (conn->closed) {
+        return hob_lua_mqtt_fail(L, HOB_ECANCELED);
+    }
     if (!conn->agent_thing) {
         return 0;
     }
@@ -316,7 +355,7 @@ static int request_publish(struct hob_lua_mqtt_conn *conn, const struct publish_
 static int conn_publish(lua_State *L)
 {
     struct publish_args args;
-    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_check(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     check_publish(L, &args);
     luaL_argcheck(L, !args.on_done, 4, "on_done: publish waits itself; post takes it");
     int refused = refuse_publish(L, conn, &args);
@@ -331,7 +370,7 @@ static int conn_publish(lua_State *L)
 static int conn_post(lua_State *L)
 {
     struct publish_args args;
-    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_check(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     check_publish(L, &args);
     int refused = refuse_publish(L, conn, &args);
     if (refused) {
@@ -390,10 +429,13 @@ static int conn_subscribe(lua_State *L)
 {
     static const char *const known[] = {"no_local", NULL};
     const char *filters[FILTERS_MAX];
-    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_check(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     size_t count = check_filters(L, filters);
     lua_Integer qos = luaL_optinteger(L, 3, 1);
     luaL_argcheck(L, qos == 0 || qos == 1, 3, "qos: expected 0 or 1");
+    if (conn->closed) {
+        return hob_lua_mqtt_fail(L, HOB_ECANCELED);
+    }
     check_may_subscribe(L, conn);
     if (!lua_isnoneornil(L, 4)) {
         hob_lua_check_options(L, 4, known);
@@ -411,8 +453,11 @@ static int conn_subscribe(lua_State *L)
 static int conn_unsubscribe(lua_State *L)
 {
     const char *filters[FILTERS_MAX];
-    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_check(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     size_t count = check_filters(L, filters);
+    if (conn->closed) {
+        return hob_lua_mqtt_fail(L, HOB_ECANCELED);
+    }
     check_may_subscribe(L, conn);
     struct hob_lua_mqtt_op *op = hob_lua_mqtt_op_new(L, conn, 0);
     int code = hob_mqtt_share_unsubscribe(conn->share, filters, count, hob_lua_mqtt_on_done, op);
@@ -439,7 +484,7 @@ static int conn_reconnect(lua_State *L)
 
 static int conn_close(lua_State *L)
 {
-    struct hob_lua_mqtt_conn *conn = check_object(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     check_own(L, conn, "closed");
     if (conn->closed) {
         lua_pushboolean(L, true);

@@ -86,20 +86,39 @@ static struct hob_lua_mqtt_listener *add(lua_State *L, struct hob_lua_mqtt_conn 
     return listener;
 }
 
-static void close_listener(struct hob_lua_mqtt_listener *listener)
+static void take_down(struct hob_lua_mqtt_listener *listener)
 {
-    if (listener->fn == LUA_NOREF) {
-        return;
-    }
     hob_mqtt_listener_close(listener->core);
     listener->core = NULL;
-    forget_function(listener);
     struct hob_lua_mqtt_listener **at = &listener->conn->listeners;
     while (*at != listener) {
         at = &(*at)->next;
     }
     *at = listener->next;
     release(listener);
+}
+
+static void close_listener(struct hob_lua_mqtt_listener *listener)
+{
+    if (listener->fn == LUA_NOREF) {
+        return;
+    }
+    forget_function(listener);
+    if (listener->conn->busy) {
+        listener->conn->swept_later = true;
+    } else {
+        take_down(listener);
+    }
+}
+
+void hob_lua_mqtt_sweep_listeners(struct hob_lua_mqtt_conn *conn)
+{
+    for (struct hob_lua_mqtt_listener *one = conn->listeners, *next; one; one = next) {
+        next = one->next;
+        if (one->fn == LUA_NOREF) {
+            take_down(one);
+        }
+    }
 }
 
 void hob_lua_mqtt_detach_listeners(struct hob_lua_mqtt_conn *conn)
@@ -260,6 +279,7 @@ static void tell_state(struct hob_lua_mqtt_conn *conn, const struct event *what,
     if (!conn->L) {
         return;
     }
+    hob_lua_mqtt_conn_enter(conn);
     for (struct hob_lua_mqtt_listener *one = conn->listeners; one; one = one->next) {
         struct event *event = hears(one, what->kind) ? make_event(one, what->kind, text, 0) : NULL;
         if (event) {
@@ -269,6 +289,7 @@ static void tell_state(struct hob_lua_mqtt_conn *conn, const struct event *what,
             start_task(event);
         }
     }
+    hob_lua_mqtt_conn_leave(conn);
 }
 
 void hob_lua_mqtt_tell_up(struct hob_lua_mqtt_conn *conn, bool session_present)
@@ -307,7 +328,12 @@ hob_lua_mqtt_opt_listener(lua_State *L, struct hob_lua_mqtt_conn *conn, const ch
 
 static struct hob_lua_mqtt_listener *check_listener(lua_State *L)
 {
-    return *(struct hob_lua_mqtt_listener **)luaL_checkudata(L, 1, LISTENER_NAME);
+    struct hob_lua_mqtt_listener *listener =
+        *(struct hob_lua_mqtt_listener **)luaL_checkudata(L, 1, LISTENER_NAME);
+    if (!listener) { /* another object's __gc still has it */
+        luaL_error(L, "the listener is garbage");
+    }
+    return listener;
 }
 
 /* Its user value is the connection's object, so that it lives as long. */
@@ -355,9 +381,12 @@ static void on_message(void *user, const struct hob_mqtt_message *message)
 
 int hob_lua_mqtt_listen(lua_State *L)
 {
-    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_check(L);
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
     const char *filter = luaL_checkstring(L, 2);
     luaL_checktype(L, 3, LUA_TFUNCTION);
+    if (conn->closed) {
+        return hob_lua_mqtt_fail(L, HOB_ECANCELED);
+    }
     int refused = hob_lua_mqtt_refuse_filter(L, conn, filter);
     if (refused) {
         return refused;
@@ -374,7 +403,12 @@ int hob_lua_mqtt_listen(lua_State *L)
 
 int hob_lua_mqtt_on_state(lua_State *L)
 {
-    make_listener(L, hob_lua_mqtt_conn_check(L), 2)->of_state = true;
+    struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    if (conn->closed) {
+        return hob_lua_mqtt_fail(L, HOB_ECANCELED);
+    }
+    make_listener(L, conn, 2)->of_state = true;
     return 1;
 }
 
@@ -391,7 +425,7 @@ static int check_callback(lua_State *L, int index)
 
 static bool is_open(const struct hob_lua_mqtt_listener *listener)
 {
-    return listener->core != NULL;
+    return listener->core != NULL && listener->fn != LUA_NOREF;
 }
 
 static int fail_closed(lua_State *L, const struct hob_lua_mqtt_listener *listener)
@@ -433,15 +467,19 @@ static int listener_unsubscribe(lua_State *L)
 
 static int listener_close(lua_State *L)
 {
-    close_listener(check_listener(L));
+    struct hob_lua_mqtt_listener **object = luaL_checkudata(L, 1, LISTENER_NAME);
+    if (*object) {
+        close_listener(*object);
+    }
     return 0;
 }
 
 static int listener_gc(lua_State *L)
 {
-    struct hob_lua_mqtt_listener *listener = check_listener(L);
-    if (listener) {
-        release(listener);
+    struct hob_lua_mqtt_listener **object = luaL_checkudata(L, 1, LISTENER_NAME);
+    if (*object) {
+        release(*object);
+        *object = NULL;
     }
     return 0;
 }

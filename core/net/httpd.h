@@ -2,7 +2,8 @@
  *
  * libmicrohttpd sits in a loadable module (hob_httpd.so): no device loads it. No thread is started:
  * its epoll descriptor is watched by the loop. A request is given whole (body up to limit_bytes),
- * is held until hob_httpd_respond, and may be answered later.
+ * is held until hob_httpd_respond, and may be answered later. There are at most 256 connections,
+ * the next wait; bodies hold at most 64 * limit_bytes together, what is more is answered 503.
  *
  * The body of an answer is bytes in memory, or a part of a file that is read as the client takes
  * it.
@@ -26,7 +27,7 @@ struct hob_httpd_header {
 };
 
 struct hob_httpd_request_view { /* borrowed until the callback returns */
-    const char *method, *path;  /* path percent-decoded, without the query */
+    const char *method, *path;  /* path percent-decoded but for %2F and %00, without the query */
     const struct hob_httpd_header *query;
     size_t query_count;
     const struct hob_httpd_header *headers;

@@ -20,8 +20,12 @@
 #define DRAIN_MAX         ((size_t)64 * 1024 * 1024)
 #define CONNECTION_MEMORY ((size_t)64 * 1024)
 #define IDLE_S            60u
-#define BACKLOG           64
+#define BACKLOG           256
+#define CONNECTIONS_MAX   256u /* so that descriptors are left for the broker and for files */
+#define BODIES_MAX        ((size_t)64) /* full ones that are held at a time */
 #define BODY_TOO_LARGE    413
+#define TOO_MANY_FIELDS   431
+#define OVERLOADED        503
 #define PAIRS_MAX         100
 
 struct hob_httpd {
@@ -31,6 +35,7 @@ struct hob_httpd {
     struct hob_timer *timer;
     struct hob_httpd_request *requests; /* that libmicrohttpd knows of */
     size_t limit_bytes;
+    size_t bodies; /* bytes held */
     int port;
     bool running, stopping;
     void (*on_request)(void *user, struct hob_httpd_request *request,
@@ -42,21 +47,57 @@ struct hob_httpd_request {
     struct hob_httpd_request *next, *prev;
     struct hob_httpd *httpd; /* NULL: libmicrohttpd is done with it */
     struct MHD_Connection *connection;
+    char *path; /* decoded */
     struct hob_buf body;
     size_t taken; /* of the body, also what was thrown away */
-    bool too_big, given, answered, suspended;
+    bool begun, too_big, crowded, given, answered, suspended;
     unsigned status;
     struct MHD_Response *response;
 };
 
 /* ---- requests ---- */
 
-static struct hob_httpd_request *new_request(struct hob_httpd *httpd,
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The path of a request line, decoded; NULL: no memory. libmicrohttpd's own way is not ours: after
+ * it, "%00" ends a name early, and "%2F" cuts one in two. They stay as they are written. */
+static char *decode_path(const char *uri)
+{
+    const char *host = strstr(uri, "://"); /* the absolute form */
+    if (uri[0] != '/' && host)
+        uri = host + 3 + strcspn(host + 3, "/?");
+    size_t len = strcspn(uri, "?");
+    char *path = malloc(len + 1), *to = path;
+    for (const char *at = uri; path && at < uri + len; at++) {
+        int high = at[0] == '%' ? hex_value(at[1]) : -1;
+        int low = high >= 0 ? hex_value(at[2]) : -1;
+        int byte = low >= 0 ? high * 16 + low : 0;
+        bool taken = byte != 0 && byte != '/';
+        *to++ = taken ? (char)byte : *at;
+        at += taken ? 2 : 0;
+    }
+    if (path)
+        *to = '\0';
+    return path;
+}
+
+static struct hob_httpd_request *new_request(struct hob_httpd *httpd, const char *uri,
                                              struct MHD_Connection *connection)
 {
     struct hob_httpd_request *request = calloc(1, sizeof *request);
     if (!request)
         return NULL;
+    request->path = decode_path(uri);
+    if (!request->path) {
+        free(request);
+        return NULL;
+    }
     request->httpd = httpd;
     request->connection = connection;
     hob_buf_init(&request->body, httpd->limit_bytes);
@@ -67,11 +108,17 @@ static struct hob_httpd_request *new_request(struct hob_httpd *httpd,
     return request;
 }
 
+static void free_body(struct hob_httpd_request *request)
+{
+    request->httpd->bodies -= hob_buf_len(&request->body);
+    hob_buf_free(&request->body);
+}
+
 static void free_request(struct hob_httpd_request *request)
 {
     if (request->response)
         MHD_destroy_response(request->response);
-    hob_buf_free(&request->body);
+    free(request->path);
     free(request);
 }
 
@@ -88,6 +135,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
         request->httpd->requests = request->next;
     if (request->next)
         request->next->prev = request->prev;
+    free_body(request);
     request->httpd = NULL;
     request->connection = NULL;
     if (request->answered || !request->given)
@@ -99,29 +147,35 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
 struct pairs {
     struct hob_httpd_header *list;
     size_t count;
+    bool overflow;
 };
 
 static enum MHD_Result add_pair(void *user, enum MHD_ValueKind kind, const char *name,
                                 const char *value)
 {
     struct pairs *pairs = user;
-    if (pairs->count == PAIRS_MAX)
+    if (pairs->count == PAIRS_MAX) {
+        pairs->overflow = true;
         return MHD_NO;
+    }
     pairs->list[pairs->count++] = (struct hob_httpd_header){name, value ? value : ""};
     return MHD_YES;
 }
 
-static void give(struct hob_httpd_request *request, const char *method, const char *path)
+/* @return false: it has more headers or members of a query than are looked at */
+static bool give(struct hob_httpd_request *request, const char *method)
 {
     struct hob_httpd *httpd = request->httpd;
     struct hob_httpd_header query_list[PAIRS_MAX], header_list[PAIRS_MAX];
-    struct pairs query = {query_list, 0}, headers = {header_list, 0};
+    struct pairs query = {query_list, 0, false}, headers = {header_list, 0, false};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_pair, &query);
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_pair, &headers);
+    if (query.overflow || headers.overflow)
+        return false;
     const char *body = hob_buf_string(&request->body);
     struct hob_httpd_request_view view = {
         .method = method,
-        .path = path,
+        .path = request->path,
         .query = query.list,
         .query_count = query.count,
         .headers = headers.list,
@@ -131,6 +185,7 @@ static void give(struct hob_httpd_request *request, const char *method, const ch
     };
     request->given = true;
     httpd->on_request(httpd->user, request, &view);
+    return true;
 }
 
 static enum MHD_Result send_words(struct MHD_Connection *connection, unsigned status,
@@ -154,16 +209,33 @@ static enum MHD_Result send_too_big(struct hob_httpd_request *request)
     return send_words(request->connection, BODY_TOO_LARGE, words);
 }
 
-/* A client hears of 413 only if its body is read to the end: an early answer would reset it. */
+static enum MHD_Result send_refusal(struct hob_httpd_request *request)
+{
+    if (request->too_big)
+        return send_too_big(request);
+    if (request->crowded)
+        return send_words(request->connection, OVERLOADED, "too many large requests at once\n");
+    return send_words(request->connection, TOO_MANY_FIELDS,
+                      "more than 100 headers, or members of the query\n");
+}
+
+/* A client hears of a refusal only if its body is read to the end: an early answer would reset it.
+ */
 static enum MHD_Result take_body(struct hob_httpd_request *request, const char *data, size_t *len)
 {
-    if (!request->too_big && hob_buf_append(&request->body, data, *len)) {
-        request->too_big = true;
-        hob_buf_free(&request->body);
-    }
+    struct hob_httpd *httpd = request->httpd;
+    bool refused = request->too_big || request->crowded;
+    if (!refused && httpd->bodies + *len > BODIES_MAX * httpd->limit_bytes)
+        request->crowded = refused = true;
+    else if (!refused && hob_buf_append(&request->body, data, *len))
+        request->too_big = refused = true;
+    else if (!refused)
+        httpd->bodies += *len;
+    if (refused)
+        free_body(request);
     request->taken += *len;
     *len = 0;
-    return request->taken < DRAIN_MAX + request->httpd->limit_bytes ? MHD_YES : MHD_NO;
+    return request->taken < DRAIN_MAX + httpd->limit_bytes ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result send_answer(struct hob_httpd_request *request)
@@ -173,11 +245,10 @@ static enum MHD_Result send_answer(struct hob_httpd_request *request)
     return MHD_queue_response(request->connection, request->status, request->response);
 }
 
-static enum MHD_Result first_call(struct hob_httpd *httpd, struct MHD_Connection *connection,
-                                  void **slot)
+/* The request line was read: the first that is heard of a request. */
+static void *on_line(void *user, const char *uri, struct MHD_Connection *connection)
 {
-    *slot = new_request(httpd, connection);
-    return *slot ? MHD_YES : MHD_NO;
+    return new_request(user, uri, connection);
 }
 
 /* Called with the header, then for each piece of the body, then without one, then after a resume.
@@ -187,14 +258,18 @@ static enum MHD_Result on_access(void *user, struct MHD_Connection *connection, 
                                  size_t *len, void **slot)
 {
     struct hob_httpd_request *request = *slot;
-    if (!request)
-        return first_call(user, connection, slot);
+    if (!request) /* there was no memory for it */
+        return MHD_NO;
+    if (!request->begun) {
+        request->begun = true;
+        return MHD_YES;
+    }
     if (*len > 0)
         return take_body(request, data, len);
-    if (request->too_big)
-        return send_too_big(request);
-    if (!request->given)
-        give(request, method, path);
+    if (request->too_big || request->crowded)
+        return send_refusal(request);
+    if (!request->given && !give(request, method))
+        return send_refusal(request);
     if (request->answered)
         return send_answer(request);
     request->suspended = true;
@@ -215,14 +290,26 @@ static void schedule(struct hob_httpd *httpd)
         hob_timer_stop(httpd->timer);
 }
 
+static bool is_full(struct hob_httpd *httpd)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info && info->num_connections >= CONNECTIONS_MAX;
+}
+
+/* While it is full, libmicrohttpd does not look at new connections; that it does again shows only
+ * in its next run, for which nothing may give a cause. */
 static void run(void *user)
 {
     struct hob_httpd *httpd = user;
+    bool was_full = is_full(httpd);
     httpd->running = true;
     MHD_run(httpd->daemon);
     httpd->running = false;
     if (httpd->stopping)
         destroy(httpd);
+    else if (was_full && !is_full(httpd))
+        hob_timer_start(httpd->timer, 0);
     else
         schedule(httpd);
 }
@@ -311,6 +398,8 @@ static struct MHD_Daemon *start_daemon(struct hob_httpd *httpd, int fd)
     return MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_access,
                             httpd, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
                             on_completed, httpd, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
+                            MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_line, httpd,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
 }
 

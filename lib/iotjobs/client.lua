@@ -23,15 +23,28 @@ Client.__name = "iotjobs.IotJobsClient"
 
 ---------------------------------------------------------------- checks
 
--- The request as an object of its class, with the client's thing where it names none.
-local function complete(self, class, request)
+local function wrong_client(self)
+  return getmetatable(self) ~= Client
+    and "this is a method of a client: client:method(...), with a colon" or nil
+end
+
+-- The request as an object of its class, with the client's thing where it names none. AWS's own
+-- examples subscribe to answers with the request itself, of which that takes what it needs: `also`
+-- is its class.
+local function complete(self, class, request, also)
+  local no_client = wrong_client(self)
+  if no_client then
+    return nil, no_client
+  end
   local given = models.class_of(request)
-  if type(request) ~= "table" or given and given ~= class then
+  if type(request) ~= "table" or given and given ~= class and given ~= also then
     return nil, ("request: expected a %s, got %s"):format(class, given or type(request))
   end
   local fields = {}
   for name, value in pairs(request) do
-    fields[name] = value
+    if given ~= also or not given or models[class].by_name[name] then
+      fields[name] = value
+    end
   end
   fields.thing_name = fields.thing_name or self.thing_name
   local ok, object = pcall(models[class], fields)
@@ -102,7 +115,7 @@ end
 
 local function add_subscribe(name, wanted)
   Client["subscribe_to_" .. name] = function(self, request, qos, callback)
-    local whole, problem = complete(self, wanted.subscription, request)
+    local whole, problem = complete(self, wanted.subscription, request, wanted.request)
     problem = problem or wrong_qos(qos) or wrong_callback(callback)
     local topic
     if not problem then
@@ -119,7 +132,7 @@ end
 local function add_answers(operation)
   for ending, class in pairs{ accepted = operation.response, rejected = "RejectedError" } do
     add_subscribe(operation.name .. "_" .. ending, {
-      subscription = operation.subscription, class = class,
+      subscription = operation.subscription, request = operation.request, class = class,
       topic = function(self, request)
         local topic, problem = topics.request(operation, self.namespace, request)
         return topic and topic .. "/" .. ending, problem
@@ -139,7 +152,10 @@ end
 ---@param topic string  its second result
 ---@return hob.future future  of true
 function Client:unsubscribe(topic)
-  if type(topic) ~= "string" then
+  local no_client = wrong_client(self)
+  if no_client then
+    error(no_client, 2)
+  elseif type(topic) ~= "string" then
     error("topic: expected a string, got " .. type(topic), 2)
   end
   return subscriptions.remove(self, topic)
@@ -154,16 +170,15 @@ local function add_request(operation)
     if not problem then
       topic, problem = topics.request(operation, self.namespace, whole)
     end
-    local token = not problem and exchange.token(self, whole.client_token)
-    if not problem and not token then
+    local waiting = not problem and exchange.begin(self, topic, whole)
+    if not problem and not waiting then
       problem = ("client_token: '%s' is that of a request which has no answer yet"):format(
         whole.client_token)
     end
     if problem then
       error(problem, 2)
     end
-    whole.client_token = token
-    return exchange.perform(self, topic, whole, operation.response)
+    return exchange.perform(self, waiting, whole, operation.response)
   end
 end
 
@@ -187,7 +202,7 @@ end
 
 local function add_stream(event)
   Client["create_" .. event.name .. "_stream"] = function(self, options)
-    local problem, whole = wrong_stream_options(options), nil
+    local problem, whole = wrong_client(self) or wrong_stream_options(options), nil
     if not problem then
       whole, problem = complete(self, event.subscription, { thing_name = options.thing_name })
     end
@@ -244,11 +259,12 @@ local function on_state(self, state, why)
   end
 end
 
--- The connection does not keep the client: one that nobody has any more is garbage.
+-- The connection does not keep the client: one that nobody has any more is garbage, unless it has
+-- callbacks or streams.
 local function watch(self)
-  local weak = setmetatable({ client = self }, { __mode = "v" })
-  local listener
-  listener = self.connection:on_state(function(...)
+  local weak = self.weak
+  local listener, why
+  listener, why = self.connection:on_state(function(...)
     if weak.client then
       on_state(weak.client, ...)
     else
@@ -256,6 +272,13 @@ local function watch(self)
     end
   end)
   self.watch = listener
+  return not listener and "connection: " .. why or nil
+end
+
+if mqtt.connect then -- else it ends with the handler's state, where no __gc is allowed
+  function Client:__gc()
+    exchange.abandon(self)
+  end
 end
 
 -- A handler's file is run once to look at it, where no gateway is: a client that it makes on the
@@ -338,11 +361,16 @@ function M.new(connection, options)
     connection = connection, namespace = options.namespace,
     operation_timeout = options.operation_timeout or OPERATION_TIMEOUT,
     thing_name = options.thing_name,
-    standing = {}, streams = {}, pairs = {}, waiting = {},
+    standing = {}, streams = {}, pairs = {}, waiting = {}, turns = exchange.turns(),
   }, Client)
+  self.weak = setmetatable({ client = self }, { __mode = "v" })
+  exchange.sweep()
   if here then
     self.thing_name = self.thing_name or connection.thing_name and connection:thing_name()
-    watch(self)
+    problem = watch(self)
+  end
+  if problem then
+    error(problem, 2)
   end
   return self
 end

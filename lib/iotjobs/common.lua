@@ -1,26 +1,16 @@
---- What the parts of the client share: words for failures, callbacks that may raise, and sections
---- in which no other task runs.
+--- What the parts of the client share: words for failures, callbacks that may raise.
+local atomic = require("hob.atomic")
 local log = require("hob.log")
 local models = require("iotjobs.models")
+local time = require("hob.time")
 
 local M = {}
-
---- Run `fn` without another task running meanwhile: a task may be switched between any two
---- instructions of Lua, but not inside a callback of a C function. `fn` must not wait.
----@generic T
----@param fn fun(): T
----@return T
-function M.atomically(fn)
-  local result
-  string.gsub(" ", " ", function() result = fn() end)
-  return result
-end
 
 --- The keys of a table that `fn` may go on to change, or another task.
 ---@param set table
 ---@return any[]
 function M.keys(set)
-  return M.atomically(function()
+  return atomic.run(function()
     local keys = {}
     for key in next, set do
       keys[#keys + 1] = key
@@ -71,6 +61,12 @@ function M.call(what, fn, ...)
     log.error("iotjobs.callback_failed", ("%s: %s"):format(what, tostring(message)),
       { action = "mend the callback; the client goes on" })
   end
+end
+
+--- Call a function in a task of its own, so that whoever calls need not wait for it.
+---@param fn fun()
+function M.later(fn)
+  time.after(0, fn)
 end
 
 --- Decode what came; what cannot be decoded is logged.

@@ -2,18 +2,24 @@
 ---
 --- The two topics of the answers are subscribed to before the first request of an operation (and
 --- job), and shared by all that follow. They are kept for a while when nobody waits, but never more
---- of them than PAIRS_MAX: a client may live for years and see any number of jobs.
+--- of them than PAIRS_MAX: a client may live for years and see any number of jobs. Of many requests
+--- at once IN_FLIGHT_MAX are under way, the others wait for their turn.
+local atomic = require("hob.atomic")
 local common = require("iotjobs.common")
 local future = require("hob.future")
 local models = require("iotjobs.models")
 local mqtt = require("hob.mqtt")
 local time = require("hob.time")
+local turns = require("iotjobs.turns")
 
 local M = {}
 
 local PAIRS_MAX = 16 -- idle ones beyond that are let go, the longest unused first
 local IDLE_MAX = 300 -- seconds
 local QOS = 1
+-- Each has up to two SUBSCRIBEs without an answer: together what a handler may have under way on
+-- the gateway's connection. A burst of answers is far from what a listener holds.
+local IN_FLIGHT_MAX = 64
 
 ---@class iotjobs.Error
 ---@field message string
@@ -36,7 +42,6 @@ end
 local function resolve(client, topic, token, ...)
   local waiting = type(token) == "string" and client.waiting[token]
   if waiting and waiting.topic == topic then
-    client.waiting[token] = nil
     waiting.answer:resolve(...)
   end
 end
@@ -77,8 +82,13 @@ end
 -- Both are asked for at once; it is ready when both are granted.
 local function open_half(client, pair, ending, on_payload)
   local topic = pair.topic .. ending
+  local weak = client.weak
   local listener, why, reason = client.connection:listen(topic, function(arrived, payload)
-    on_payload(client, pair, arrived, payload)
+    if weak.client then
+      on_payload(weak.client, pair, arrived, payload)
+    else
+      M.sweep()
+    end
   end)
   if not listener then
     pair_failed(client, pair, topic, why, reason)
@@ -113,7 +123,7 @@ local function new_pair(client, topic, class)
 end
 
 local function take_pair(client, topic, class, token)
-  return common.atomically(function()
+  return atomic.run(function()
     local pair = client.pairs[topic] or new_pair(client, topic, class)
     pair.users[token] = true
     return pair
@@ -133,7 +143,7 @@ local function idle_pairs(client)
 end
 
 local function release_pair(client, pair, token)
-  common.atomically(function()
+  atomic.run(function()
     pair.users[token] = nil
     pair.used = time.mono()
     local idle, count = idle_pairs(client)
@@ -186,12 +196,16 @@ local function exchange(client, pair, payload, answer, deadline)
   return response, problem
 end
 
+local function ended(client, topic)
+  return fail(("%s: %s"):format(topic, client.closed), "ECANCELED")
+end
+
 -- A connection that has only just been made may need a moment.
-local function wait_up(client, topic)
+local function wait_up(client, topic, deadline)
   if client.closed then
-    return fail(("%s: %s"):format(topic, client.closed), "ECANCELED")
+    return ended(client, topic)
   end
-  local up, why, code = client.connection:wait_up(client.operation_timeout)
+  local up, why, code = client.connection:wait_up(math.max(0, deadline - time.mono()))
   if up then
     return true
   elseif code == "ECANCELED" then
@@ -200,42 +214,97 @@ local function wait_up(client, topic)
   return fail(("%s: not connected to the broker: %s"):format(topic, why), "ENOTCONN")
 end
 
---- Send a request and wait for its answer.
+local function wait_turn(client, topic, deadline)
+  if not client.turns:enter(math.max(0, deadline - time.mono())) then
+    return timed_out(client, topic, "too many requests are under way: it was not sent")
+  elseif client.closed then
+    client.turns:leave()
+    return ended(client, topic)
+  end
+  return true
+end
+
+local function in_turn(client, waiting, class, payload, deadline)
+  local token, pair = waiting.token, nil
+  local _ <close> = setmetatable({}, {
+    __close = function()
+      if pair then
+        release_pair(client, pair, token)
+      end
+      client.turns:leave()
+    end,
+  })
+  waiting.under_way = true
+  pair = take_pair(client, waiting.topic, class, token)
+  return exchange(client, pair, payload, waiting.answer, deadline)
+end
+
+--- Take a token for a request that is about to be made, unless it has one.
 ---@param client table
 ---@param topic string
 ---@param request table  complete, but for the token
+---@return table|nil waiting  nil: another request waits with this token
+function M.begin(client, topic, request)
+  local token = request.client_token or mqtt.unique_id()
+  request.client_token = token
+  return atomic.run(function()
+    if client.waiting[token] then
+      return nil
+    end
+    local waiting = { topic = topic, token = token, answer = future.new() }
+    client.waiting[token] = waiting
+    return waiting
+  end)
+end
+
+--- Send a request and wait for its answer.
+---@param client table
+---@param waiting table  of `begin`
+---@param request table  complete
 ---@param class string   of the answer
 ---@return table|nil response
 ---@return iotjobs.Error|nil problem
-function M.perform(client, topic, request, class)
+function M.perform(client, waiting, request, class)
+  local _ <close> = setmetatable({}, {
+    __close = function() client.waiting[waiting.token] = nil end,
+  })
   local deadline = time.mono() + client.operation_timeout
-  local token = request.client_token
-  local answer = future.new()
   local payload = models.to_payload(request)
-  local up, problem = wait_up(client, topic)
-  if not up then
+  M.sweep()
+  local ready, problem = wait_up(client, waiting.topic, deadline)
+  if ready then
+    ready, problem = wait_turn(client, waiting.topic, deadline)
+  end
+  if not ready then
     return nil, problem
   end
-  client.waiting[token] = { topic = topic, answer = answer }
-  local pair = take_pair(client, topic, class, token)
-  local _ <close> = setmetatable({}, {
-    __close = function()
-      client.waiting[token] = nil
-      release_pair(client, pair, token)
-    end,
-  })
-  return exchange(client, pair, payload, answer, deadline)
+  return in_turn(client, waiting, class, payload, deadline)
 end
 
---- A token that nothing waits with. nil: the given one is in use.
+---@return iotjobs.turns
+function M.turns()
+  return turns.new(IN_FLIGHT_MAX)
+end
+
+local abandoned = {} -- listeners of clients that are garbage
+
+--- The client is garbage, so nobody waits. A collection may happen in the middle of a message's
+--- delivery, where no listener may be closed: that is left to whoever comes next.
 ---@param client table
----@param given? string
----@return string|nil
-function M.token(client, given)
-  if not given then
-    return mqtt.unique_id()
+function M.abandon(client)
+  abandoned[#abandoned + 1] = client.watch
+  for _, pair in next, client.pairs do
+    table.move(pair.listeners, 1, #pair.listeners, #abandoned + 1, abandoned)
   end
-  return not client.waiting[given] and given or nil
+end
+
+--- Close what garbage has left behind.
+function M.sweep()
+  local listener = table.remove(abandoned)
+  while listener do
+    listener:close()
+    listener = table.remove(abandoned)
+  end
 end
 
 --- The connection is gone, and with it what it was to bring.
@@ -243,15 +312,15 @@ end
 ---@param message string
 ---@param code string
 function M.lost(client, message, code)
-  for _, token in ipairs(common.keys(client.waiting)) do
+  local tokens, pairs_now = common.keys(client.waiting), common.keys(client.pairs)
+  for _, token in ipairs(tokens) do
     local waiting = client.waiting[token]
-    if waiting then
-      client.waiting[token] = nil
+    if waiting and waiting.under_way then
       waiting.answer:resolve(fail(("%s: %s before the answer came"):format(waiting.topic, message),
         code))
     end
   end
-  for _, topic in ipairs(common.keys(client.pairs)) do
+  for _, topic in ipairs(pairs_now) do
     local pair = client.pairs[topic]
     if pair then
       close_pair(client, pair)

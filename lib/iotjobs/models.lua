@@ -407,9 +407,9 @@ local function decode_around_document(class, text)
       rest, document = slice.cut(text, path)
     end
     local members = rest and json.decode(rest)
-    if members then
+    local holder = members and (field == "execution" and members.execution or members)
+    if type(holder) == "table" then -- a name may be written in two ways, and the other one counted
       local decoded, why = json.decode(document)
-      local holder = field == "execution" and members.execution or members
       holder.jobDocument = decoded
       return members, why
     end

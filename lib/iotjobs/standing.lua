@@ -69,6 +69,7 @@ end
 ---@field on_payload fun(topic: string, payload: string)
 ---@field on_granted fun(qos: integer)                  after each connection
 ---@field on_failed fun(message: string, code: string)  it may be asked for again; or end it
+---@field on_ended? fun()                                no other function is called any more
 
 --- Begin. Without a connection it waits for one.
 ---@param client table
@@ -82,7 +83,7 @@ function M.new(client, options)
   end
   local self = setmetatable({
     client = client, topic = options.topic, qos = options.qos, breaks = 0,
-    on_granted = options.on_granted, on_failed = options.on_failed,
+    on_granted = options.on_granted, on_failed = options.on_failed, on_ended = options.on_ended,
   }, Standing)
   local listener, message, code = client.connection:listen(options.topic, function(topic, payload)
     if self.listener then
@@ -106,6 +107,9 @@ local function take_down(self)
   local listener = self.listener
   self.listener, self.attempt = nil, nil
   self.client.standing[self] = nil
+  if listener and self.on_ended then
+    self.on_ended()
+  end
   return listener
 end
 
@@ -143,9 +147,11 @@ end
 --- There will be no connection any more.
 function M.connection_closed(client)
   for _, one in ipairs(common.keys(client.standing)) do
-    if one.listener then
-      one.on_failed("the connection was closed", "ECANCELED")
-    end
+    common.later(function()
+      if one.listener then
+        one.on_failed("the connection was closed", "ECANCELED")
+      end
+    end)
   end
 end
 

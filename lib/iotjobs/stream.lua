@@ -13,11 +13,15 @@ local Stream = {}
 Stream.__index = Stream
 Stream.__name = "iotjobs.Stream"
 
-local function tell(self, status, why)
-  self.status = status
+local function report(self, status, why)
   if self.on_status then
     common.call("on_status of the stream on " .. self.topic, self.on_status, status, why)
   end
+end
+
+local function tell(self, status, why)
+  self.status = status
+  report(self, status, why)
 end
 
 local function end_listening(self)
@@ -84,11 +88,18 @@ function M.new(client, options)
   }, Stream)
 end
 
---- The connection broke.
+--- The connection broke. Each is told in a task of its own: one that takes its time over it must
+--- not make another hear of the loss when that has been made good.
 function M.lost(client, why)
   for _, stream in ipairs(common.keys(client.streams)) do
+    local standing_now = stream.standing
     if stream.status == "established" then
-      tell(stream, "lost", why)
+      stream.status = "lost"
+      common.later(function()
+        if stream.standing == standing_now then
+          report(stream, "lost", why)
+        end
+      end)
     end
   end
 end

@@ -29,6 +29,10 @@ function M.add(client, wanted)
     end,
     on_granted = function(qos) granted:resolve(qos) end,
     on_failed = on_failed,
+    on_ended = function()
+      granted:resolve(nil, ("subscribing to %s: it was ended before the broker answered"):format(
+        wanted.topic), "ECANCELED")
+    end,
   })
   if one then
     one.is_callback = true

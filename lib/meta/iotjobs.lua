@@ -10,7 +10,11 @@
 --- - a wrong field, a wrong type and a value over AWS's limits raise at once, at the line that
 ---   wrote them, naming class, field and limit;
 --- - times are numbers, seconds since the epoch;
---- - functions that wait suspend the task, not the process. `hob lua` runs a script as a task.
+--- - arguments have their places, not names, and a QoS is 0 or 1;
+--- - functions that wait suspend the task, not the process. `hob lua` runs a script as a task, and
+---   so is each callback: it may wait, and the next message does not wait for it. In the place of
+---   `add_done_callback` wait in a task: `hob.time.after(0, function() future:result() ... end)`;
+--- - without a connection nothing is kept to be published later.
 
 --- ## Ask and wait
 --- One call, one answer: the client subscribes, makes the `client_token` and matches the answer.
@@ -107,7 +111,8 @@ local IotJobsClient = {}
 --- ### Requests that wait
 --- Each suspends the task until the answer has come, and gives it, or `nil` and an
 --- [Error](#error). A request without a `client_token` is sent with one of the client's making; a
---- token that another request is waiting with raises.
+--- token that another request is waiting with raises. A client has 64 under way; more wait for
+--- their turn, within their time.
 
 --- One execution: by its id, or what comes next with the id `$next`.
 ---@param request iotjobs.DescribeJobExecutionRequest
@@ -173,6 +178,7 @@ function IotJobsClient:publish_update_job_execution(request, qos) end
 --- Each returns a [Future](#future) of the QoS that the broker granted, and the topic, which
 --- `unsubscribe` takes. Messages may come before the future is done. The callback gets an object,
 --- or `nil` and a message for what cannot be read. After a reconnect the client subscribes again.
+--- For answers the request itself will do, too: its thing and job are what counts.
 
 ---@param request iotjobs.DescribeJobExecutionSubscriptionRequest
 ---@param qos integer
@@ -274,7 +280,9 @@ function Future:done() end
 --- Why a request has no answer. `tostring` gives the message.
 ---@class iotjobs.Error
 ---@field message string for people
----@field code string `EREJECTED`, `ETIMEDOUT`, `ENOTCONN`, `EREFUSED` (by the broker), `ECANCELED`
+--- `EREJECTED` (by the service), `EREFUSED` (by the broker), `ETIMEDOUT`, `ENOTCONN`, `ECANCELED`,
+--- `EBUSY`, `EMSGSIZE`; on the gateway's connection `EACCES`
+---@field code string
 ---@field modeled? iotjobs.RejectedError what the service said, if it refused
 
 --- What `create_job_executions_changed_stream` takes.

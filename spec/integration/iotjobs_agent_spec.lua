@@ -129,7 +129,7 @@ local HANDLER = [[
     local quick = iotjobs.IotJobsClient(nil, { operation_timeout = 0.5 })
     mqtt.agent():on_state(function(state) states[#states + 1] = state end)
     job:progress(1, "ready")
-    while #states < 2 do
+    while states[#states] ~= "up" do -- "down" again with each attempt that fails
       local _, problem = quick:describe_job_execution{ job_id = job.id }
       problems[#problems + 1] = problem and problem.code or nil
       time.sleep(0.005)
@@ -137,7 +137,7 @@ local HANDLER = [[
     while not quick:describe_job_execution{ job_id = job.id } do
       time.sleep(0.005)
     end
-    return { states = states[1] .. " " .. states[2], problem = problems[1] or "none" }
+    return { states = table.concat(states, " "), problem = problems[1] or "none" }
   end
 
   return { api = 1, run = function(job) return ways[job.document.way](job) end }
@@ -240,7 +240,7 @@ describe("iotjobs in a handler", function()
     world.broker:start_again()
     local execution = world:ended(job_id)
     assert.equal("SUCCEEDED", execution.status, execution.details.reason)
-    assert.equal("down up", execution.details.states)
+    assert.matches("^down [down ]*up$", execution.details.states)
     -- broken off, or asked before the service was back
     local known = { ENOTCONN = true, ETIMEDOUT = true, none = true }
     assert.is_true(known[execution.details.problem], execution.details.problem)

@@ -257,6 +257,105 @@ for _, kind in ipairs(KINDS) do
       assert.matches("the spec says so", problem.message)
     end)
 
+    it("is told at once of a connection that was closed, before it could hear of it", function()
+      local late, stream, halted
+      do
+        local scoped <close> = mqtt.connect(world.broker:options{ client_id = "scoped",
+          protocol = kind.protocol })
+        assert(scoped:wait_up(PATIENCE))
+        late = iotjobs.IotJobsClient(scoped, { thing_name = "gw-1" })
+        stream = late:create_job_executions_changed_stream{
+          on_status = function(status) halted = status end }
+      end
+      local response, problem = late:get_pending_job_executions{}
+      assert.is_nil(response)
+      assert.equal("ECANCELED", problem.code)
+      assert.equal("ECANCELED",
+        select(3, late:publish_get_pending_job_executions({}, 1):result(PATIENCE)))
+      local granted = late:subscribe_to_job_executions_changed_events({}, 1, function() end)
+      assert.equal("ECANCELED", select(3, granted:result(PATIENCE)))
+      stream:open()
+      assert.equal("halted", halted)
+      assert.error_matches(function() iotjobs.IotJobsClient(late.connection) end,
+        "connection: the connection was closed")
+    end)
+
+    it("lets callbacks wait, raise, and end their own subscription or stream", function()
+      local heard_by_slow, heard_by_raising, once, stream = 0, 0, 0, nil
+      local topic_once
+      local function subscribe(callback)
+        local future, topic = client:subscribe_to_job_executions_changed_events({}, 1, callback)
+        assert(future:result(PATIENCE))
+        return topic
+      end
+      subscribe(function()
+        assert(client:get_pending_job_executions{})
+        heard_by_slow = heard_by_slow + 1
+      end)
+      subscribe(function()
+        heard_by_raising = heard_by_raising + 1
+        error("on purpose")
+      end)
+      topic_once = select(2, client:subscribe_to_next_job_execution_changed_events({}, 1,
+        function()
+          once = once + 1
+          assert(client:unsubscribe(topic_once):result(PATIENCE))
+        end))
+      local in_stream = 0
+      stream = client:create_next_job_execution_changed_stream{ on_event = function()
+        in_stream = in_stream + 1
+        stream:close()
+      end }
+      stream:open()
+      wait_until(function() return stream.status == "established" end, PATIENCE, "the stream")
+      for _ = 1, 5 do
+        local job_id = create()
+        assert(client:update_job_execution{ job_id = job_id, status = "SUCCEEDED" })
+      end
+      wait_until(function() return heard_by_slow == 10 and heard_by_raising == 10 end, PATIENCE,
+        "ten notifications each")
+      assert.equal(1, once)
+      assert.equal(1, in_stream)
+      assert.equal("closed", stream.status)
+    end)
+
+    it("serves a thousand requests of fifty tasks, and keeps nothing of them", function()
+      local job_id = create()
+      local function burst()
+        local ended, problems = 0, {}
+        for _ = 1, 50 do
+          time.after(0, function()
+            for _ = 1, 20 do
+              local response, problem = client:update_job_execution{ job_id = job_id,
+                status = "IN_PROGRESS" }
+              problems[#problems + 1] = not response and tostring(problem) or nil
+            end
+            ended = ended + 1
+          end)
+        end
+        wait_until(function() return ended == 50 end, PATIENCE, "fifty tasks")
+        assert.same({}, problems)
+      end
+      burst()
+      assert.is_nil(next(client.waiting))
+      assert.equal(64, client.turns.free)
+      assert.equal(0, connection:stats().pending)
+    end)
+
+    it("lets clients become garbage while answers come to others", function()
+      local broker_log = #world.broker:log()
+      for _ = 1, 100 do
+        local passing = iotjobs.IotJobsClient(connection, { thing_name = "gw-9",
+          operation_timeout = PATIENCE })
+        assert(passing:get_pending_job_executions{})
+      end
+      wait_until(function()
+        collectgarbage()
+        assert(client:get_pending_job_executions{})
+        return world.broker:log():find("Received UNSUBSCRIBE from device", broker_log, true)
+      end, PATIENCE, "the end of the last one's subscriptions")
+    end)
+
     it("ends what waits when the connection is closed", function()
       local outcome
       world:after(function() return "drop" end)
@@ -305,6 +404,83 @@ describe("iotjobs", function()
     assert.equal("after", got[1])
     assert.same({ "established", "lost", "established" }, statuses)
     connection:close()
+  end)
+
+  -- As AWS's example for its SDK for Python does it, first form.
+  it("lets a device work off its queue with callbacks alone, and wake for what comes", function()
+    local world = worlds.start{ tls = false }
+    finally(function() world:stop() end)
+    local connection <close> = mqtt.connect(world.broker:options{ client_id = "device" })
+    local client = iotjobs.IotJobsClient(connection)
+    local AT_LEAST_ONCE, thing_name = 1, "gw-1"
+    local working, more, done, pending = false, false, {}, {}
+    world:create("first", '{"operation":"x"}')
+    world:create("second", '{"operation":"x"}')
+
+    local function try_start_next()
+      if working then
+        more = true
+        return
+      end
+      working, more = true, false
+      assert(client:publish_start_next_pending_job_execution(
+        iotjobs.StartNextPendingJobExecutionRequest{ thing_name = thing_name }, AT_LEAST_ONCE)
+        :result(PATIENCE))
+    end
+    local function done_working()
+      working = false
+      if more then
+        try_start_next()
+      end
+    end
+    local function rejected(problem)
+      error(("rejected: %s %s"):format(problem.code, problem.message))
+    end
+    local callbacks = {
+      { "get_pending_job_executions", iotjobs.GetPendingJobExecutionsRequest, function(answer)
+        for _, job in ipairs(answer.queued_jobs) do
+          pending[#pending + 1] = job.job_id
+        end
+      end },
+      { "start_next_pending_job_execution", iotjobs.StartNextPendingJobExecutionSubscriptionRequest,
+        function(answer)
+          if not answer.execution then
+            return done_working()
+          end
+          assert(client:publish_update_job_execution(iotjobs.UpdateJobExecutionRequest{
+            thing_name = thing_name, job_id = answer.execution.job_id,
+            status = iotjobs.JobStatus.SUCCEEDED }, AT_LEAST_ONCE):result(PATIENCE))
+          done[#done + 1] = answer.execution.job_id
+        end },
+      { "update_job_execution", iotjobs.UpdateJobExecutionSubscriptionRequest, done_working },
+    }
+    for _, entry in ipairs(callbacks) do
+      local name, class, callback = table.unpack(entry)
+      local request = class{ thing_name = thing_name }
+      if name == "update_job_execution" then
+        request.job_id = "+"
+      end
+      for ending, fn in pairs{ accepted = callback, rejected = rejected } do
+        assert(client["subscribe_to_" .. name .. "_" .. ending](client, request, AT_LEAST_ONCE, fn)
+          :result(PATIENCE))
+      end
+    end
+    assert(client:subscribe_to_next_job_execution_changed_events(
+      iotjobs.NextJobExecutionChangedSubscriptionRequest{ thing_name = thing_name }, AT_LEAST_ONCE,
+      function(event)
+        if event.execution then
+          try_start_next()
+        end
+      end):result(PATIENCE))
+    assert(client:publish_get_pending_job_executions(iotjobs.GetPendingJobExecutionsRequest{
+      thing_name = thing_name }, AT_LEAST_ONCE):result(PATIENCE))
+    try_start_next()
+    wait_until(function() return #done == 2 and not working end, PATIENCE, "two jobs")
+    world:create("third", '{"operation":"x"}')
+    wait_until(function() return #done == 3 end, PATIENCE, "the third job")
+    assert.same({ "first", "second" }, pending)
+    assert.same({ "first", "second", "third" }, done)
+    assert.equal("SUCCEEDED", world:ended("third").status)
   end)
 
   describe("where the broker refuses", function()

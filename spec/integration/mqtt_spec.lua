@@ -662,7 +662,94 @@ describe("hob.mqtt", function()
             broker:wait("packet 14", TIMEOUT)
             assert.is_true(conn:close())
             assert.is_false(conn:is_up())
-            assert.has_error(function() conn:post("a", "b") end, "the connection is closed")
+        end)
+
+        it("is told to all who ask for something afterwards", function()
+            local conn = up(to(fake("")))
+            conn:close()
+            local function told(nothing, message, code)
+                assert.is_nil(nothing)
+                assert.equal("the connection was closed", message)
+                assert.equal("ECANCELED", code)
+            end
+            told(conn:wait_up(1))
+            told(conn:wait_up())
+            told(conn:post("a", "b"))
+            told(conn:publish("a", "b"))
+            told(conn:subscribe("a"))
+            told(conn:unsubscribe("a"))
+            told(conn:listen("a", print))
+            told(conn:on_state(print))
+            assert.has_error(function() conn:stats() end, "the connection is closed")
+        end)
+
+        it("does not take a time to wait that is none", function()
+            local conn = up(to(fake("")))
+            for _, seconds in ipairs({ -1, 0 / 0, math.huge }) do
+                assert.error_matches(function() conn:wait_up(seconds) end,
+                    "timeout: expected seconds from 0")
+            end
+        end)
+
+        -- That a message's delivery collects garbage shows under AddressSanitizer for sure.
+        it("may happen to a connection that is garbage while messages come to it", function()
+            local sender, going, made = up(plain_broker:options{ client_id = "sender" }), true, 0
+            time.after(0, function()
+                while going do
+                    for _ = 1, 20 do sender:post("garbage", "x") end
+                    sender:publish("garbage", "x")
+                end
+            end)
+            for i = 1, 12 do
+                time.after(0, function()
+                    local conn = mqtt.connect(plain_broker:options{ client_id = "garbage-" .. i })
+                    assert(conn:wait_up(TIMEOUT))
+                    for _ = 1, 5 do
+                        conn:listen("garbage", function() return { {}, {}, {} } end)
+                            :subscribe(0, function() end)
+                    end
+                    made = made + 1
+                end)
+            end
+            wait_until(function() return made == 12 end, TIMEOUT, "the connections")
+            local from = sender:stats().bytes_out
+            wait_until(function() return sender:stats().bytes_out > from + 20000 end, TIMEOUT,
+                "messages to all of them")
+            assert.is_true(sender:is_up())
+            going = false
+        end)
+
+        it("leaves what another object's __gc still does with it without harm", function()
+            local said = {}
+            local holder_meta = { __gc = function(self)
+                for _, fn in ipairs({
+                    function() return self.conn:is_up() end,
+                    function() return self.conn:post("a", "b") end,
+                    function() return tostring(self.conn) end,
+                    function() return self.listener:subscribe(1, print) end,
+                    function() return self.listener:close() end,
+                }) do
+                    said[#said + 1] = table.pack(pcall(fn))
+                end
+            end }
+            local broker, made = fake(""), false
+            time.after(0, function() -- whose stack keeps nothing afterwards
+                local holder = setmetatable({}, holder_meta)
+                holder.conn = mqtt.connect(to(broker))
+                assert(holder.conn:wait_up(TIMEOUT))
+                holder.listener = holder.conn:listen("a", print)
+                made = true
+            end)
+            wait_until(function() return made end, TIMEOUT, "the connection")
+            wait_until(function()
+                collectgarbage()
+                return said[5]
+            end, TIMEOUT, "the end of the garbage")
+            assert.matches("the connection is garbage", said[1][2])
+            assert.matches("the connection is garbage", said[2][2])
+            assert.matches("the connection is garbage", said[3][2])
+            assert.matches("the listener is garbage", said[4][2])
+            assert.is_true(said[5][1])
         end)
 
         it("first sends what it has taken", function()

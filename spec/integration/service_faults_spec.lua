@@ -137,6 +137,12 @@ describe("hob service fault", function()
       end
     end)
 
+  it("rejects as InvalidJson without the token, as the service does", function()
+    plant("--op", "get", "--action", "reject", "--code", "InvalidJson")
+    local body = peer:ask("get", '{"clientToken":"t"}')
+    assert.same({ "InvalidJson", false }, { body.code, body.clientToken or false })
+  end)
+
   it("garbles an answer: no JSON once, no UTF-8 the next time", function()
     plant("--op", "get", "--action", "garbage", "--count", "2")
     local readable = 0

@@ -140,6 +140,23 @@ describe("hob service --data", function()
     assert.equal("content", http.request{ url = fresh }.body)
   end)
 
+  it("changes nothing for the owner either while it cannot store", function()
+    start()
+    local broken = dir .. "/data/service-state.db"
+    kill()
+    exec.check{ "sqlite3", broken, "CREATE TRIGGER full BEFORE INSERT ON objects BEGIN SELECT "
+      .. "RAISE(ABORT, 'disk is full'); END" }
+    start()
+    local body = { targets = { "arn:aws:iot:us-east-1:1:thing/lamp" }, document = "{}" }
+    for _ = 1, 2 do -- the second is not told that the job exists
+      local answer, status = service:call("PUT", "/jobs/one", body)
+      assert.same({ 503, "The service cannot store what it does; its log says why" },
+        { status, answer.message })
+    end
+    assert.equal(503, select(2, service:call("PUT", "/jobs/two", body)))
+    assert.equal(1, #service:logged("service.job_created"))
+  end)
+
   it("says nothing that it could not store, and makes up for it", function()
     start()
     service:create("one", "lamp")

@@ -2,6 +2,7 @@ local exec = require("hob.exec")
 local fs = require("hob.fs")
 local http = require("hob.http")
 local httpd = require("hob.httpd")
+local process = require("hob.process")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
 
@@ -39,6 +40,24 @@ describe("hob.httpd", function()
         return { "lua5.4", "-e", script, timeout = 30 }
     end
 
+    -- A program with many connections, each of which sends `text`; then it does `more`.
+    local function crowd(count, text, more)
+        return ([[
+            local socket, all = require("socket"), {}
+            local function ask() -- what was sent before is read when this is answered
+                local s = assert(socket.connect("127.0.0.1", %d))
+                s:settimeout(20)
+                s:send("GET / HTTP/1.0\r\n\r\n")
+                s:receive("*a")
+            end
+            for i = 1, %d do
+                all[i] = assert(socket.connect("127.0.0.1", %d))
+                all[i]:settimeout(20)
+                all[i]:send(%q)
+            end
+            %s]]):format(server:port(), count, server:port(), text, more)
+    end
+
     describe("listen", function()
         it("takes any free port, and tells which", function()
             local one = listen(function() return {} end)
@@ -70,6 +89,67 @@ describe("hob.httpd", function()
                 assert.equals("Value", request.headers["x-some-name"])
                 assert.equals(method ~= "GET" and "a\0b" or "", request.body)
             end
+        end)
+
+        -- Else "/jobs/a%00b" would mean the job "a", and "%2F" would cut a name in two.
+        it("leaves %2F and %00 in a path as they are, and takes a whole URL", function()
+            listen(function(request) return { body = request.path } end)
+            for path, seen in pairs({ ["/a%2Fb%2fc"] = "/a%2Fb%2fc", ["/a%00b?c"] = "/a%00b",
+                ["/%zz%4%41%"] = "/%zz%4A%", ["/%c3%a9"] = "/é", ["http://x/y?z"] = "/y" }) do
+                local got = exec.check(raw(("GET %s HTTP/1.0\r\n\r\n"):format(path))).stdout
+                assert.equals(seen, got:match("\r\n\r\n(.*)\n$"))
+            end
+        end)
+
+        it("answers 431 to more than 100 headers or members of a query", function()
+            listen(function() return {} end)
+            local fields, members = {}, {}
+            for i = 1, 99 do
+                fields[i], members[i] = ("X-%d: y\r\n"):format(i), ("m%d=1&"):format(i)
+            end
+            local headers, query = table.concat(fields), table.concat(members)
+            local function status(more_query, more_headers)
+                return exec.check(raw("GET /?" .. query .. more_query .. " HTTP/1.0\r\n" .. headers
+                    .. more_headers .. "\r\n")).stdout:match("^HTTP/1%.%d (%d+)")
+            end
+            assert.equals("200", status("last=1", "Last: 1\r\n"))
+            assert.equals("431", status("last=1&more=1", "Last: 1\r\n"))
+            assert.equals("431", status("last=1", "Last: 1\r\nMore: 1\r\n"))
+        end)
+
+        it("holds the bodies of 64 full requests at a time, and answers 503 to more", function()
+            listen(function() return {} end, { limit = 1000 })
+            local head = "POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"
+            local out = exec.check({ "lua5.4", "-e", crowd(70, head .. ("x"):rep(999), [[
+                ask()
+                ask()
+                local codes = {}
+                for i = 1, 70 do
+                    all[i]:send("x")
+                    local code = all[i]:receive("*l"):match("%d%d%d")
+                    codes[code] = (codes[code] or 0) + 1
+                end
+                print(codes["200"], codes["503"])]]), timeout = 60 }).stdout
+            assert.equals("64\t6\n", out)
+            assert.equals(200, ask("/", { method = "POST", body = ("x"):rep(1000) }).status)
+        end)
+
+        it("has at most 256 connections, so that descriptors are left for others", function()
+            listen(function() return {} end)
+            local function descriptors()
+                return #fs.list(("/proc/%d/fd"):format(process.pid()))
+            end
+            local before, there = descriptors(), false
+            local client = assert(exec.spawn({ "lua5.4", "-e", crowd(300, "G", [[
+                print("there")
+                io.stdout:flush()
+                socket.sleep(60)]]), on_line = function() there = true end }))
+            wait_until(function() return there and descriptors() >= before + 250 end, 30,
+                "the crowd")
+            assert.is_true(descriptors() < before + 270, "too many are held")
+            client:kill("KILL")
+            client:wait(20)
+            assert.equals(200, ask("/").status)
         end)
 
         it("answers with status, headers and body", function()
@@ -274,6 +354,21 @@ describe("hob.httpd", function()
             assert.equals("ECONNRESET", answer[3])
             go = true
             wait_until(function() return ended end, 20, "the handler's end")
+        end)
+
+        it("ends what has sent half a header", function()
+            listen(function() return {} end)
+            local there = false
+            local half = "GET /half HTTP/1.1\r\nX: "
+            local client = assert(exec.spawn({ "lua5.4", "-e", crowd(1, half, [[
+                ask()
+                print("there")
+                io.stdout:flush()
+                print(all[1]:receive("*a"))]]), on_line = function() there = true end }))
+            wait_until(function() return there end, 20, "half a header")
+            server:close()
+            server = nil
+            assert.equals(0, assert(client:wait(20)).code)
         end)
 
         it("works from within a request, and twice", function()

@@ -1,8 +1,10 @@
 -- The client of iotjobs over a connection that the spec plays.
 
+local exec = require("hob.exec")
 local fakes = require("spec.support.fake_connection")
 local iotjobs = require("iotjobs")
 local json = require("hob.json")
+local lfs = require("lfs")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
 
@@ -81,6 +83,9 @@ describe("iotjobs.IotJobsClient", function()
       says("operation_timeout: expected a number, got string", fake, { operation_timeout = "1" })
       says("namespace: expected 1-64 of [a-zA-Z0-9_-], got 'a/b'", fake, { namespace = "a/b" })
       says("options: expected a table, got string", fake, "ns")
+      says("and at most 86400, got 86401", fake, { operation_timeout = 86401 })
+      says("namespace: expected 1-64 of", fake, { namespace = ("n"):rep(65) })
+      new({ operation_timeout = 86400, namespace = ("n"):rep(64) })
     end)
 
     it("shows the models as members of iotjobs", function()
@@ -113,6 +118,15 @@ describe("iotjobs.IotJobsClient", function()
         assert.same({ clientToken = "mine", status = case.fields.status }, body)
       end)
     end
+
+    it("says that the connection broke before the broker confirmed it", function()
+      fake.on_post = function() return nil, "not connected to the broker", "ENOTCONN" end
+      local ok, message, code = client:publish_update_job_execution(update(), 1):result(PATIENCE)
+      assert.is_nil(ok)
+      assert.equal("publishing on " .. GW .. "j-1/update: the connection broke before the broker "
+        .. "confirmed it", message)
+      assert.equal("ENOTCONN", code)
+    end)
 
     it("gives nil, message and code when the broker does not take it", function()
       fake.on_post = function() return nil, "the broker refused it", "EREFUSED" end
@@ -155,6 +169,15 @@ describe("iotjobs.IotJobsClient", function()
       says("unknown option 'on_evnt'", function()
         client:create_job_executions_changed_stream{ thing_name = "t", on_evnt = print }
       end)
+      for _, fn in ipairs{
+        function() client.publish_update_job_execution(update(), 1) end,
+        function() client.subscribe_to_job_executions_changed_events({}, 1, print) end,
+        function() client.create_job_executions_changed_stream{} end,
+        function() client.unsubscribe("topic") end,
+        function() assert(client.update_job_execution(update())) end,
+      } do
+        says("this is a method of a client: client:method(...), with a colon", fn)
+      end
       says("on_event: expected a function, got string", function()
         client:create_job_executions_changed_stream{ thing_name = "t", on_event = "x" }
       end)
@@ -335,6 +358,43 @@ describe("iotjobs.IotJobsClient", function()
       assert.equal("EREFUSED", code)
     end)
 
+    it("is over when the connection is closed", function()
+      assert(client:subscribe_to_job_executions_changed_events(THING, 1, print):result(PATIENCE))
+      fake:state("closed")
+      wait_until(function() return #fake:filters() == 0 end, PATIENCE, "its end")
+      assert.is_nil(next(client.standing))
+    end)
+
+    it("takes the operation's own request, as AWS's examples do", function()
+      local request = iotjobs.UpdateJobExecutionRequest{ thing_name = "gw-1", job_id = "j-1",
+        status = "FAILED", client_token = "mine" }
+      local future, topic = client:subscribe_to_update_job_execution_accepted(request, 1, print)
+      assert.equal(1, future:result(PATIENCE))
+      assert.equal(GW .. "j-1/update/accepted", topic)
+      assert.error_matches(function()
+        client:subscribe_to_update_job_execution_accepted(
+          iotjobs.DescribeJobExecutionRequest{ thing_name = "gw-1", job_id = "j-1" }, 1, print)
+      end, "expected a UpdateJobExecutionSubscriptionRequest, got DescribeJobExecutionRequest")
+      assert.error_matches(function()
+        client:subscribe_to_update_job_execution_accepted({ thing_name = "gw-1", job_id = "j-1",
+          status = "FAILED" }, 1, print)
+      end, "has no field 'status'")
+    end)
+
+    it("fails when it is ended before the broker answered", function()
+      fake.grant = function() return "never" end
+      local future, topic = client:subscribe_to_job_executions_changed_events(THING, 1, print)
+      assert.is_true(client:unsubscribe(topic):result(PATIENCE))
+      local granted, message, code = future:result(PATIENCE)
+      assert.is_nil(granted)
+      assert.equal("subscribing to " .. topic .. ": it was ended before the broker answered",
+        message)
+      assert.equal("ECANCELED", code)
+      future = client:subscribe_to_job_executions_changed_events(THING, 1, print)
+      client:close()
+      assert.equal("ECANCELED", select(3, future:result(PATIENCE)))
+    end)
+
     it("fails with what the connection says of a topic that it does not take", function()
       fake.refuse = "gw-1"
       local ok, message, code =
@@ -407,26 +467,86 @@ describe("iotjobs.IotJobsClient", function()
     end)
 
     it("serves many tasks at once, whatever the order of the answers", function()
-      local joins = {}
-      for i = 1, 200 do
+      local joins, count = {}, 64
+      for i = 1, count do
         joins[i] = in_a_task(function()
           local response = assert(client:describe_job_execution{ thing_name = "gw-1",
             job_id = "j-" .. i % 7 })
           return response.timestamp
         end)
       end
-      posted(200)
+      posted(count)
       local expected = {}
-      for i = 200, 1, -1 do
+      for i = count, 1, -1 do
         local body, message = posted(i)
         answer(message.topic, { clientToken = body.clientToken, timestamp = i })
         expected[i] = true
       end
-      for i = 1, 200 do
+      for i = 1, count do
         expected[joins[i]()] = nil
       end
       assert.is_nil(next(expected))
       assert.equal(14, #fake.asked) -- a pair for each of seven jobs
+    end)
+
+    it("has 64 under way; more wait for their turn", function()
+      local joins = {}
+      for i = 1, 300 do
+        joins[i] = in_a_task(function() return client:update_job_execution(update()) end)
+      end
+      for i = 1, 300 do
+        local body, message = posted(i)
+        assert.is_true(#fake.posted <= 63 + i)
+        answer(message.topic, { clientToken = body.clientToken, timestamp = i })
+      end
+      for i = 1, 300 do
+        assert(joins[i]())
+      end
+    end)
+
+    it("does not take an answer that bears its token on another topic", function()
+      local join = in_a_task(function() return client:update_job_execution(update()) end)
+      local other = in_a_task(function()
+        return client:update_job_execution(update{ job_id = "j-2" })
+      end)
+      local bodies = {}
+      posted(2)
+      for _, message in ipairs(fake.posted) do
+        bodies[message.topic] = json.decode(message.payload).clientToken
+      end
+      local first, second = GW .. "j-1/update", GW .. "j-2/update"
+      answer(second, { clientToken = bodies[first], timestamp = 1 })
+      answer(second, { clientToken = bodies[second], timestamp = 2 })
+      assert.equal(2, other().timestamp)
+      answer(first, { clientToken = bodies[first], timestamp = 3 })
+      assert.equal(3, join().timestamp)
+    end)
+
+    it("lets go of a pair of topics that was long unused", function()
+      obliging()
+      assert(client:update_job_execution(update{ job_id = "old" }))
+      client.pairs[GW .. "old/update"].used = time.mono() - 301
+      assert(client:update_job_execution(update{ job_id = "new" }))
+      assert.same({ GW .. "new/update/accepted", GW .. "new/update/rejected" }, fake:filters())
+    end)
+
+    it("waits for the connection, however often an attempt fails meanwhile", function()
+      obliging()
+      fake.up = false
+      local joins = {}
+      for i = 1, 80 do
+        joins[i] = in_a_task(function() return client:update_job_execution(update()) end)
+      end
+      for _ = 1, 3 do
+        local told
+        fake.watches[#fake.watches + 1] = function() told = true end
+        fake:state("down", "refused", "ECONNREFUSED", 1)
+        wait_until(function() return told end, PATIENCE, "the attempt")
+      end
+      fake:state("up", false)
+      for i = 1, 80 do
+        assert(joins[i]())
+      end
     end)
 
     it("keeps no more than 16 pairs of topics when nobody waits", function()
@@ -503,6 +623,48 @@ describe("iotjobs.IotJobsClient", function()
       assert.equal(4, #fake.asked)
     end)
 
+    it("says of one whose turn did not come that it was not sent", function()
+      client = new{ operation_timeout = 0.05 }
+      local long = new()
+      long.turns = client.turns
+      for _ = 1, 64 do
+        in_a_task(function() return long:update_job_execution(update()) end)
+      end
+      posted(64)
+      fails("ETIMEDOUT", "too many requests are under way: it was not sent within 0.05 s",
+        in_a_task(function() return client:update_job_execution(update()) end))
+      assert.equal(64, #fake.posted)
+      long:close()
+      obliging()
+      assert(client:update_job_execution(update()))
+    end)
+
+    it("asks for the answers' topics anew when the broker said nothing to that", function()
+      local grant = fake.grant
+      fake.grant = function() return "never" end
+      client = new{ operation_timeout = 0.02 }
+      fails("ETIMEDOUT", "the broker did not answer the subscription",
+        in_a_task(function() return client:update_job_execution(update()) end))
+      assert.same({}, fake:filters())
+      fake.grant = grant
+      obliging()
+      assert(client:update_job_execution(update()))
+    end)
+
+    it("ends with the client, also when its turn has not come", function()
+      local joins = {}
+      for i = 1, 70 do
+        joins[i] = in_a_task(function() return client:update_job_execution(update()) end)
+      end
+      posted(64)
+      client:close()
+      for i = 1, 70 do
+        fails("ECANCELED", "the client was closed", joins[i])
+      end
+      assert.equal(64, #fake.posted)
+      assert.equal(64, client.turns.free)
+    end)
+
     it("ends with the client", function()
       local join = in_a_task(function() return client:update_job_execution(update()) end)
       posted(1)
@@ -550,6 +712,52 @@ describe("iotjobs.IotJobsClient", function()
       assert.equal(4, #told)
     end)
 
+    it("is not told of a loss after it was closed", function()
+      stream:open()
+      heard(1)
+      local closed
+      fake.watches[#fake.watches + 1] = function() -- after the client's own
+        assert(stream.status == "lost")
+        stream:close()
+        closed = true
+      end
+      fake:state("down", "gone", "ECONNRESET", 1)
+      wait_until(function() return closed end, PATIENCE, "its end")
+      local passed
+      time.after(0.005, function() passed = true end)
+      wait_until(function() return passed end, PATIENCE, "all that was to be told")
+      assert.same({ "established" }, told)
+    end)
+
+    it("is not established by an answer that comes after it was closed", function()
+      stream:open()
+      stream:close()
+      local witness = client:create_job_executions_changed_stream{ thing_name = "gw-1" }
+      witness:open() -- is answered after it
+      wait_until(function() return witness.status == "established" end, PATIENCE, "the other")
+      assert.same({}, told)
+      assert.equal("closed", stream.status)
+    end)
+
+    it("counts only connections that break with one SUBSCRIBE after the other", function()
+      stream:open()
+      heard(1)
+      local grant = fake.grant
+      for _ = 1, 3 do
+        fake.grant = function() return nil, "not connected", "ENOTCONN" end
+        for _ = 1, 2 do
+          local asked = #fake.asked
+          fake:state("up", false)
+          wait_until(function() return #fake.asked > asked end, PATIENCE, "SUBSCRIBE")
+        end
+        fake.grant = grant
+        local count = #told
+        fake:state("up", false)
+        assert.equal("established", heard(count + 1))
+      end
+      assert.equal(4, #told)
+    end)
+
     it("is lost with the connection, and established again with the next", function()
       stream:open()
       heard(1)
@@ -558,6 +766,28 @@ describe("iotjobs.IotJobsClient", function()
       fake:state("up", false)
       assert.equal("established", heard(3))
       assert.same({ GW .. "notify-next", GW .. "notify-next" }, fake.asked)
+    end)
+
+    it("is established again, though another took its time over the loss", function()
+      local slow_may_go, others = false, {}
+      local function other(status)
+        others[#others + 1] = status
+        wait_until(function() return status ~= "lost" or slow_may_go end, PATIENCE, "the end")
+      end
+      for _ = 1, 8 do -- in whatever order they are told
+        client:create_job_executions_changed_stream{ thing_name = "gw-1", on_status = other }:open()
+      end
+      stream:open()
+      heard(1)
+      wait_until(function() return #others == 8 end, PATIENCE, "the other streams")
+      fake:state("down", "gone", "ECONNRESET", 1)
+      wait_until(function() return stream.status == "lost" end, PATIENCE, "the loss")
+      fake:state("up", false)
+      wait_until(function() return stream.status == "established" and #others == 24 end, PATIENCE,
+        "the return")
+      slow_may_go = true
+      assert.same({ "established", { "lost", "gone" }, "established" }, told)
+      assert.equal("established", stream.status)
     end)
 
     it("opens without a connection, and is established when there is one", function()
@@ -630,13 +860,46 @@ describe("iotjobs.IotJobsClient", function()
     end)
   end)
 
+  -- The log is the process's standard error: so in a process of its own.
+  it("says in the log what nobody else would hear of", function()
+    local program = lfs.symlinkattributes("/proc/self/exe", "target")
+    local result = exec.run{ timeout = 60, program, "lua", "-e", [[
+      package.path = "./?.lua;" .. package.path
+      local fake = require("spec.support.fake_connection").new()
+      local time, heard = require("hob.time"), 0
+      local client = require("iotjobs").IotJobsClient(fake, { thing_name = "t" })
+      local future, topic = client:subscribe_to_job_executions_changed_events({}, 1, function()
+        heard = heard + 1
+        error("on purpose")
+      end)
+      assert(future:result(10))
+      fake:deliver(topic, "no JSON")
+      fake.grant = function() return nil, "the broker refused it", "EREFUSED" end
+      fake:state("up", false)
+      while heard < 1 or #fake.asked < 2 do time.sleep(0.001) end
+      fake:state("up", false)
+      while #fake.asked < 3 do time.sleep(0.001) end -- the refusal comes before that
+    ]] }
+    assert.equal(0, result.code, result.stderr)
+    assert.matches("iotjobs.callback_failed .*the callback for %$aws/things/t/jobs/notify: .*"
+      .. "on purpose", result.stderr)
+    assert.matches("iotjobs.undecodable .*a message on %$aws/things/t/jobs/notify is no "
+      .. "JobExecutionsChangedEvent", result.stderr)
+    assert.matches("iotjobs.unsubscribed .*iot:Subscribe", result.stderr)
+  end)
+
   it("is garbage when nobody has it any more, though the connection lives", function()
-    local weak = setmetatable({ client = new() }, { __mode = "v" })
-    collectgarbage()
-    collectgarbage()
-    assert.is_nil(weak.client)
     local watches = #fake.watches
-    fake:state("up", false)
-    wait_until(function() return #fake.watches == watches - 1 end, PATIENCE, "its watch's end")
+    local weak = setmetatable({ client = new() }, { __mode = "v" })
+    obliging()
+    assert(weak.client:update_job_execution(update()))
+    assert.same({ GW .. "j-1/update/accepted", GW .. "j-1/update/rejected" }, fake:filters())
+    wait_until(function()
+      collectgarbage()
+      return weak.client == nil
+    end, PATIENCE, "its end")
+    new() -- whoever comes next clears up
+    assert.equal(watches + 1, #fake.watches)
+    assert.same({}, fake:filters())
   end)
 end)

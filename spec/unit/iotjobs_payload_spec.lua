@@ -1,6 +1,7 @@
 -- Requests to JSON and answers from it: what is written, what is read, what is refused.
 
 local json = require("hob.json")
+local mangle = require("spec.support.mangle")
 local models = require("iotjobs.models")
 
 local function assert_raises(expected, fn)
@@ -344,6 +345,17 @@ describe("iotjobs.models.from_payload", function()
       refused("RejectedError", '{"jobDocument":{"n":9007199254740993}}', "EJSON")
     end)
 
+    it("does not raise when another member of that name is no object", function()
+      local bad = ("["):rep(100) .. ("]"):rep(100)
+      for _, other in ipairs{ "5", "null", '"text"', "true", "[1]" } do
+        local text = ('{"execution":{"jobId":"j","jobDocument":%s},"\\u0065xecution":%s}'):format(
+          bad, other)
+        local object, message = models.from_payload("DescribeJobExecutionResponse", text)
+        assert.is_nil(object)
+        assert.equal("string", type(message))
+      end
+    end)
+
     it("takes the last one of several", function()
       local answer = read("UpdateJobExecutionResponse",
         '{"jobDocument":{"a":1},"clientToken":"x","jobDocument":{"n":9007199254740993}}')
@@ -445,6 +457,20 @@ describe("iotjobs.models.from_payload", function()
       end
     end
   end)
+
+  for class, text in pairs(mangle.VALID) do
+    it("never raises, whatever becomes of a " .. class, function()
+      assert(models.from_payload(class, text))
+      for seed = 1, 400 do
+        local broken = mangle.text(text, seed)
+        local ok, object, message, code = pcall(models.from_payload, class, broken)
+        assert.is_true(ok, ("%s: seed %d: %s"):format(class, seed, tostring(object)))
+        assert.is_true(object ~= nil or type(message) == "string", "seed " .. seed)
+        assert.is_true(object ~= nil or code == "EJSON" or code == "EPROTO", "seed " .. seed)
+        assert.is_string(tostring(object))
+      end
+    end)
+  end
 
   it("raises when asked for what does not come from the service", function()
     for _, name in ipairs({ "Nonsense", "UpdateJobExecutionRequest", "JobStatus", "to_payload",

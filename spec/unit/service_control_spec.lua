@@ -38,6 +38,12 @@ describe("the Jobs service's control side", function()
       assert.same({ "ResourceAlreadyExistsException", 409 }, { why.type, why.status })
     end)
 
+    it("says null where a target is null", function()
+      local why = new_bench():refused("create_job", "a",
+        { targets = { require("hob.json").null }, document = "{}" }, NOW)
+      assert.is_truthy(why.message:find("got null$"), why.message)
+    end)
+
     it("takes an id again after the job was deleted", function()
       local bench = new_bench{ "a" }
       bench:control("delete_job", "a", true, bench.now)

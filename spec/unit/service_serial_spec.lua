@@ -65,4 +65,51 @@ describe("hob.service.serial", function()
     assert.same({ "posted" }, errors)
     assert.equal(7, turns:run(function() return 7 end))
   end)
+
+  it("keeps the order of thousands that wait, and forgets them", function()
+    local turns, said, held = new(), {}, true
+    time.after(0, function()
+      turns:post(function() wait_until(function() return not held end, 30, "the word") end)
+    end)
+    wait_until(function() return #turns.token == 0 end, 5, "the first turn")
+    for i = 1, 5000 do
+      turns:post(function() said[#said + 1] = i end)
+    end
+    held = false
+    wait_until(function() return #said == 5000 end, 30, "all")
+    for i = 1, 5000 do
+      assert.equal(i, said[i])
+    end
+    assert.is_true(#turns.queue < 200, #turns.queue .. " places are kept")
+  end)
+
+  describe("when a task is ended in its turn", function()
+    local function hang()
+      table.sort({ 1, 2, 3 }, function() -- no task can be switched in here
+        while true do end -- luacheck: ignore 542
+      end)
+    end
+
+    it("goes on with those behind it", function()
+      local turns, said = new(), {}
+      time.after(0, function() turns:post(hang) end)
+      time.after(0, function() turns:post(function() said[1] = "behind" end) end)
+      wait_until(function() return said[1] end, 30, "the one behind")
+      assert.equal(7, turns:run(function() return 7 end))
+    end)
+
+    it("raises that for who waits for its results", function()
+      local turns, held, ok, message = new(), true, nil, nil
+      time.after(0, function()
+        turns:post(function() wait_until(function() return not held end, 30, "the word") end)
+      end)
+      wait_until(function() return #turns.token == 0 end, 5, "the first turn")
+      time.after(0, function() ok, message = pcall(turns.run, turns, hang) end)
+      wait_until(function() return #turns.queue > turns.taken end, 5, "the second one")
+      held = false
+      wait_until(function() return ok ~= nil end, 30, "an end")
+      assert.same({ false, "it was ended in its turn" }, { ok, message })
+      assert.equal(8, turns:run(function() return 8 end))
+    end)
+  end)
 end)

@@ -249,6 +249,16 @@ describe("hob.service.store", function()
     store.connection = store.real
   end)
 
+  it("says so when its file is removed while it is in use", function()
+    bench:create("before", "lamp")
+    save()
+    fs.remove(dir, { recursive = true })
+    bench:create("after", "lamp")
+    local ok, message = store:save(bench.engine)
+    assert.is_nil(ok)
+    assert.is_truthy(message:find("service-state.db: it was removed", 1, true), message)
+  end)
+
   it("signs with the same key as before", function()
     local key = store.key
     assert.is_truthy(key:find("^%x+$") and #key == 64)
@@ -273,6 +283,20 @@ describe("hob.service.store", function()
       assert.is_truthy(message:find(", http://127.0.0.1:1): end that one", 1, true), message)
       bench:create("j", "lamp")
       save()
+    end)
+
+    it("does not take another program that has the file for a service", function()
+      store:close()
+      assert(fs.write(dir .. "/service-owner", "process 4194999\n")) -- above Linux's greatest
+      local environment = require("luasql.sqlite3").sqlite3()
+      local other = assert(environment:connect(dir .. "/service-state.db"))
+      assert(other:execute("BEGIN IMMEDIATE"))
+      local found, message = stores.open(dir)
+      other:close()
+      environment:close()
+      assert.is_nil(found)
+      assert.is_truthy(message:find("service-state.db is locked by another program", 1, true),
+        message)
     end)
 
     it("leaves a file alone that is no database", function()

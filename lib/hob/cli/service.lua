@@ -302,9 +302,9 @@ function M.run(argv)
     return code
   end
   log.configure{ level = given.log_level or "info", format = given.log_format or "text" }
-  -- A busy service makes much garbage and keeps much: looking through it all less often saves a
-  -- fifth of its time, for some tens of megabytes.
-  collectgarbage("incremental", 400, 400)
+  -- Nearly all garbage of a service is young. Looking through all that it keeps would stop it for
+  -- tens of milliseconds each time.
+  collectgarbage("generational")
   local parts, message = start(given, place)
   if not parts then
     io.stderr:write("hob service: ", message, "\n")

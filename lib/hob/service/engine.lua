@@ -11,8 +11,8 @@
 ---   thing      name arn id registered deleted attributes type_name billing_group version groups
 ---              topic* pending* records*
 ---   group      name arn id description attributes parent version created_at  members*
----   job        id arn document targets target_selection status ... waiting waiting_from deadline
----              executions* open* counts* target_things* target_groups*
+---   job        id arn document targets target_selection status ... waiting waiting_from ending
+---              deadline executions* open* counts* target_things* target_groups*
 ---              heap_index* artifacts*
 ---   execution  thing job number status version seq ... job_deadline step_deadline
 ---              deadline* prev* next* list* heap_index* texts*
@@ -125,7 +125,7 @@ function M:in_order(what, key)
     for _, item in pairs(self[what]) do
       list[#list + 1] = item
     end
-    table.sort(list, function(a, b) return a[key] < b[key] end)
+    list = ordered.sorted(list, function(item) return item[key] end)
     self.sorted[what] = list
   end
   return list
@@ -409,6 +409,9 @@ function M:drop(execution, now)
     append(after, self:complete(job, now))
   end
   self:touch(execution, true)
+  if rollout.is_open(job) then -- so that it is not queued anew after a restart
+    self:touch(job)
+  end
   self:forget(thing)
   return changed(thing, front, was_pending, after)
 end
@@ -425,14 +428,18 @@ end
 function M:roll_out(out, job, now)
   for _, name in ipairs(rollout.take(job)) do
     local thing = self.things[name]
-    -- it may have been deleted meanwhile, or have left or joined the groups of a continuous job
+    -- it may have been deleted meanwhile, have left or joined the groups of a continuous job, or
+    -- have got its execution before a restart
     if thing and not thing.deleted and not thing.records[job.id]
       and (job.target_selection ~= "CONTINUOUS" or self:reaches(job, thing)) then
       self:announce(out, self:queue(job, name, now), now)
     end
   end
-  self.deadlines:set(job, rollout.is_open(job) and now + self.minute or nil)
-  self:touch(job)
+  local open = rollout.is_open(job)
+  self.deadlines:set(job, open and now + rollout.pause(job, self.minute) or nil)
+  if job.rollout or not open then -- else a long list would be stored with each portion
+    self:touch(job)
+  end
   append(out, self:complete(job, now))
 end
 
@@ -448,7 +455,9 @@ function M:tick(now)
   local out = {}
   local item = self.deadlines:due(now)
   while item do
-    if item.kind == "job" then
+    if item.kind == "job" and item.ending then
+      self:end_job(out, item, now)
+    elseif item.kind == "job" then
       self:roll_out(out, item, now)
     else
       local change = self:move(item, "TIMED_OUT", now)

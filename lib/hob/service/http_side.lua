@@ -7,9 +7,13 @@ local fault_routes = require("hob.service.fault_routes")
 local httpd = require("hob.httpd")
 local json_text = require("hob.service.json_text")
 local rules = require("hob.service.rules")
+local time = require("hob.time")
 require("hob.service.control")
 
 local M = {}
+
+local DONE_AGAIN = 0.002 -- seconds
+local NO_ROUTE = "Nothing answers %s %s: the local Jobs service has no such operation"
 
 -- Hob's own.
 local OWN_ROUTES = {
@@ -33,7 +37,8 @@ local OWN_ROUTES = {
 }
 
 -- Method and path ("*" is one segment) -> function(side, request, now, segments ...), which gives
--- the answer's members and the messages to publish, or nil and an error. AWS's two services share
+-- the answer's members, the messages to publish and, if the answer is to wait for turns to come, a
+-- function that says when it is time; or nil and an error. AWS's two services share
 -- paths; the signature of a request says which one is meant.
 local ROUTES = {
   iot = { OWN_ROUTES, fault_routes, control_routes },
@@ -123,6 +128,32 @@ local function broken(side, message)
   return failed(select(2, answers.fail("InternalFailureException", "The service failed")))
 end
 
+local function unstored()
+  return failed(select(2, answers.fail("ServiceUnavailableException",
+    "The service cannot store what it does; its log says why")))
+end
+
+--- A request's turn.
+--- @return table reply
+--- @return (fun(): boolean)|nil done
+local function turn(side, fn, request, values)
+  if side.mqtt.unstored and not side.mqtt:settle{} then
+    return unstored()
+  end
+  local ok, members, rest, done = pcall(fn, side, request, side.clock(), table.unpack(values))
+  if not ok then
+    side.mqtt:settle{} -- what was changed before is kept
+    return broken(side, tostring(members))
+  elseif not members then
+    return failed(rest)
+  end
+  local reply = answer(200, members)
+  if not side.mqtt:settle(rest or {}) then
+    return unstored()
+  end
+  return reply, done
+end
+
 --- Serve one request, in its turn.
 local function serve(side, request)
   if side.artifacts and side.artifacts.takes(request.path) then
@@ -130,29 +161,19 @@ local function serve(side, request)
   end
   local fn, values = route(request)
   if not fn then
-    return failed(select(2, answers.fail("ResourceNotFoundException", "Nothing answers %s %s",
-      request.method, request.path)))
+    return failed(select(2, answers.fail("ResourceNotFoundException", NO_ROUTE, request.method,
+      rules.cut(request.path, 250))))
   end
   local message
   request.json, message = rules.object(request.body or "")
   if not request.json then
     return failed(select(2, answers.fail("InvalidRequestException", "body: %s", message)))
   end
-  return side.serial:run(function()
-    local ok, members, rest = pcall(fn, side, request, side.clock(), table.unpack(values))
-    if not ok then
-      side.mqtt:settle{} -- what was changed before is kept
-      return broken(side, tostring(members))
-    elseif not members then
-      return failed(rest)
-    end
-    local reply = answer(200, members)
-    if not side.mqtt:settle(rest or {}) then
-      return failed(select(2, answers.fail("ServiceUnavailableException",
-        "The service cannot store what it did; its log says why")))
-    end
-    return reply
-  end)
+  local reply, done = side.serial:run(function() return turn(side, fn, request, values) end)
+  while done and not done() and not side.mqtt.closing do
+    time.sleep(DONE_AGAIN)
+  end
+  return reply
 end
 
 ---@class hob.service.http_side.options

@@ -7,6 +7,7 @@
 --- Spec: spec/unit/service_store_spec.lua
 local documents = require("hob.service.documents")
 local fs = require("hob.fs")
+local ordered = require("hob.service.engine.ordered")
 local process = require("hob.process")
 require("hob.service.engine.adopt")
 
@@ -130,6 +131,11 @@ end
 
 local function in_use(self)
   local who = fs.read(self.dir .. "/" .. WHO)
+  local pid = who and who:match("^process (%d+)")
+  if pid and not fs.stat("/proc/" .. pid) then
+    return nil, ("%s is locked by another program (by no service; by sqlite3, or a backup?): start "
+      .. "again when that has ended"):format(self.path)
+  end
   return nil, ("%s is in use by another service%s: end that one, or give another --data DIR")
     :format(self.dir, who and " (" .. who:gsub("%s+$", "") .. ")" or "")
 end
@@ -276,8 +282,8 @@ local function decode(text)
   return members
 end
 
-local function by_seq(a, b)
-  return a.seq < b.seq
+local function seq_of(object)
+  return object.seq
 end
 
 --- @return table<string, table[]>|nil by_kind
@@ -298,7 +304,7 @@ local function read_objects(self)
     end
     list[#list + 1] = object
   end
-  table.sort(by_kind.execution, by_seq)
+  by_kind.execution = ordered.sorted(by_kind.execution, seq_of)
   return by_kind
 end
 
@@ -374,6 +380,15 @@ local function write(self, engine, touched)
   return ok, message
 end
 
+--- A file that was removed can still be written to: nobody would find it again.
+local function check_place(self)
+  if fs.stat(self.path) then
+    return true
+  end
+  return nil, "it was removed while the service uses it: start the service again (it begins with "
+    .. "what is there then)"
+end
+
 --- Write what changed since the last call, in one transaction.
 ---@param engine hob.service.engine
 ---@return boolean|nil ok
@@ -383,7 +398,10 @@ function M:save(engine)
   if next(touched) == nil then
     return true
   end
-  local ok, message = write(self, engine, touched)
+  local ok, message = check_place(self)
+  if ok then
+    ok, message = write(self, engine, touched)
+  end
   if not ok then
     execute(self, "ROLLBACK")
     self.unsaved = touched

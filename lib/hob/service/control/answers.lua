@@ -80,7 +80,8 @@ end
 
 --- One page of a list, by AWS's maxResults and nextToken. A token says after which item the next
 --- page begins: what is added or deleted meanwhile repeats and hides nothing else.
----@param items table
+---@param items any[]|fun(key: number|string, count: integer): any[]  all of them; or a function
+--- that gives `count` of those after a key, or as many as there are (there is no `keep` then)
 ---@param query table<string, string>
 ---@param list hob.service.list
 ---@return table|nil answer
@@ -95,6 +96,9 @@ function M.page(items, query, list)
     return M.fail("InvalidRequestException", "nextToken: none that this list gave out")
   end
   local out, token = {}, nil
+  if type(items) == "function" then
+    items = items(key, limit + 1)
+  end
   for i = ordered.place_after(items, key, list.key), #items do
     if not list.keep or list.keep(items[i]) then
       if #out == limit then

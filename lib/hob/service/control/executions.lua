@@ -2,7 +2,9 @@
 --- hob.service.control for the form. Spec: spec/unit/service_control_spec.lua
 local answers = require("hob.service.control.answers")
 local engine = require("hob.service.engine")
+local deadlines = require("hob.service.engine.deadlines")
 local members = require("hob.service.control.members")
+local ordered = require("hob.service.engine.ordered")
 local rules = require("hob.service.rules")
 local views = require("hob.service.views")
 
@@ -60,8 +62,7 @@ local function executions_of(thing)
       found[#found + 1] = record[number]
     end
   end
-  table.sort(found, function(a, b) return a.seq < b.seq end)
-  return found
+  return ordered.sorted(found, seq_of)
 end
 
 --- ListJobExecutionsForThing. A thing without jobs has an empty list.
@@ -140,13 +141,21 @@ function engine:delete_job_execution(thing, job, number, force, now)
   return {}, out
 end
 
---- The executions of some jobs, or of all, in the order in which they were queued.
-local function executions_in(jobs)
-  local found = {}
+--- The first `count` executions of some jobs after a `seq`, in the order in which they were queued:
+--- each job's are in this order, the job whose next one is the oldest is asked first.
+local function executions_after(jobs, seq, count)
+  local found, next_ones = {}, deadlines.new()
   for _, job in pairs(jobs) do
-    table.move(job.executions, 1, #job.executions, #found + 1, found)
+    local at = ordered.place_after(job.executions, seq, seq_of)
+    if job.executions[at] then
+      next_ones:set({ list = job.executions, at = at }, job.executions[at].seq)
+    end
   end
-  table.sort(found, function(a, b) return a.seq < b.seq end)
+  while #found < count and next_ones[1] do
+    local one = next_ones[1]
+    found[#found + 1], one.at = one.list[one.at], one.at + 1
+    next_ones:set(one, one.list[one.at] and one.list[one.at].seq)
+  end
   return found
 end
 
@@ -162,7 +171,10 @@ function engine:executions(ids, query, now)
     end
     jobs[id] = self.jobs[id]
   end
-  return answers.page(executions_in(jobs), query, {
+  local function after(seq, count)
+    return executions_after(jobs, seq, count)
+  end
+  return answers.page(after, query, {
     name = "all executions", member = "executions", kind = "number", key = seq_of,
     view = function(execution) return views.execution(execution, now, false) end,
   })

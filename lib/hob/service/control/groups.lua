@@ -5,6 +5,7 @@ local answers = require("hob.service.control.answers")
 local engine = require("hob.service.engine")
 local json_text = require("hob.service.json_text")
 local members = require("hob.service.control.members")
+local ordered = require("hob.service.engine.ordered")
 local registry = require("hob.service.control.registry")
 local uuid = require("hob.service.engine.uuid")
 require("hob.service.control.targets")
@@ -197,8 +198,7 @@ function engine:list_groups_of_thing(name, query)
   for i, group in ipairs(thing.groups) do
     list[i] = self.groups[group]
   end
-  table.sort(list, function(a, b) return a.name < b.name end)
-  return answers.page(list, query, {
+  return answers.page(ordered.sorted(list, by_name), query, {
     name = "groups of " .. name, member = "thingGroups", kind = "string", key = by_name,
     view = name_and_arn,
   })

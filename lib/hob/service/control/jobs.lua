@@ -6,6 +6,7 @@ local engine = require("hob.service.engine")
 local events_out = require("hob.service.engine.events_out")
 local job_request = require("hob.service.control.job_request")
 local members = require("hob.service.control.members")
+local ordered = require("hob.service.engine.ordered")
 local rules = require("hob.service.rules")
 local targets = require("hob.service.control.targets")
 local views = require("hob.service.views")
@@ -52,23 +53,20 @@ local function new_job(self, id, request, now)
   return job
 end
 
---- Queue executions on things: at once, or as the rollout says.
+--- Queue executions on things, the first of them now.
 local function send_out(self, out, job, names, now)
-  if job.rollout then
-    for _, name in ipairs(names) do
-      self:thing(name)
-    end
-    job.waiting, job.waiting_from = names, 1
-    self:roll_out(out, job, now)
-    return
-  end
   for _, name in ipairs(names) do
-    self:announce(out, self:queue(job, name, now), now)
+    self:thing(name)
   end
+  job.waiting, job.waiting_from = names, 1
+  self:roll_out(out, job, now)
 end
 
 --- CreateJob.
 ---@param body table  the request, decoded
+---@return table|nil answer
+---@return table messages_or_error
+---@return (fun(): boolean)|nil done  whether all is queued that does not wait for a rollout
 function engine:create_job(id, body, now)
   local request, list = members.checked(create_request, id, body)
   if not request then
@@ -97,10 +95,7 @@ function engine:create_job(id, body, now)
   tell_job(self, "service.job_created", job, ("created for %d thing%s"):format(#names,
     #names == 1 and "" or "s"))
   send_out(self, out, job, names, now)
-  for _, message_out in ipairs(self:complete(job, now) or {}) do -- groups without a thing
-    out[#out + 1] = message_out
-  end
-  return job_answer(job), out
+  return job_answer(job), out, function() return job.waiting == nil or job.rollout ~= nil end
 end
 
 --- DescribeJob.
@@ -275,8 +270,78 @@ function engine:associate_targets(id, body, now)
   return job_answer(job), out
 end
 
+-- So many executions are ended in one turn; the rest in turns to come, devices being answered
+-- between two of them.
+local PORTION, PAUSE = 100, 0.001
+
+local ENDINGS = {}
+
+local function seq_of(execution)
+  return execution.seq
+end
+
+--- @return boolean more
+function ENDINGS.cancel(self, out, job, ending, now)
+  local first = ordered.place_after(job.executions, ending.after, seq_of)
+  local last = math.min(#job.executions, first + PORTION - 1)
+  for i = first, last do
+    local execution = job.executions[i]
+    if execution.status == "QUEUED" or ending.force and execution.status == "IN_PROGRESS" then
+      self:cancel(out, execution, ending.force, nil, now)
+    end
+    ending.after = execution.seq
+  end
+  return last < #job.executions
+end
+
+function ENDINGS.delete(self, out, job, _, now)
+  local count = #job.executions
+  for i = count, math.max(1, count - PORTION + 1), -1 do
+    self:delete(out, job.executions[i], now)
+  end
+  return count > PORTION
+end
+
+local ENDED = {}
+
+function ENDED.cancel(self, out, job, now)
+  events_out.job(self, out, job, "canceled", now)
+  tell_job(self, "service.job_canceled", job, job.forced and "cancelled by force" or "cancelled")
+end
+
+function ENDED.delete(self, out, job, now)
+  self:enter("jobs", job.id, nil)
+  self:touch(job, true)
+  events_out.job(self, out, job, "deleted", now)
+  tell_job(self, "service.job_deleted", job, "deleted")
+end
+
+--- Go on with a job's cancelling or deletion, which is in `job.ending`.
+function engine:end_job(out, job, now)
+  local ending = job.ending
+  if ENDINGS[ending.how](self, out, job, ending, now) then
+    self.deadlines:set(job, now + PAUSE)
+    return
+  end
+  job.ending = nil
+  self.deadlines:set(job, nil)
+  self:touch(job)
+  ENDED[ending.how](self, out, job, now)
+end
+
+--- @return fun(): boolean done
+local function start_ending(self, out, job, ending, now)
+  job.ending = ending
+  self:touch(job)
+  self:end_job(out, job, now)
+  return function() return job.ending ~= ending end
+end
+
 --- CancelJob. Without force only what is QUEUED: a device that has started goes on and reports.
 ---@param body table  reasonCode, comment
+---@return table|nil answer
+---@return table messages_or_error
+---@return (fun(): boolean)|nil done
 function engine:cancel_job(id, body, force, now)
   local request, why = members.checked(job_request.cancel, id, body)
   local job = self.jobs[id]
@@ -284,8 +349,8 @@ function engine:cancel_job(id, body, force, now)
     return nil, why
   elseif not job then
     return no_job(id)
-  elseif job.status == "COMPLETED" then
-    return fail("InvalidRequestException", "Job %s is COMPLETED and cannot be cancelled", id)
+  elseif job.status ~= "IN_PROGRESS" and job.status ~= "CANCELED" then
+    return fail("InvalidRequestException", "Job %s is %s and cannot be cancelled", id, job.status)
   end
   local out = {}
   self:close_job(job, "CANCELED", now)
@@ -293,36 +358,25 @@ function engine:cancel_job(id, body, force, now)
   job.reason_code = request.reason_code or job.reason_code
   job.comment = request.comment or job.comment
   events_out.job(self, out, job, "cancellation_in_progress", now)
-  for _, execution in ipairs(job.executions) do
-    if execution.status == "QUEUED" or force and execution.status == "IN_PROGRESS" then
-      self:cancel(out, execution, force, nil, now)
-    end
-  end
-  events_out.job(self, out, job, "canceled", now)
-  tell_job(self, "service.job_canceled", job, force and "cancelled by force" or "cancelled")
-  return job_answer(job), out
+  local done = start_ending(self, out, job, { how = "cancel", force = force, after = 0 }, now)
+  return job_answer(job), out, done
 end
 
 --- DeleteJob. Its executions disappear with it.
+---@return table|nil answer
+---@return table messages_or_error
+---@return (fun(): boolean)|nil done
 function engine:delete_job(id, force, now)
   local job = self.jobs[id]
   if not job then
     return no_job(id)
   elseif job.status == "IN_PROGRESS" and not force then
     return fail("InvalidStateTransitionException", "Job %s is IN_PROGRESS: use force", id)
+  elseif job.status == "DELETION_IN_PROGRESS" then
+    return fail("InvalidStateTransitionException", "Job %s is being deleted already", id)
   end
   local out = {}
-  if job.status == "IN_PROGRESS" then
-    self:close_job(job, "DELETION_IN_PROGRESS", now)
-  end
+  self:close_job(job, "DELETION_IN_PROGRESS", now)
   events_out.job(self, out, job, "deletion_in_progress", now)
-  for i = #job.executions, 1, -1 do
-    self:delete(out, job.executions[i], now)
-  end
-  self:enter("jobs", id, nil)
-  self:touch(job, true)
-  events_out.job(self, out, job, "deleted", now)
-  tell_job(self, "service.job_deleted", job, "deleted")
-  return {}, out
+  return {}, out, start_ending(self, out, job, { how = "delete" }, now)
 end
-

@@ -31,6 +31,8 @@ local function shown(value)
     return '"' .. rules.cut(value, 60) .. '"'
   elseif type(value) == "table" then
     return value[1] ~= nil and "a list" or "an object"
+  elseif value == nil or rules.present(value) == nil then
+    return "null"
   end
   return tostring(value)
 end

@@ -2,6 +2,7 @@
 local engine = require("hob.service.engine")
 local answers = require("hob.service.control.answers")
 local members = require("hob.service.control.members")
+local ordered = require("hob.service.engine.ordered")
 local rules = require("hob.service.rules")
 
 local M = {}
@@ -120,8 +121,7 @@ function engine:regroup(out, thing, now, change)
   end
   change()
   self:touch(thing)
-  table.sort(jobs, function(a, b) return a.seq < b.seq end)
-  for _, job in ipairs(jobs) do
+  for _, job in ipairs(ordered.sorted(jobs, function(job) return job.seq end)) do
     local after = self:reaches(job, thing)
     if after and not before[job] then
       self:announce(out, self:queue(job, thing.name, now), now)

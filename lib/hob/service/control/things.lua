@@ -4,6 +4,7 @@
 local answers = require("hob.service.control.answers")
 local engine = require("hob.service.engine")
 local members = require("hob.service.control.members")
+local ordered = require("hob.service.engine.ordered")
 local registry = require("hob.service.control.registry")
 local rules = require("hob.service.rules")
 require("hob.service.control.groups")
@@ -126,8 +127,7 @@ local function open_executions(thing)
       end
     end
   end
-  table.sort(found, function(a, b) return a.seq < b.seq end)
-  return found
+  return ordered.sorted(found, function(execution) return execution.seq end)
 end
 
 --- DeleteThing. It leaves its groups, and what it still had to do is REMOVED; what it has done

@@ -1,8 +1,10 @@
---- Queueing a job's executions minute by minute: jobExecutionsRolloutConfig.
+--- Queueing a job's executions: minute by minute, as jobExecutionsRolloutConfig says; without it a
+--- portion after the other, so that devices are answered between two of them.
 --- `job.waiting` names the things still to come, from place `job.waiting_from` on.
 local M = {}
 
 local RATE_MAX = 1000
+local PORTION, PAUSE = 100, 0.001
 
 --- How many times the rate has grown.
 local function increases(job, criteria)
@@ -11,10 +13,13 @@ local function increases(job, criteria)
     succeeded and job.counts.SUCCEEDED // succeeded or 0)
 end
 
---- How many executions may be queued in the minute that begins now.
+--- How many executions may be queued in the minute that begins now, or in this portion.
 ---@return integer
 function M.rate(job)
   local config = job.rollout
+  if not config then
+    return PORTION
+  end
   local limit = config.maximumPerMinute or RATE_MAX
   local growing = config.exponentialRate
   if not growing then
@@ -28,6 +33,13 @@ end
 --- Whether things are still to come.
 function M.is_open(job)
   return job.waiting ~= nil
+end
+
+--- How long it is from one batch to the next.
+---@param minute number  seconds
+---@return number seconds
+function M.pause(job, minute)
+  return job.rollout and minute or PAUSE
 end
 
 --- The things of the next batch.
