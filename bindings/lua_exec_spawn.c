@@ -337,13 +337,14 @@ static int process_wait(lua_State *L)
 
 static struct process *new_process(lua_State *L)
 {
+    struct hob_loop *loop = hob_scheduler_loop(L);
     struct process *process = calloc(1, sizeof *process);
     if (!process) {
         luaL_error(L, "out of memory");
         return NULL;
     }
     process->holders = 1;
-    process->loop = hob_scheduler_loop(L);
+    process->loop = loop;
     process->scheduler = hob_scheduler_of(L);
     hob_buf_init(&process->lines, QUEUED_LINES_MAX);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &drain_key);

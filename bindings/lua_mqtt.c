@@ -107,7 +107,8 @@ static int mqtt_connect(lua_State *L)
 {
     struct hob_mqtt_options options = {
         .on_up = on_up, .on_down = on_down, .on_message = on_message};
-    struct hob_modules_host *host = hob_bindings_host(L);
+    struct hob_loop *loop = hob_scheduler_loop(L);
+    struct hob_log *log = hob_bindings_host(L)->log;
     struct hob_error err = {0};
     struct hob_mqtt *mqtt;
     struct hob_mqtt_share *share;
@@ -115,7 +116,7 @@ static int mqtt_connect(lua_State *L)
     struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_push(L);
     take_callbacks(L, conn);
     options.user = conn;
-    if (hob_mqtt_new(host->loop, host->log, &options, &mqtt, &err)) {
+    if (hob_mqtt_new(loop, log, &options, &mqtt, &err)) {
         return luaL_error(L, "%s", err.message);
     }
     int code = hob_mqtt_share_new(mqtt, &share, &err);

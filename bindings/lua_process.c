@@ -64,6 +64,7 @@ static int process_on_signal(lua_State *L)
 {
     int number = check_signal(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    struct hob_loop *loop = hob_scheduler_loop(L);
     struct watch *watch = lua_newuserdatauv(L, sizeof *watch, 0);
     memset(watch, 0, sizeof *watch);
     luaL_setmetatable(L, WATCH_NAME);
@@ -74,7 +75,7 @@ static int process_on_signal(lua_State *L)
     if (!watch->handle) {
         return luaL_error(L, "out of memory");
     }
-    uv_signal_init(hob_loop_uv(hob_scheduler_loop(L)), watch->handle);
+    uv_signal_init(hob_loop_uv(loop), watch->handle);
     watch->handle->data = watch;
     uv_unref((uv_handle_t *)watch->handle); /* waiting for a signal alone keeps nothing running */
     uv_signal_start(watch->handle, on_signal, number);

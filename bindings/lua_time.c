@@ -112,6 +112,7 @@ static int time_after(lua_State *L)
 {
     uint64_t ms = hob_lua_ms(L, luaL_checknumber(L, 1), "seconds");
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    struct hob_loop *loop = hob_scheduler_loop(L);
     struct after *after = lua_newuserdatauv(L, sizeof *after, 0);
     *after = (struct after){.scheduler = hob_scheduler_of(L),
                             .L = main_thread(L),
@@ -122,7 +123,7 @@ static int time_after(lua_State *L)
     after->callback = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushvalue(L, -1);
     after->self = luaL_ref(L, LUA_REGISTRYINDEX);
-    after->timer = hob_timer_new(hob_scheduler_loop(L), after_fire, after);
+    after->timer = hob_timer_new(loop, after_fire, after);
     if (!after->timer) {
         after_release(after);
         return luaL_error(L, "out of memory");

@@ -110,8 +110,11 @@ static int run_state(struct tool *tool)
             tool->host.exit_code = 1;
         }
     }
-    hob_scheduler_free(tool->scheduler);
-    lua_close(L);
+    if (tool->scheduler) {
+        hob_scheduler_close(tool->scheduler);
+    } else {
+        lua_close(L);
+    }
     return tool->host.exit_code;
 }
 

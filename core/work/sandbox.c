@@ -280,8 +280,9 @@ void hob_sandbox_free(struct hob_sandbox *sandbox)
     if (!sandbox) {
         return;
     }
-    hob_scheduler_free(sandbox->scheduler);
-    if (sandbox->L) {
+    if (sandbox->scheduler) {
+        hob_scheduler_close(sandbox->scheduler);
+    } else if (sandbox->L) {
         lua_close(sandbox->L);
     }
     free(sandbox->script_lib);

@@ -91,7 +91,11 @@ void *hob_scheduler_user(lua_State *L)
 
 struct hob_loop *hob_scheduler_loop(lua_State *L)
 {
-    return hob_scheduler_of(L)->loop;
+    const struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    if (scheduler->freed) {
+        luaL_error(L, "the script has ended: nothing can be started any more");
+    }
+    return scheduler->loop;
 }
 
 void hob_scheduler_on_error(struct hob_scheduler *scheduler,
@@ -721,7 +725,7 @@ static int make_coroutine(lua_State *L)
 
 static struct hob_task *new_task(struct hob_scheduler *scheduler, lua_State *L)
 {
-    struct hob_task *task = calloc(1, sizeof *task);
+    struct hob_task *task = scheduler->freed ? NULL : calloc(1, sizeof *task);
     if (!task) {
         return NULL;
     }
@@ -760,7 +764,7 @@ void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *p
 {
     struct hob_task *task = new_task(scheduler, scheduler->L);
     if (!task) {
-        if (scheduler->on_error) {
+        if (scheduler->on_error && !scheduler->freed) {
             scheduler->on_error(scheduler->on_error_user, "out of memory");
         }
         if (op_free) {
@@ -883,11 +887,8 @@ struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, lua_State *L, voi
     return scheduler;
 }
 
-void hob_scheduler_free(struct hob_scheduler *scheduler)
+void hob_scheduler_close(struct hob_scheduler *scheduler)
 {
-    if (!scheduler) {
-        return;
-    }
     struct hob_task *next;
     for (struct hob_task *task = scheduler->tasks; task; task = next) {
         next = task->next;
@@ -896,6 +897,7 @@ void hob_scheduler_free(struct hob_scheduler *scheduler)
     scheduler->tasks = NULL;
     scheduler->ready_head = scheduler->ready_tail = NULL;
     scheduler->freed = true;
+    lua_close(scheduler->L); /* finalizers run, which call our pcall */
     if (!scheduler->turn_pending) {
         free(scheduler);
     }

@@ -14,8 +14,8 @@
  * (inside table.sort's comparator) a suspending call raises. A count hook forces a yield every
  * 10,000 instructions, so that a tight loop delays nobody.
  *
- * Life: hob_scheduler_new (installs pcall, xpcall, coroutine in L) -> tasks -> hob_scheduler_free,
- * before lua_close. Loop thread only.  Spec: spec/unit/task_spec.lua
+ * Life: hob_scheduler_new (installs pcall, xpcall, coroutine in L) -> tasks -> hob_scheduler_close,
+ * which closes L. Loop thread only.  Spec: spec/unit/task_spec.lua
  */
 #ifndef HOB_WORK_TASK_H
 #define HOB_WORK_TASK_H
@@ -31,12 +31,13 @@ struct hob_task;
 
 /** L's main thread; its extra space is taken. `user` is what hob_scheduler_user gives back. */
 struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, struct lua_State *L, void *user);
-/** Cancels every task's wait; no `done` is called any more. */
-void hob_scheduler_free(struct hob_scheduler *scheduler);
+/** Cancels every task's wait, and closes L; no `done` is called any more. Finalizers still find the
+ * scheduler, but start nothing. */
+void hob_scheduler_close(struct hob_scheduler *scheduler);
 
 struct hob_scheduler *hob_scheduler_of(struct lua_State *L);
 void *hob_scheduler_user(struct lua_State *L);
-struct hob_loop *hob_scheduler_loop(struct lua_State *L);
+struct hob_loop *hob_scheduler_loop(struct lua_State *L); /* raises while L is being closed */
 
 /** How a task ended. `results` values (LUA_OK), or one error value, are on top of `L`. */
 typedef void hob_task_done_fn(void *user, struct lua_State *L, int status, int results);

@@ -177,21 +177,6 @@ describe("hob.service.clock", function()
   end)
 end)
 
-describe("hob.service.journal", function()
-  it("forgets the oldest update above its limit", function()
-    local journal = require("hob.service.journal").new(3)
-    for i = 1, 5 do
-      journal:add({ event = "service.update_accepted", thing = "lamp", job = "j" .. i }, i)
-    end
-    local ids = {}
-    for i, entry in ipairs(journal:list()) do
-      ids[i] = entry.jobId
-    end
-    assert.equal("j3 j4 j5", table.concat(ids, " "))
-    assert.is_nil(journal[1])
-  end)
-end)
-
 describe("hob.service.json_text", function()
   local encode = require("hob.service.json_text").encode
 

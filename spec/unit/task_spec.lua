@@ -1,6 +1,7 @@
 -- Tasks, seen from Lua: `hob lua` runs its chunk as one, so this spec is one too.
 
 local exec = require("hob.exec")
+local lfs = require("lfs")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
 
@@ -163,6 +164,28 @@ describe("task", function()
       assert.same({ false, "cannot resume non-suspended coroutine" }, { coroutine.resume(co) })
       assert.has_error(function() coroutine.close(co) end, "cannot close a normal coroutine")
       timer:cancel()
+    end)
+  end)
+
+  describe("a finalizer that runs when the state is closed", function()
+    it("may call pcall, and starts nothing", function()
+      local hob = lfs.symlinkattributes("/proc/self/exe", "target")
+      local result = assert(exec.run{ hob, "lua", "-e", [[
+          local time = require("hob.time")
+          kept = setmetatable({}, { __gc = function()
+            print(pcall(error, "planted", 0))
+            print(pcall(time.sleep, 1))
+            print(pcall(time.after, 0, function() print("ran") end))
+          end })
+        ]] })
+      local lines = {}
+      for line in result.stdout:gmatch("[^\n]+") do
+        lines[#lines + 1] = line:match("^%a+")
+      end
+      assert.same({ 0, "" }, { result.code, result.stderr })
+      assert.same({ "false", "false", "false" }, lines)
+      assert.matches("the script has ended: nothing can be started any more", result.stdout, 1, true)
+      assert.matches("^false\tplanted\n", result.stdout)
     end)
   end)
 

@@ -302,9 +302,9 @@ function M.run(argv)
     return code
   end
   log.configure{ level = given.log_level or "info", format = given.log_format or "text" }
-  -- Nearly all garbage of a service is young. Looking through all that it keeps would stop it for
-  -- tens of milliseconds each time.
-  collectgarbage("generational")
+  -- Nearly all garbage of a service is young, and small portions of it are collected without
+  -- stopping it for more than a few milliseconds; looking through all that it keeps takes tens.
+  collectgarbage("generational", 5, 300)
   local parts, message = start(given, place)
   if not parts then
     io.stderr:write("hob service: ", message, "\n")
