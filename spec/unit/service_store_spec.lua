@@ -299,6 +299,21 @@ describe("hob.service.store", function()
         message)
     end)
 
+    it("says that --data must be a directory to write in", function()
+      store:close()
+      local file = dir .. "/a-file"
+      assert(fs.write(file, ""))
+      local found, message = stores.open(file)
+      assert.is_nil(found)
+      assert.is_truthy(message:find("--data " .. file .. ": ", 1, true), message)
+      assert.is_truthy(message:find("must be a directory that this user may write in", 1, true),
+        message)
+      assert(fs.mkdir(dir .. "/taken/service-state.db")) -- SQLite cannot open a directory
+      found, message = stores.open(dir .. "/taken")
+      assert.is_nil(found)
+      assert.is_truthy(message:find("may write in", 1, true), message)
+    end)
+
     it("leaves a file alone that is no database", function()
       store:close()
       local text = ("no database"):rep(1000)

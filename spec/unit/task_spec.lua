@@ -184,7 +184,8 @@ describe("task", function()
       end
       assert.same({ 0, "" }, { result.code, result.stderr })
       assert.same({ "false", "false", "false" }, lines)
-      assert.matches("the script has ended: nothing can be started any more", result.stdout, 1, true)
+      assert.matches("the script has ended: nothing can be started any more", result.stdout, 1,
+        true)
       assert.matches("^false\tplanted\n", result.stdout)
     end)
   end)

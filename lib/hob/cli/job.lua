@@ -180,7 +180,7 @@ COMMANDS.create = {
     local answer, message = service(given):call("PUT", { "jobs", given.job_id or new_job_id() },
       nil, members)
     if not answer then
-      return fail(given, message)
+      return fail(given, (message:gsub("^documentParameters%.", "--parameter ")))
     elseif given.json then
       return print_json(answer)
     end

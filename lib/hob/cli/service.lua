@@ -255,6 +255,8 @@ local function start(given, place)
   local turns = serial.new(function(why)
     log.error("service.internal_error", why)
   end)
+  log.info("service.connecting", ("connecting to the broker %s:%d"):format(given.endpoint,
+    given.port))
   parts.mqtt = mqtt_side.start{
     engine = engine, serial = turns, clock = clock, connect = connect_options(given),
     faults = faults.new(log_event), store = parts.store,

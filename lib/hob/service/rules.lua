@@ -99,7 +99,7 @@ function M.object(text)
   end
   local value, message = json.decode(text)
   if value == nil then
-    return nil, message or "not JSON"
+    return nil, "not JSON: " .. (message or "nothing is there")
   elseif not text:find("^%s*{") then
     return nil, "expected a JSON object"
   end

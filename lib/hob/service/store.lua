@@ -140,12 +140,20 @@ local function in_use(self)
     :format(self.dir, who and " (" .. who:gsub("%s+$", "") .. ")" or "")
 end
 
+local function unusable(dir, message)
+  return nil, ("--data %s: %s; it must be a directory that this user may write in"):format(dir,
+    message)
+end
+
 --- Words for a failure of SQLite while the file is being opened.
 local function refused(self, message)
   if message:find("locked", 1, true) then
     return in_use(self)
   elseif message:find("malformed", 1, true) or message:find("not a database", 1, true) then
     return damaged(self, message)
+  elseif message:find("unable to open", 1, true) or message:find("readonly", 1, true)
+    or message:find("disk I/O", 1, true) then
+    return unusable(self.dir, self.path .. ": " .. message)
   end
   return nil, ("%s: %s"):format(self.path, message)
 end
@@ -226,18 +234,19 @@ end
 ---@return string|nil message
 function M.open(dir)
   local driver, message = load_driver()
-  local ok = driver and true
-  if driver then
-    ok, message = fs.mkdir(dir)
-  end
-  if not ok then
+  if not driver then
     return nil, message
+  end
+  local ok
+  ok, message = fs.mkdir(dir)
+  if not ok then
+    return unusable(dir, message)
   end
   local self = setmetatable({ dir = dir, path = dir .. "/" .. FILE, unsaved = {} }, M)
   self.environment = driver.sqlite3()
   self.connection, message = self.environment:connect(self.path)
   if not self.connection then
-    return nil, ("%s: %s"):format(self.path, (message:gsub("^LuaSQL: ", "")))
+    return unusable(dir, (message:gsub("^LuaSQL: ", "")))
   end
   fs.chmod(self.path, 384) -- 0600: it holds the key that URLs are signed with
   ok, message = run_all(self, PRAGMAS)

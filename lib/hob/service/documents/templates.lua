@@ -94,14 +94,15 @@ end
 ---@return boolean|nil ok
 ---@return string|nil message
 function M.check_parameters(template, parameters)
-  local known = {}
-  for _, parameter in ipairs(template.parameters) do
-    known[parameter.key] = parameter
+  local known, names = {}, {}
+  for i, parameter in ipairs(template.parameters) do
+    known[parameter.key], names[i] = parameter, parameter.key
   end
   for key, value in pairs(parameters) do
     local parameter = known[key]
     if not parameter then
-      return nil, ("documentParameters.%s: %s has no such parameter"):format(key, template.name)
+      return nil, ("documentParameters.%s: %s has no such parameter; it has %s"):format(key,
+        template.name, table.concat(names, ", "))
     elseif parameter.max and utf8.len(value) > parameter.max then
       return nil, ("documentParameters.%s: at most %d characters are allowed"):format(key,
         parameter.max)
