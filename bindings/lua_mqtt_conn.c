@@ -152,6 +152,7 @@ void hob_lua_mqtt_conn_leave(struct hob_lua_mqtt_conn *conn)
         conn->swept_later = false;
         hob_lua_mqtt_sweep_listeners(conn);
     }
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): one of the holders is conn_enter
     hob_lua_mqtt_conn_release(conn);
 }
 
