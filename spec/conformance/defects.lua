@@ -72,7 +72,7 @@ return {
 
   -- the owner's side
   { "cancelling without force ends what is IN_PROGRESS", "control/jobs.lua",
-    'if execution.status == "QUEUED" or force and execution.status == "IN_PROGRESS" then',
+    'if execution.status == "QUEUED" or ending.force and execution.status == "IN_PROGRESS" then',
     'if execution.status == "QUEUED" or execution.status == "IN_PROGRESS" then' },
   { "an execution that was deleted is still found", "engine.lua",
     "record[execution.number] = nil", "record[execution.number + 1] = nil" },

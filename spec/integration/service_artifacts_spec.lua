@@ -217,13 +217,13 @@ describe("hob service --artifacts", function()
 
     it("names the parameter that is missing or is none", function()
       local head = { "--thing", "shelf", "--template", "AWS-Run-Command" }
-      for parameter, words in pairs{ ["x=1"] = "documentParameters.x", ["y"] = "--parameter: " } do
+      for parameter, words in pairs{ ["x=1"] = "--parameter x: ", ["y"] = "--parameter: " } do
         local result = create("--parameter", parameter, table.unpack(head))
         assert.equal(1, result.code)
         assert.is_truthy(result.stderr:find(words, 1, true), result.stderr)
       end
       local result = create(table.unpack(head))
-      assert.is_truthy(result.stderr:find("documentParameters.command: required", 1, true))
+      assert.is_truthy(result.stderr:find("--parameter command: required", 1, true))
     end)
   end)
 
