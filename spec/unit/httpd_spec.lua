@@ -119,7 +119,7 @@ describe("hob.httpd", function()
 
         it("holds the bodies of 64 full requests at a time, and answers 503 to more", function()
             listen(function() return {} end, { limit = 1000 })
-            local head = "POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"
+            local head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
             local out = exec.check({ "lua5.4", "-e", crowd(70, head .. ("x"):rep(999), [[
                 ask()
                 ask()
