@@ -82,7 +82,7 @@ return {
       .. ' REJECTED = "failed_retries" }' },
   { "one retry more than was asked for", "engine/retries.lua",
     "count < criterion.numberOfRetries", "count <= criterion.numberOfRetries" },
-  { "a thing that leaves a continuous job's group keeps its execution", "control/targets.lua",
+  { "a thing that leaves a continuous job's group keeps its execution", "engine/reach.lua",
     "elseif not after then", "elseif not after and not before[job] then" },
   { "a rollout queues one thing too many a minute", "engine/rollout.lua",
     "first + M.rate(job) - 1)", "first + M.rate(job))" },

@@ -40,6 +40,7 @@ describe("hob.mqtt", function()
         end)
       end
       wait_until(function() return open == 0 end, 30, "every close to return")
+      assert.equal(0, open)
     end
 
     for _, host in ipairs{ "127.0.0.1", "localhost" } do

@@ -8,7 +8,7 @@ local members = require("hob.service.control.members")
 local ordered = require("hob.service.engine.ordered")
 local registry = require("hob.service.control.registry")
 local uuid = require("hob.service.engine.uuid")
-require("hob.service.control.targets")
+require("hob.service.engine.reach")
 
 local fail = answers.fail
 

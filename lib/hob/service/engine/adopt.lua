@@ -5,7 +5,7 @@ local engine = require("hob.service.engine")
 local pending = require("hob.service.engine.pending")
 local rules = require("hob.service.rules")
 local views = require("hob.service.views")
-require("hob.service.control.targets")
+require("hob.service.engine.reach")
 
 local KINDS = {}
 
