@@ -565,3 +565,24 @@ const char *hob_exec_words(const struct hob_exec_result *result, char *out, size
         snprintf(out, len, "exit code %d", result->code);
     return out;
 }
+
+struct hob_exec_set *hob_exec_set_new(struct hob_loop *loop,
+                                      const struct hob_exec_set_options *options)
+{
+    return NULL;
+}
+
+void hob_exec_set_free(struct hob_exec_set *set) {}
+
+size_t hob_exec_set_count(const struct hob_exec_set *set)
+{
+    return 0;
+}
+
+void hob_exec_set_end(struct hob_exec_set *set) {}
+
+void hob_exec_set_when_gone(struct hob_exec_set *set, void (*gone)(void *user), void *user)
+{
+    if (gone)
+        gone(user);
+}

@@ -23,10 +23,33 @@
 
 struct hob_exec;
 
+/** The processes of one job: who they are, and when the last of them is gone. A process belongs to
+ * its set until its group has ended, also after hob_exec_cancel. */
+struct hob_exec_set;
+
+struct hob_exec_set_options {
+    void (*on_child)(void *user, int pid, bool runs); /* started, or gone; may be NULL */
+    void (*on_data)(void *user, const char *program, bool is_err, const char *data,
+                    size_t len); /* all output, as it comes, also of one cancelled; may be NULL */
+    void *user;
+};
+
+struct hob_exec_set *hob_exec_set_new(struct hob_loop *loop,
+                                      const struct hob_exec_set_options *options); /* or NULL */
+/** Its processes stay as they are, and tell nobody any more. NULL is legal. */
+void hob_exec_set_free(struct hob_exec_set *set);
+size_t hob_exec_set_count(const struct hob_exec_set *set);
+/** TERM to each group, after its grace KILL; as hob_exec_cancel, but `done` still comes. */
+void hob_exec_set_end(struct hob_exec_set *set);
+/** `gone` is called once, in a later turn of the loop, when no process of the set is left (in the
+ * next turn if there is none now). One at a time; NULL takes it back. */
+void hob_exec_set_when_gone(struct hob_exec_set *set, void (*gone)(void *user), void *user);
+
 struct hob_exec_result {
-    int code;       /* exit code; -1 if it did not exit by itself */
-    int signal;     /* the signal that ended it; 0: none */
-    bool timed_out; /* ended by us after timeout_ms */
+    int code;           /* exit code; -1 if it did not exit by itself */
+    int signal;         /* the signal that ended it; 0: none */
+    bool timed_out;     /* ended by us after timeout_ms */
+    bool out_of_memory; /* killed by signal 9 while the kernel's count of such victims grew */
     uint64_t timeout_ms;
     const char *out, *err; /* tails, NUL-terminated, may hold any byte; borrowed */
     size_t out_len, err_len;
@@ -39,9 +62,10 @@ struct hob_exec_options {    /* all borrowed for the call (copied) */
     const char *cwd;         /* NULL: inherited */
     const char *input;       /* for its standard input; NULL: /dev/null */
     size_t input_len;
-    uint64_t timeout_ms; /* 0: none */
-    uint64_t grace_ms;   /* between TERM and KILL; 0: 5,000 */
-    size_t tail_bytes;   /* of each stream; 0: 64 KB; at most 16 MB */
+    uint64_t timeout_ms;      /* 0: none */
+    uint64_t grace_ms;        /* between TERM and KILL; 0: 5,000 */
+    size_t tail_bytes;        /* of each stream; 0: 64 KB; at most 16 MB */
+    struct hob_exec_set *set; /* it belongs to; NULL: none */
     void (*on_line)(void *user, bool is_err, const char *line, size_t len); /* may be NULL */
     void (*done)(void *user, const struct hob_exec_result *result);
     void *user;

@@ -277,7 +277,8 @@ static int set_default(struct hob_config *config, const struct hob_config_key *k
 {
     static const struct hob_config_origin origin = {0};
     void *base = key->of_thing ? (void *)&config->things[0] : (void *)config;
-    bool textual = key->type <= HOB_CONFIG_TARGET || key->type == HOB_CONFIG_CHOICE;
+    bool textual = key->type <= HOB_CONFIG_TARGET || key->type == HOB_CONFIG_CHOICE ||
+                   key->type == HOB_CONFIG_FILTER;
     if (textual && !key->fallback) {
         char **slot = (char **)(void *)((char *)base + key->offset);
         *slot = strdup("");
@@ -292,7 +293,11 @@ static int set_defaults(struct hob_config *config, struct hob_error *err)
     config->things = calloc(1, sizeof *config->things);
     config->allowed_commands = calloc(1, sizeof *config->allowed_commands);
     config->thing_count = 1;
-    int rc = config->things && config->allowed_commands ? 0 : HOB_ENOMEM;
+    config->config_file = strdup("");
+    config->config_text = strdup("");
+    bool whole =
+        config->things && config->allowed_commands && config->config_file && config->config_text;
+    int rc = whole ? 0 : HOB_ENOMEM;
     for (size_t i = 0; hob_config_key_at(i) && rc == 0; i++) {
         rc = set_default(config, hob_config_key_at(i), err);
     }
@@ -307,6 +312,23 @@ static void make_one_line(struct hob_error *err)
             *c = '?';
         }
     }
+}
+
+/* A function in it is compiled again, in the sandbox where it will run. */
+static int keep_text(struct load *load)
+{
+    struct hob_config *config = load->config;
+    if (!load->file) {
+        return 0;
+    }
+    free(config->config_file);
+    free(config->config_text);
+    config->config_file = strdup(load->file);
+    config->config_text = load->text;
+    load->text = NULL;
+    return config->config_file
+               ? 0
+               : hob_error_set(load->err, HOB_ENOMEM, "reading the configuration: out of memory");
 }
 
 int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err)
@@ -324,6 +346,7 @@ int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_er
     }
     rc = rc ? rc : set_flags(&load, argc, argv);
     rc = rc ? rc : check(&load);
+    rc = rc ? rc : keep_text(&load);
     free(load.text);
     if (rc) {
         make_one_line(err);
@@ -337,10 +360,12 @@ void hob_config_free(struct hob_config *config)
         hob_config_thing_free(&config->things[i]);
     }
     free(config->things);
-    for (char **command = config->allowed_commands; command && *command; command++) {
-        free(*command);
-    }
-    free(config->allowed_commands);
+    hob_config_free_words(config->allowed_commands);
+    hob_config_free_words(config->reboot_command);
+    free(config->boot_id_file);
+    free(config->job_filter);
+    free(config->config_file);
+    free(config->config_text);
     free(config->scripts);
     free(config->data);
     free(config->log_level);

@@ -30,6 +30,7 @@ struct hob_config_thing {
     double connect_timeout;
     double request_timeout;
     double backoff_base, backoff_cap;
+    bool persistent_session;
 };
 
 struct hob_config {
@@ -42,7 +43,18 @@ struct hob_config {
     char **allowed_commands; /* NULL-terminated */
     uint64_t memory;         /* bytes a job may use */
     double poll;
-    double stop_timeout;
+    double stop_grace;     /* for a running job to reach its next step */
+    double stop_timeout;   /* for a critical section or a `once` step */
+    char **reboot_command; /* NULL-terminated */
+    char *boot_id_file;    /* "": the kernel's */
+    double reboot_wait;
+    int64_t max_concurrent_jobs;
+    char *job_filter;                /* a prefix of job ids; "" */
+    bool job_filter_is_function;     /* a member of the table that config_text returns */
+    char *config_file, *config_text; /* "" without a file */
+    double job_timeout, cleanup_timeout;
+    int64_t messages_per_minute; /* 0: no limit */
+    uint64_t output_limit, output_total;
 };
 
 /** @param argv  the flags after `hob run`. @return 0, HOB_ECONFIG, or 1: --help was asked for */

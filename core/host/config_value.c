@@ -1,7 +1,6 @@
 /* config_value.c - see config_value.h */
 #include "host/config_value.h"
 
-#include <ctype.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
@@ -22,6 +21,8 @@
 #define SIZE      HOB_CONFIG_SIZE
 #define ALLOW     HOB_CONFIG_ALLOW
 #define CHOICE    HOB_CONFIG_CHOICE
+#define COMMAND   HOB_CONFIG_COMMAND
+#define FILTER    HOB_CONFIG_FILTER
 
 #define OF_THING(member)  true, offsetof(struct hob_config_thing, member)
 #define OF_CONFIG(member) false, offsetof(struct hob_config, member)
@@ -45,6 +46,7 @@ static const struct hob_config_key keys[] = {
     {"request_timeout", SECONDS, OF_THING(request_timeout), 0.1, 600, NULL, "10"},
     {"backoff_base", SECONDS, OF_THING(backoff_base), 0.01, 3600, NULL, "1"},
     {"backoff_cap", SECONDS, OF_THING(backoff_cap), 0.01, 86400, NULL, "120"},
+    {"persistent_session", BOOLEAN, OF_THING(persistent_session), 0, 0, NULL, "false"},
     {"scripts", DIRECTORY, OF_CONFIG(scripts), 0, 0, NULL, "scripts"},
     {"data", DIRECTORY, OF_CONFIG(data), 0, 0, NULL, NULL},
     {"log_level", CHOICE, OF_CONFIG(log_level), 0, 0, "debug|info|warn|error|off", "info"},
@@ -54,7 +56,18 @@ static const struct hob_config_key keys[] = {
     {"commands", ALLOW, OF_CONFIG(allowed_commands), 0, 0, NULL, NULL},
     {"memory", SIZE, OF_CONFIG(memory), 1048576, 4294967296, NULL, "64M"},
     {"poll", SECONDS, OF_CONFIG(poll), 1, 10000000, NULL, "900"},
-    {"stop_timeout", SECONDS, OF_CONFIG(stop_timeout), 0, 86400, NULL, "10"},
+    {"messages_per_minute", INTEGER, OF_CONFIG(messages_per_minute), 0, 100000, NULL, "600"},
+    {"max_concurrent_jobs", INTEGER, OF_CONFIG(max_concurrent_jobs), 1, 32, NULL, "1"},
+    {"job_filter", FILTER, OF_CONFIG(job_filter), 0, 0, NULL, NULL},
+    {"job_timeout", SECONDS, OF_CONFIG(job_timeout), 0, 604800, NULL, "86400"},
+    {"cleanup_timeout", SECONDS, OF_CONFIG(cleanup_timeout), 1, 86400, NULL, "60"},
+    {"reboot_command", COMMAND, OF_CONFIG(reboot_command), 0, 0, NULL, "systemctl reboot"},
+    {"reboot_wait", SECONDS, OF_CONFIG(reboot_wait), 0.1, 86400, NULL, "300"},
+    {"boot_id_file", FILENAME, OF_CONFIG(boot_id_file), 0, 0, NULL, NULL},
+    {"output_limit", SIZE, OF_CONFIG(output_limit), 1048576, 4294967296, NULL, "1M"},
+    {"output_total", SIZE, OF_CONFIG(output_total), 1048576, 1099511627776, NULL, "16M"},
+    {"stop_grace", SECONDS, OF_CONFIG(stop_grace), 0, 86400, NULL, "10"},
+    {"stop_timeout", SECONDS, OF_CONFIG(stop_timeout), 0, 86400, NULL, "60"},
 };
 #define KEY_COUNT (sizeof keys / sizeof keys[0])
 
@@ -73,197 +86,8 @@ const struct hob_config_key *hob_config_key_find(const char *name)
     return NULL;
 }
 
-#define ALLOW_WORDS "{ allow = { \"PROGRAM\", ... } }"
-
-/* ---- the line on which a key stands ---- */
-
-struct scan {
-    const char *at;
-    int line;
-    int depth;        /* of braces */
-    int things_depth; /* where `things =` stood; 0: not in it */
-    size_t thing;     /* which of things */
-};
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-static void skip_to(struct scan *scan, const char *end)
-{
-    for (; scan->at < end && *scan->at; scan->at++) {
-        scan->line += *scan->at == '\n';
-    }
-}
-
-static void skip_past(struct scan *scan, const char *what)
-{
-    const char *end = strstr(scan->at, what);
-    skip_to(scan, end ? end + strlen(what) : scan->at + strlen(scan->at));
-}
-
-static void skip_quoted(struct scan *scan)
-{
-    const char *end = scan->at + 1;
-    while (*end && *end != *scan->at) {
-        end += *end == '\\' && end[1] ? 2 : 1;
-    }
-    skip_to(scan, *end ? end + 1 : end);
-}
-
-static void skip_other(struct scan *scan)
-{
-    char c = *scan->at;
-    if (strncmp(scan->at, "--[[", 4) == 0 || strncmp(scan->at, "[[", 2) == 0) {
-        skip_past(scan, "]]");
-        return;
-    }
-    if (strncmp(scan->at, "--", 2) == 0) {
-        skip_to(scan, scan->at + strcspn(scan->at, "\n"));
-        return;
-    }
-    scan->depth += (c == '{') - (c == '}');
-    scan->thing += c == '{' && scan->things_depth && scan->depth == scan->things_depth + 2;
-    if (scan->things_depth && c == '}' && scan->depth == scan->things_depth) {
-        scan->things_depth = 0;
-    }
-    skip_to(scan, scan->at + 1);
-}
-
-/* The next word or quoted text that is followed by `=`. @return its length, 0 at the end */
-static size_t next_key(struct scan *scan, const char **word)
-{
-    while (*scan->at) {
-        bool quoted = *scan->at == '"' || *scan->at == '\'';
-        const char *begin = scan->at;
-        if (quoted) {
-            skip_quoted(scan);
-        } else if (is_word(*begin)) {
-            skip_to(scan, begin + strspn(begin, "abcdefghijklmnopqrstuvwxyz"
-                                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"));
-        } else {
-            skip_other(scan);
-            continue;
-        }
-        const char *after = scan->at + strspn(scan->at, quoted ? " \t]" : " \t");
-        if (after[0] == '=' && after[1] != '=' && scan->at - begin > 2 * quoted) {
-            *word = begin + quoted;
-            return (size_t)(scan->at - begin) - 2 * quoted;
-        }
-    }
-    return 0;
-}
-
-/* The line on which a key gets its value; 0 if the file does not write it so. */
-static int line_of(const char *source, const char *name, size_t thing)
-{
-    struct scan scan = {.at = source, .line = 1};
-    const char *word;
-    int beside = 0;
-    for (size_t len; (len = next_key(&scan, &word)) > 0;) {
-        bool is_it = len == strlen(name) && strncmp(word, name, len) == 0;
-        if (is_it && scan.things_depth && scan.thing == thing) {
-            return scan.line;
-        }
-        if (is_it && !scan.things_depth && !beside) {
-            beside = scan.line;
-        }
-        if (len == 6 && strncmp(word, "things", len) == 0 && scan.depth > 0) {
-            scan.things_depth = scan.depth;
-        }
-    }
-    return beside;
-}
-
-/* ---- what is said ---- */
-
-static const char *to_flag(const char *name, char out[64])
-{
-    snprintf(out, 64, "--%s", name);
-    for (char *c = out; *c; c++) {
-        *c = *c == '_' ? '-' : *c;
-    }
-    return out;
-}
-
-void hob_config_place(const struct hob_config_origin *origin, const char *name, char *out,
-                      size_t len)
-{
-    char flag[64], at[16] = "", thing[32] = "";
-    if (!origin->file) {
-        snprintf(out, len, "%s", to_flag(name, flag));
-        return;
-    }
-    int line = line_of(origin->source, name, origin->thing);
-    if (line) {
-        snprintf(at, sizeof at, ":%d", line);
-    }
-    if (origin->thing) {
-        snprintf(thing, sizeof thing, "things[%zu].", origin->thing);
-    }
-    snprintf(out, len, "%s%s: %s%s", origin->file, at, thing, name);
-}
-
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[64], n = strlen(b);
-    if (strlen(a) > 60 || n > 60) {
-        return 60;
-    }
-    for (size_t j = 0; j <= n; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t best = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = change < best ? change : best;
-        }
-    }
-    return row[n];
-}
-
-static const char *nearest(const char *name)
-{
-    const char *best = NULL;
-    size_t distance = 3; /* a typo, not another word */
-    for (size_t i = 0; i < KEY_COUNT; i++) {
-        size_t d = edit_distance(name, keys[i].name);
-        if (d < distance) {
-            distance = d;
-            best = keys[i].name;
-        }
-    }
-    return best;
-}
-
-int hob_config_unknown(const struct hob_config_origin *origin, const char *name,
-                       struct hob_error *err)
-{
-    char where[HOB_CONFIG_PLACE_MAX], flag[64];
-    hob_config_place(origin, name, where, sizeof where);
-    const char *what = origin->file ? "key" : "flag";
-    const char *near = nearest(name);
-    if (near) {
-        return hob_error_set(err, HOB_ECONFIG, "%s: unknown %s; did you mean %s?", where, what,
-                             origin->file ? near : to_flag(near, flag));
-    }
-    return hob_error_set(err, HOB_ECONFIG, "%s: unknown %s; %s", where, what,
-                         origin->file ? "docs/reference/config.md lists them"
-                                      : "hob run --help lists them");
-}
-
-int hob_config_expected(const struct hob_config_origin *origin, const char *name, const char *what,
-                        const char *got, struct hob_error *err)
-{
-    char where[HOB_CONFIG_PLACE_MAX];
-    hob_config_place(origin, name, where, sizeof where);
-    return hob_error_set(err, HOB_ECONFIG, "%s: expected %s, got %s", where, what, got);
-}
+#define ALLOW_WORDS   "{ allow = { \"PROGRAM\", ... } }"
+#define COMMAND_WORDS "{ \"PROGRAM\", \"ARGUMENT\", ... }"
 
 static int no_memory(struct hob_error *err)
 {
@@ -390,6 +214,51 @@ static int set_parsed(const struct hob_config_origin *origin, const struct hob_c
     return set_number(origin, key, slot, number, got, err);
 }
 
+void hob_config_free_words(char **words)
+{
+    for (char **word = words; word && *word; word++) {
+        free(*word);
+    }
+    free(words);
+}
+
+/* A command as a flag gives it. */
+static int set_words(char ***slot, const char *value, struct hob_error *err)
+{
+    char **words = calloc(strlen(value) / 2 + 2, sizeof *words);
+    size_t count = 0;
+    for (const char *at = value + strspn(value, " "); words && *at; at += strspn(at, " ")) {
+        size_t len = strcspn(at, " ");
+        words[count] = strndup(at, len);
+        if (!words[count++]) {
+            hob_config_free_words(words);
+            return no_memory(err);
+        }
+        at += len;
+    }
+    if (!words) {
+        return no_memory(err);
+    }
+    hob_config_free_words(*slot);
+    *slot = words;
+    return 0;
+}
+
+static int set_prefix(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                      struct hob_config *config, const char *value, struct hob_error *err)
+{
+    char got[128];
+    if (strlen(value) > 64 || value[strspn(value, "abcdefghijklmnopqrstuvwxyz"
+                                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")]) {
+        snprintf(got, sizeof got, "\"%.100s\"", value);
+        return hob_config_expected(origin, key->name,
+                                   "a prefix of job ids (up to 64 of [a-zA-Z0-9_-]), or a function",
+                                   got, err);
+    }
+    config->job_filter_is_function = false;
+    return set_string(&config->job_filter, value, err);
+}
+
 int hob_config_set_text(const struct hob_config_origin *origin, const struct hob_config_key *key,
                         void *base, const char *value, struct hob_error *err)
 {
@@ -409,6 +278,12 @@ int hob_config_set_text(const struct hob_config_origin *origin, const struct hob
         return set_path(origin, slot, value, err);
     case STRING:
         return set_string(slot, value, err);
+    case FILTER:
+        return set_prefix(origin, key, base, value, err);
+    case COMMAND:
+        return value[strspn(value, " ")]
+                   ? set_words(slot, value, err)
+                   : hob_config_expected(origin, key->name, COMMAND_WORDS, got, err);
     case BOOLEAN:
         *(bool *)slot = strcmp(value, "true") == 0;
         return 0;
@@ -432,10 +307,7 @@ static char **read_list(lua_State *L, struct hob_error *err)
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
         const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &len) : NULL;
         if (!text || strlen(text) != len || set_string(&list[i], text, err)) {
-            for (size_t k = 0; k < i; k++) {
-                free(list[k]);
-            }
-            free(list);
+            hob_config_free_words(list);
             list = NULL;
         }
         lua_pop(L, 1);
@@ -467,10 +339,21 @@ static int set_allow(lua_State *L, const struct hob_config_origin *origin,
         return hob_config_expected(origin, key->name, ALLOW_WORDS,
                                    "a table with something else in it", err);
     }
-    for (char **old = *slot; old && *old; old++) {
-        free(*old);
+    hob_config_free_words(*slot);
+    *slot = list;
+    return 0;
+}
+
+static int set_command(lua_State *L, const struct hob_config_origin *origin,
+                       const struct hob_config_key *key, char ***slot, struct hob_error *err)
+{
+    char **list = read_list(L, err);
+    if (!list || !list[0] || !list[0][0]) {
+        hob_config_free_words(list);
+        return hob_config_expected(origin, key->name, COMMAND_WORDS,
+                                   "a table with something else in it, or nothing", err);
     }
-    free(*slot);
+    hob_config_free_words(*slot);
     *slot = list;
     return 0;
 }
@@ -487,7 +370,9 @@ static int wrong_type(lua_State *L, const struct hob_config_origin *origin,
                                         "true or false",
                                         "",
                                         ALLOW_WORDS,
-                                        ""};
+                                        "",
+                                        COMMAND_WORDS,
+                                        "a prefix of job ids, or a function"};
     char got[80], range[128];
     const char *what = words[key->type];
     if (key->type == CHOICE) {
@@ -530,7 +415,15 @@ int hob_config_set_value(lua_State *L, const struct hob_config_origin *origin,
     if (key->type == ALLOW && type == LUA_TTABLE) {
         return set_allow(L, origin, key, slot, err);
     }
-    bool textual = key->type != BOOLEAN && key->type != ALLOW && (!numeric || key->type == SIZE);
+    if (key->type == COMMAND && type == LUA_TTABLE) {
+        return set_command(L, origin, key, slot, err);
+    }
+    if (key->type == FILTER && type == LUA_TFUNCTION) {
+        ((struct hob_config *)base)->job_filter_is_function = true;
+        return 0;
+    }
+    bool textual = key->type != BOOLEAN && key->type != ALLOW && key->type != COMMAND &&
+                   (!numeric || key->type == SIZE);
     if (textual && type == LUA_TSTRING) {
         size_t len;
         const char *text = lua_tolstring(L, -1, &len);

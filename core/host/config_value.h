@@ -20,7 +20,9 @@ enum hob_config_type {
     HOB_CONFIG_BOOLEAN,
     HOB_CONFIG_SIZE,
     HOB_CONFIG_ALLOW, /* { allow = { "PROGRAM", ... } } */
-    HOB_CONFIG_CHOICE
+    HOB_CONFIG_CHOICE,
+    HOB_CONFIG_COMMAND, /* { "PROGRAM", "ARGUMENT", ... }; as a flag, words between blanks */
+    HOB_CONFIG_FILTER   /* a prefix of job ids, or (in the file) a function */
 };
 
 struct hob_config_key {
@@ -63,6 +65,8 @@ int hob_config_set_text(const struct hob_config_origin *origin, const struct hob
                         void *base, const char *value, struct hob_error *err);
 int hob_config_set_value(struct lua_State *L, const struct hob_config_origin *origin,
                          const struct hob_config_key *key, void *base, struct hob_error *err);
+
+void hob_config_free_words(char **words); /* NULL-terminated; NULL is legal */
 
 /** Read the file into `config`, which holds the defaults. @return 0, or HOB_ECONFIG */
 int hob_config_file_load(const char *path, const char *text, size_t len, struct hob_config *config,

@@ -2,10 +2,15 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/random.h"
+#include "device/power.h"
 #include "host/config.h"
 #include "host/paths.h"
 #include "host/thing.h"
+#include "work/blackbox.h"
+#include "work/filter.h"
 #include "work/handlers.h"
+#include "work/output.h"
 #include "work/store.h"
 
 #include <errno.h>
@@ -20,6 +25,7 @@
 #define EXIT_CONFIG 2
 #define TOLD_KEPT   1000
 #define SIGNALS     3
+#define ID_LEN      33
 
 struct runtime {
     struct hob_config config;
@@ -27,9 +33,15 @@ struct runtime {
     struct hob_log *log;
     struct hob_store *store;
     struct hob_handlers *handlers;
+    struct hob_blackbox *blackbox;
+    struct hob_outputs *outputs;
+    struct hob_filter *filter;
+    char boot_id[HOB_POWER_BOOT_ID_MAX + 1];
+    char process_id[ID_LEN];
     struct hob_thing **things;
     size_t running; /* things that have not stopped */
     bool stopping;
+    bool again; /* a new process takes over after the end of this one */
     uv_signal_t signals[SIGNALS];
     bool watching;
 };
@@ -44,19 +56,38 @@ static void thing_stopped(void *user)
     }
 }
 
-static void stop(struct runtime *runtime, const char *signal_name)
+static void stop(struct runtime *runtime, const char *why)
 {
-    if (runtime->stopping) {
+    runtime->stopping = true;
+    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs", why);
+    uint64_t limit_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
+    uint64_t grace_ms = (uint64_t)(runtime->config.stop_grace * 1000);
+    grace_ms = grace_ms < limit_ms ? grace_ms : limit_ms;
+    for (size_t i = 0; i < runtime->config.thing_count; i++) {
+        hob_thing_stop(runtime->things[i], grace_ms, limit_ms, thing_stopped, runtime);
+    }
+}
+
+static void stop_by_signal(struct runtime *runtime, const char *signal_name)
+{
+    if (runtime->stopping && !runtime->again) {
         hob_log_event(runtime->log, HOB_LOG_WARN, "hob.stopping", "%s again: ending at once",
                       signal_name);
         _exit(1); /* the store is safe at any moment */
     }
-    runtime->stopping = true;
-    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs",
-                  signal_name);
-    uint64_t grace_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
-    for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        hob_thing_stop(runtime->things[i], grace_ms, thing_stopped, runtime);
+    runtime->again = false; /* a person's word counts more than a job's */
+    if (!runtime->stopping) {
+        stop(runtime, signal_name);
+    }
+}
+
+/* A job has brought a new Hob, or this one cannot go on as it is. */
+static void restart(void *user, const char *reason)
+{
+    struct runtime *runtime = user;
+    if (!runtime->stopping) {
+        runtime->again = true;
+        stop(runtime, reason);
     }
 }
 
@@ -87,7 +118,7 @@ static void on_signal(uv_signal_t *handle, int number)
     if (number == SIGHUP) {
         reload(runtime);
     } else {
-        stop(runtime, number == SIGTERM ? "SIGTERM" : "SIGINT");
+        stop_by_signal(runtime, number == SIGTERM ? "SIGTERM" : "SIGINT");
     }
 }
 
@@ -143,6 +174,36 @@ static int open_store(struct runtime *runtime, struct hob_error *err)
     return rc ? rc : hob_store_prune(runtime->store, TOLD_KEPT, err);
 }
 
+static int open_blackbox(struct runtime *runtime, struct hob_error *err)
+{
+    const struct hob_config *config = &runtime->config;
+    char running[PATH_MAX], output[PATH_MAX];
+    snprintf(running, sizeof running, "%s/running", config->data);
+    snprintf(output, sizeof output, "%s/output", config->data);
+    hob_random_hex(runtime->process_id, sizeof runtime->process_id);
+    int rc = hob_power_boot_id(config->boot_id_file[0] ? config->boot_id_file : NULL,
+                               runtime->boot_id, err);
+    rc = rc ? rc
+            : hob_blackbox_open(runtime->log, running, runtime->boot_id, &runtime->blackbox, err);
+    struct hob_output_options options = {
+        .dir = output, .limit_bytes = config->output_limit, .total_bytes = config->output_total};
+    return rc ? rc : hob_outputs_new(runtime->log, &options, &runtime->outputs, err);
+}
+
+static int open_filter(struct runtime *runtime, const char *lib, struct hob_error *err)
+{
+    const struct hob_config *config = &runtime->config;
+    bool is_function = config->job_filter_is_function;
+    struct hob_filter_options options = {.loop = runtime->loop,
+                                         .log = runtime->log,
+                                         .prefix = is_function ? "" : config->job_filter,
+                                         .source = is_function ? config->config_text : "",
+                                         .path = config->config_file,
+                                         .lib = lib};
+    return is_function || config->job_filter[0] ? hob_filter_new(&options, &runtime->filter, err)
+                                                : 0;
+}
+
 static int open_handlers(struct runtime *runtime, struct hob_error *err)
 {
     char lib[PATH_MAX];
@@ -153,7 +214,8 @@ static int open_handlers(struct runtime *runtime, struct hob_error *err)
     struct hob_handlers_options options = {
         .loop = runtime->loop, .log = runtime->log, .scripts = runtime->config.scripts, .lib = lib};
     rc = hob_handlers_new(&options, &runtime->handlers, err);
-    return rc ? rc : hob_handlers_load(runtime->handlers, err);
+    rc = rc ? rc : hob_handlers_load(runtime->handlers, err);
+    return rc ? rc : open_filter(runtime, lib, err);
 }
 
 static int open_things(struct runtime *runtime, struct hob_error *err)
@@ -167,8 +229,15 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
                                             .log = runtime->log,
                                             .store = runtime->store,
                                             .handlers = runtime->handlers,
+                                            .blackbox = runtime->blackbox,
+                                            .outputs = runtime->outputs,
+                                            .filter = runtime->filter,
+                                            .boot_id = runtime->boot_id,
+                                            .process_id = runtime->process_id,
                                             .config = &runtime->config,
-                                            .thing = &runtime->config.things[i]};
+                                            .thing = &runtime->config.things[i],
+                                            .on_restart = restart,
+                                            .user = runtime};
         int rc = hob_thing_new(&options, &runtime->things[i], err);
         if (rc) {
             return rc;
@@ -186,6 +255,7 @@ static int open_all(struct runtime *runtime, struct hob_error *err)
     }
     rc = rc ? rc : open_log(runtime, err);
     rc = rc ? rc : open_store(runtime, err);
+    rc = rc ? rc : open_blackbox(runtime, err);
     rc = rc ? rc : open_handlers(runtime, err);
     return rc ? rc : open_things(runtime, err);
 }
@@ -199,11 +269,15 @@ static void close_signals(struct runtime *runtime)
     }
 }
 
+/* The loop last: what jobs have started may still have its grace. */
 static void close_all(struct runtime *runtime)
 {
     close_signals(runtime);
+    hob_filter_free(runtime->filter);
     hob_handlers_free(runtime->handlers);
     hob_loop_free(runtime->loop);
+    hob_outputs_free(runtime->outputs);
+    hob_blackbox_close(runtime->blackbox);
     hob_store_close(runtime->store);
     hob_log_close(runtime->log);
     free(runtime->things);
@@ -230,15 +304,35 @@ static void undo_things(struct runtime *runtime)
     size_t made = runtime->running;
     runtime->stopping = true;
     for (size_t i = 0; i < made; i++) {
-        hob_thing_stop(runtime->things[i], 0, thing_stopped, runtime);
+        hob_thing_stop(runtime->things[i], 0, 0, thing_stopped, runtime);
     }
     if (made) {
         hob_loop_run(runtime->loop);
     }
 }
 
+/* The same program file, which may hold another Hob by now; the process stays, so that whoever
+ * watches it sees no end. */
+static int execute_again(const char *program, int argc, char **argv)
+{
+    char **words = calloc((size_t)argc + 3, sizeof *words);
+    if (words) {
+        words[0] = (char *)(uintptr_t)program;
+        words[1] = (char *)(uintptr_t) "run";
+        memcpy(words + 2, argv, (size_t)argc * sizeof *words);
+        execv(program, words);
+    }
+    fprintf(stderr, "hob: a new process was asked for, but %s cannot be executed: %s\n", program,
+            strerror(errno));
+    return 1;
+}
+
 int hob_runtime_run(int argc, char **argv)
 {
+    char program[PATH_MAX] = "";
+    if (!realpath("/proc/self/exe", program)) {
+        snprintf(program, sizeof program, "hob");
+    }
     struct runtime runtime = {0};
     struct hob_error err = {0};
     int rc = hob_config_load(argc, argv, &runtime.config, &err);
@@ -258,6 +352,7 @@ int hob_runtime_run(int argc, char **argv)
     } else {
         run(&runtime);
     }
+    bool again = rc == 0 && runtime.again;
     close_all(&runtime);
-    return rc ? 1 : 0;
+    return again ? execute_again(program, argc, argv) : rc ? 1 : 0;
 }

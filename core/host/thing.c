@@ -75,6 +75,18 @@ static void on_pending(void *user, const struct hob_jobs_execution *list, size_t
     hob_executor_changed(thing->executor);
 }
 
+static void on_gone(void *user, int64_t row, enum hob_jobs_status status)
+{
+    struct hob_thing *thing = user;
+    hob_executor_gone(thing->executor, row, status);
+}
+
+static void on_restart(void *user, const char *reason)
+{
+    struct hob_thing *thing = user;
+    thing->options.on_restart(thing->options.user, reason);
+}
+
 static void on_told(void *user, int64_t row)
 {
     struct hob_thing *thing = user;
@@ -118,6 +130,7 @@ static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
                                        .connect_timeout_ms = ms(c->connect_timeout),
                                        .backoff_base_ms = ms(c->backoff_base),
                                        .backoff_cap_ms = ms(c->backoff_cap),
+                                       .persistent_session = c->persistent_session,
                                        .on_up = on_up,
                                        .on_down = on_down,
                                        .on_message = on_message,
@@ -165,7 +178,10 @@ static int make_outbox(struct hob_thing *thing, struct hob_error *err)
                                          .thing = c->thing_name,
                                          .backoff_base_ms = ms(c->backoff_base),
                                          .backoff_cap_ms = ms(c->backoff_cap),
+                                         .messages_per_minute =
+                                             (double)thing->options.config->messages_per_minute,
                                          .on_told = on_told,
+                                         .on_gone = on_gone,
                                          .user = thing};
     return hob_outbox_new(&options, &thing->outbox, err);
 }
@@ -188,8 +204,20 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .allowed_commands = (const char *const *)config->allowed_commands,
         .agent = &thing->agent,
         .unknown = ignore ? HOB_EXECUTOR_IGNORE : HOB_EXECUTOR_REJECT,
+        .filter = thing->options.filter,
+        .slots = (size_t)config->max_concurrent_jobs,
         .memory_bytes = (size_t)config->memory,
-        .poll_ms = ms(config->poll)};
+        .poll_ms = ms(config->poll),
+        .blackbox = thing->options.blackbox,
+        .outputs = thing->options.outputs,
+        .boot_id = thing->options.boot_id,
+        .process_id = thing->options.process_id,
+        .reboot_command = (const char *const *)config->reboot_command,
+        .reboot_wait_ms = ms(config->reboot_wait),
+        .timeout_ms = ms(config->job_timeout),
+        .cleanup_timeout_ms = ms(config->cleanup_timeout),
+        .on_restart = on_restart,
+        .user = thing};
     return hob_executor_new(&options, &thing->executor, err);
 }
 
@@ -239,7 +267,7 @@ int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **ou
     rc = rc ? rc : make_outbox(thing, err);
     rc = rc ? rc : make_executor(thing, err);
     if (rc) {
-        hob_thing_stop(thing, 0, NULL, NULL);
+        hob_thing_stop(thing, 0, 0, NULL, NULL);
         return rc;
     }
     *out = thing;
@@ -264,13 +292,13 @@ static void tell_the_last(void *user)
     hob_timer_start(thing->drain, worth_it ? DRAIN_MS : 0);
 }
 
-void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, void (*stopped)(void *user),
-                    void *user)
+void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, uint64_t limit_ms,
+                    void (*stopped)(void *user), void *user)
 {
     thing->stopped = stopped;
     thing->stopped_user = user;
     if (thing->executor) {
-        hob_executor_stop(thing->executor, grace_ms, tell_the_last, thing);
+        hob_executor_stop(thing->executor, grace_ms, limit_ms, tell_the_last, thing);
     } else {
         close_parts(thing);
     }

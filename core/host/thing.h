@@ -13,6 +13,9 @@
 #include "work/handlers.h"
 #include "work/store.h"
 
+struct hob_blackbox;
+struct hob_filter;
+struct hob_outputs;
 struct hob_thing;
 
 struct hob_thing_options { /* borrowed for the thing's life */
@@ -20,8 +23,15 @@ struct hob_thing_options { /* borrowed for the thing's life */
     struct hob_log *log;
     struct hob_store *store;
     struct hob_handlers *handlers;
+    struct hob_blackbox *blackbox; /* NULL: none */
+    struct hob_outputs *outputs;
+    struct hob_filter *filter; /* NULL: all jobs of the thing */
+    const char *boot_id, *process_id;
     const struct hob_config *config;
     const struct hob_config_thing *thing;
+    /** A job asks for a new process of Hob. */
+    void (*on_restart)(void *user, const char *reason);
+    void *user;
 };
 
 int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **out,
@@ -30,8 +40,9 @@ int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **ou
 /** Resume what was running, and connect. */
 void hob_thing_start(struct hob_thing *thing);
 
-/** Take no more jobs, let the running one end (for at most grace_ms), disconnect, free. */
-void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, void (*stopped)(void *user),
-                    void *user);
+/** Take no more jobs, let those that run reach their next step (grace_ms; limit_ms for what may not
+ * be broken off, see hob_slot_stop), disconnect, free. */
+void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, uint64_t limit_ms,
+                    void (*stopped)(void *user), void *user);
 
 #endif

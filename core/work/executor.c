@@ -254,7 +254,7 @@ static void prepare_again(struct hob_executor *executor, const struct hob_store_
     }
     memcpy(document, known->document, len);
     document[len] = '\0';
-    hob_slot_known(executor->slot, known->row, known->runs);
+    hob_slot_known(executor->slot, known, HOB_SLOT_PAST_ORDER, "");
     const struct hob_handler *handler = choose(executor, document, len, &err);
     if (!handler || hob_slot_prepare(executor->slot, handler, document, len, &err)) {
         hob_slot_break(executor->slot, err.message);
@@ -485,7 +485,7 @@ static void on_stop_timer(void *user)
     executor->stopped(executor->stopped_user);
 }
 
-void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms,
+void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_t limit_ms,
                        void (*stopped)(void *user), void *user)
 {
     executor->stopping = true;
@@ -498,10 +498,7 @@ void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms,
     hob_timer_start(executor->stop_timer, busy ? grace_ms : 0);
 }
 
-const char *hob_executor_running(const struct hob_executor *executor)
-{
-    return hob_slot_job_id(executor->slot);
-}
+void hob_executor_gone(struct hob_executor *executor, int64_t row, enum hob_jobs_status status) {}
 
 /* ---- life ---- */
 

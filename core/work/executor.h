@@ -4,8 +4,10 @@
  * a handler, is prepared in a sandbox, is written to the store, and is then claimed by id (an
  * update to IN_PROGRESS with expectedVersion): a document that can never work here is REJECTED
  * without ever having been started. An execution is known by (job id, execution number, queuedAt):
- * a second delivery never runs it again. One job at a time. Outcomes go to the store first, then to
- * the outbox.
+ * a second delivery never runs it again. One job at a time, or as many as there are slots. Outcomes
+ * go to the store first, then to the outbox. That the service has ended a running execution is
+ * learnt from notify and notify-next (which do not name it any more: it is described), from a
+ * refused update, and by describing it after every reconnect.
  *
  * Life: hob_executor_new -> hob_executor_start -> hob_executor_stop(cb) -> hob_executor_free. Loop
  * thread only.  Specs: spec/integration/job_spec.lua, spec/integration/broker_kill_spec.lua
@@ -21,8 +23,11 @@
 #include "work/outbox.h"
 #include "work/store.h"
 
+struct hob_blackbox;
 struct hob_executor;
+struct hob_filter;
 struct hob_modules_agent;
+struct hob_outputs;
 
 enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
 
@@ -38,8 +43,18 @@ struct hob_executor_options {
     const char *const *allowed_commands;   /* borrowed for its life */
     const struct hob_modules_agent *agent; /* what handlers may use; borrowed for its life */
     enum hob_executor_unknown unknown;     /* jobs that no handler knows */
+    struct hob_filter *filter;             /* whose jobs are looked at; NULL: all */
+    size_t slots;                          /* jobs at once; 0: 1 */
     size_t memory_bytes;                   /* of a job's sandbox; 0: default */
     uint64_t poll_ms;                      /* the safety poll; 0: 900,000 */
+    /* Handed on to its slots; see slot.h. */
+    struct hob_blackbox *blackbox;
+    struct hob_outputs *outputs;
+    const char *boot_id, *process_id;  /* borrowed for its life */
+    const char *const *reboot_command; /* likewise */
+    uint64_t reboot_wait_ms, timeout_ms, cleanup_timeout_ms;
+    void (*on_restart)(void *user, const char *reason);
+    void *user;
 };
 
 int hob_executor_new(const struct hob_executor_options *options, struct hob_executor **out,
@@ -58,13 +73,12 @@ void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_exec
 void hob_executor_changed(struct hob_executor *executor);
 /** The service knows the end of an execution: the next one may be at the front by now. */
 void hob_executor_told(struct hob_executor *executor);
+/** The outbox found that the service has ended an execution (NONE: it is not there any more). */
+void hob_executor_gone(struct hob_executor *executor, int64_t row, enum hob_jobs_status status);
 
-/** Take no more jobs; `stopped` is called once the running one has ended, or at the latest after
- * grace_ms: it is then given up as it is, and resumed by the next process. */
-void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms,
+/** Take no more jobs; `stopped` is called once those that run have ended or were given up (see
+ * hob_slot_stop): the next process goes on with them. */
+void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_t limit_ms,
                        void (*stopped)(void *user), void *user);
-
-/** The job that runs, "" if none. */
-const char *hob_executor_running(const struct hob_executor *executor);
 
 #endif

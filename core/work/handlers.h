@@ -31,7 +31,8 @@ struct hob_handler {
     size_t source_len;
     char digest[HOB_SHA256_HEX_MAX];                             /* of the source */
     char aliases[HOB_HANDLER_ALIASES][HOB_HANDLER_NAME_MAX + 1]; /* its `names`; "" ends */
-    struct hob_error error;                                      /* code 0: fine */
+    bool rerun;             /* begun in the cloud but unknown to the store: run it again */
+    struct hob_error error; /* code 0: fine */
 };
 
 struct hob_handlers;

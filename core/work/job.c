@@ -191,7 +191,8 @@ static void run_ended(void *user, lua_State *L, int status, int results)
         fail(job, HOB_JOBS_FAILED, reason ? reason : "the handler ended without an outcome",
              "LUA_ERROR");
     }
-    struct hob_job_outcome outcome = {job->status, hob_buf_string(&job->details)};
+    struct hob_job_outcome outcome = {job->status, HOB_JOB_FAILED, hob_buf_string(&job->details),
+                                      0};
     job->options.on_end(job->options.user, &outcome); /* may free the job */
 }
 
@@ -221,10 +222,10 @@ static void on_task_error(void *user, const char *message)
     hob_log_write(job->options.log, &record, "%s", message);
 }
 
-int hob_job_start(struct hob_job *job, int64_t row, int attempt, struct hob_error *err)
+int hob_job_start(struct hob_job *job, const struct hob_job_run *run, struct hob_error *err)
 {
-    job->row = row;
-    job->attempt = attempt;
+    job->row = run->row;
+    job->attempt = run->attempt;
     hob_scheduler_on_error(hob_sandbox_scheduler(job->sandbox), on_task_error, job);
     return hob_sandbox_call(job->sandbox, push_drive, job, err);
 }
@@ -243,7 +244,8 @@ void hob_job_set_outcome(struct hob_job *job, enum hob_jobs_status status,
     }
 }
 
-int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler)
+int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler,
+                    const char *step)
 {
     struct hob_jobs_detail details[] = {
         {.key = "reason", .value = reason, .len = strlen(reason)},
@@ -290,7 +292,7 @@ int hob_job_saved_step(struct hob_job *job, const char *name, bool *failed, cons
 int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const char *result,
                       struct hob_error *err)
 {
-    return hob_store_put_step(job->options.store, job->row, name, failed, result, NULL, err);
+    return hob_store_put_step(job->options.store, job->row, name, failed, result, NULL, 0, err);
 }
 
 const char *hob_job_handler(const struct hob_job *job)
@@ -311,4 +313,52 @@ const char *hob_job_digest(const struct hob_job *job)
 const char *hob_job_step(const struct hob_job *job)
 {
     return job->step;
+}
+
+int hob_job_save_sources(struct hob_job *job, int64_t row, struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_job_start_cleanup(struct hob_job *job, int64_t row, const struct hob_job_why *why,
+                          uint64_t timeout_ms, struct hob_error *err)
+{
+    return HOB_EINVAL;
+}
+
+bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, const char *code)
+{
+    return job->task ? hob_task_cancel(job->task, kind, reason) : false;
+}
+
+void hob_job_stop_at_step(struct hob_job *job, void (*stopped)(void *user)) {}
+
+bool hob_job_is_delicate(const struct hob_job *job)
+{
+    return false;
+}
+
+bool hob_job_began_step(const struct hob_job *job)
+{
+    return false;
+}
+
+int64_t hob_job_elapsed_ms(const struct hob_job *job)
+{
+    return 0;
+}
+
+uint64_t hob_job_timeout_ms(const struct hob_job *job)
+{
+    return 0;
+}
+
+int hob_job_max_runs(const struct hob_job *job)
+{
+    return 0;
+}
+
+bool hob_job_has_cleanup(const struct hob_job *job)
+{
+    return false;
 }

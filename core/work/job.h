@@ -3,12 +3,17 @@
  * hob_job_new prepares: the document is decoded inside the sandbox, the handler compiled, its
  * `args` checked. Nothing has happened to the device yet, so a document that can never work is
  * refused before it is claimed. hob_job_start then runs `run(job, args)` as a task; its steps are
- * journalled in the store; on_end tells the outcome, which the executor stores before anybody hears
- * of it.
+ * journalled in the store; on_end tells the outcome, which the slot stores before anybody hears of
+ * it. hob_job_start_cleanup runs `cleanup(job, args, why)` instead: in a job made anew, after the
+ * end of the one that ran.
  *
- * Life: hob_job_new -> hob_job_start -> on_end -> hob_job_free; hob_job_free before on_end ends
- * what the handler waits for, and on_end is not called. Loop thread only. Specs:
- * spec/integration/job_spec.lua
+ * An execution that the store knows (`row` in the options) is prepared from the source that it was
+ * begun with: handler and modules come from the store, whatever is on disk by now.
+ *
+ * Life: hob_job_new -> hob_job_start or hob_job_start_cleanup -> on_end -> hob_job_free;
+ * hob_job_free before on_end ends what the handler waits for, and on_end is not called. Processes
+ * that it started may outlive it for their grace: `children` tells when they are gone. Loop thread
+ * only. Specs: spec/integration/job_spec.lua, spec/integration/steps_spec.lua
  */
 #ifndef HOB_WORK_JOB_H
 #define HOB_WORK_JOB_H
@@ -24,19 +29,34 @@
 #include <stdint.h>
 
 struct hob_job;
+struct hob_exec_set;
 struct hob_modules_agent;
 struct lua_State;
 
+/* How a run came to its end: the first argument's `kind` of cleanup, and what decides the code. */
+#define HOB_JOB_SUCCEEDED   "succeeded"
+#define HOB_JOB_FAILED      "failed"      /* by its own word, or an error */
+#define HOB_JOB_REJECTED    "rejected"    /* job:reject */
+#define HOB_JOB_TIMED_OUT   "timed_out"   /* handler's timeout, or the service's */
+#define HOB_JOB_CANCELLED   "cancelled"   /* by the service, or a person here */
+#define HOB_JOB_LIMIT       "limit"       /* memory, processor */
+#define HOB_JOB_INTERRUPTED "interrupted" /* a step too often */
+#define HOB_JOB_CRASHED     "crashed"     /* the crash brake */
+
 struct hob_job_outcome {
-    enum hob_jobs_status status; /* SUCCEEDED, FAILED or REJECTED */
-    const char *details;         /* a JSON object that AWS will take; borrowed */
+    enum hob_jobs_status status; /* SUCCEEDED, FAILED or REJECTED; NONE: to be run again later */
+    const char *kind;            /* one of those above */
+    const char *details;         /* a JSON object that AWS will take; borrowed. NONE: the reason as
+                                  * plain text */
+    uint64_t retry_ms;           /* NONE: after this long */
 };
 
 struct hob_job_options {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_store *store;
-    const struct hob_handler *handler; /* borrowed for hob_job_new */
+    const struct hob_handler *handler; /* borrowed for hob_job_new; NULL: only the store has it */
+    int64_t row;                       /* in the store; 0: new, nothing of it is stored yet */
     const char *script_lib, *lib;      /* as sandbox.h */
     const char *thing, *job_id;        /* copied */
     int64_t execution_number;
@@ -47,7 +67,16 @@ struct hob_job_options {
         *allowed_commands; /* NULL-terminated; for runCommand; borrowed for its life */
     const char *work_dir;  /* where relative file names of the job belong; copied */
     const struct hob_modules_agent *agent;             /* borrowed for its life; NULL: none */
+    struct hob_exec_set *children;                     /* borrowed for its life */
+    volatile int *executing;                           /* see hob_scheduler_mark_executing */
     void (*on_progress)(void *user, const char *text); /* "42% unpacking" */
+    /** A step begins (its name), or has ended (NULL). `once`: it may not be given up lightly. */
+    void (*on_step)(void *user, const char *name, bool once);
+    /** The handler asks for a reboot, or (`restart`) for a new process of Hob, named `key` within
+     * the execution. @return 1: it has happened (a former run asked for it), go on; 0: it is under
+     * way, the handler waits for ever (hob_job_cancel may end it); or a code with the reason */
+    int (*on_reboot)(void *user, bool restart, const char *key, const char *reason,
+                     struct hob_error *err);
     void (*on_end)(void *user, const struct hob_job_outcome *outcome);
     void *user;
 };
@@ -56,26 +85,68 @@ struct hob_job_options {
  * broken: it may work once mended), or HOB_ENOMEM; err has the reason as it is to be reported */
 int hob_job_new(const struct hob_job_options *options, struct hob_job **out, struct hob_error *err);
 
-/** @param row  of the execution in the store. @param attempt  1 for the first run
- * @return 0 (on_end will come), or a code: out of memory, and on_end will not come */
-int hob_job_start(struct hob_job *job, int64_t row, int attempt, struct hob_error *err);
+/** Put the source of the handler, and of the modules that it has required so far, into the store
+ * (rides on the next commit); those that it requires later follow by themselves. For a new one,
+ * once it has its row. */
+int hob_job_save_sources(struct hob_job *job, int64_t row, struct hob_error *err);
+
+struct hob_job_run {
+    int64_t row;         /* of the execution in the store */
+    int attempt;         /* 1 for the first run */
+    int interrupted;     /* as in the store: at the cap, the next unfinished step ends the job */
+    int64_t elapsed_ms;  /* of former runs */
+    uint64_t timeout_ms; /* of all runs together; 0: none */
+};
+
+/** @return 0 (on_end will come), or a code: out of memory, and on_end will not come */
+int hob_job_start(struct hob_job *job, const struct hob_job_run *run, struct hob_error *err);
+
+struct hob_job_why { /* `why` of cleanup(job, args, why) */
+    const char *kind, *reason, *code, *step;
+};
+
+/** on_end's outcome is SUCCEEDED, or FAILED with the reason as plain text in `details`. */
+int hob_job_start_cleanup(struct hob_job *job, int64_t row, const struct hob_job_why *why,
+                          uint64_t timeout_ms, struct hob_error *err);
+
+/** End it: `kind` is one of those above, `reason` and `code` go into the details. At once, or when
+ * its critical section ends. on_end comes later. @return whether it was delayed */
+bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, const char *code);
+
+/** Do not begin another step: `stopped` is called, later, when the handler asks for one (it then
+ * waits for ever) or asks for a reboot. on_end may come instead. */
+void hob_job_stop_at_step(struct hob_job *job, void (*stopped)(void *user));
+
+/** In a critical section or a `once` step: stopping it now would break a promise. */
+bool hob_job_is_delicate(const struct hob_job *job);
+
 void hob_job_free(struct hob_job *job); /* NULL is legal */
 
 const char *hob_job_handler(const struct hob_job *job);
 const char *hob_job_label(const struct hob_job *job); /* "NAME@" and 12 digits of the digest */
 const char *hob_job_digest(const struct hob_job *job);
 const char *hob_job_step(const struct hob_job *job); /* "" between steps */
+bool hob_job_began_step(const struct hob_job *job);  /* in this run, or a saved one of a former */
+int64_t hob_job_elapsed_ms(const struct hob_job *job);
+/* Of the handler's table; 0: it does not say. */
+uint64_t hob_job_timeout_ms(const struct hob_job *job);
+int hob_job_max_runs(const struct hob_job *job);
+bool hob_job_has_cleanup(const struct hob_job *job);
 
-/** Outcome details for an execution that never ran: {reason, code, handler}. Appends JSON. */
-int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler);
+/** Outcome details for an execution that never ran: {reason, code, handler, step}; handler and step
+ * may be "". Appends JSON. */
+int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler,
+                    const char *step);
 
-/* ---- for bindings/lua_job.c: what lib/hob/job.lua stands on ---- */
+/* ---- for bindings/lua_job.c: what lib/hob/job.lua stands on; the owner of both files adds here
+ * what they need ---- */
 
 struct hob_job_view {
     const char *id, *thing, *document, *label, *work_dir;
     size_t document_len;
     int64_t execution_number;
     int attempt;
+    int interrupted;
     const char *const *allowed_commands;
     struct hob_log *log;
 };

@@ -9,6 +9,7 @@ struct hob_loop;
 struct hob_log;
 struct hob_job;
 struct hob_mqtt_share;
+struct hob_exec_set;
 
 /** The running gateway's own connection, for the jobs of its thing. */
 struct hob_modules_agent {
@@ -22,6 +23,7 @@ struct hob_modules_host {
     struct hob_log *log;
     struct hob_job *job;                   /* in a job's sandbox; else NULL */
     const struct hob_modules_agent *agent; /* borrowed; NULL: no gateway runs here */
+    struct hob_exec_set *children;         /* what programs it starts belong to; NULL: none */
     int reading;                           /* a worker thread waits for a line of standard input */
     int exiting;                           /* hob.process.exit was called, */
     int exit_code;                         /* with this */

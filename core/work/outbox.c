@@ -122,7 +122,7 @@ static void told(struct entry *entry, const char *how)
     struct hob_outbox *outbox = entry->outbox;
     struct hob_error err = {0};
     int64_t row = entry->row;
-    if (hob_store_mark_told(outbox->options.store, row, how, &err)) {
+    if (hob_store_mark_told(outbox->options.store, row, how, "", &err)) {
         save_failed(entry, &err); /* it will be sent once more after a restart, which is harmless */
     }
     unlink_entry(entry);
@@ -360,7 +360,8 @@ void hob_outbox_forget(struct hob_outbox *outbox, int64_t row)
     }
 }
 
-void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details)
+void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details,
+                         int step_minutes)
 {
     struct entry *entry = find_entry(outbox, row);
     if (!entry || entry->status != HOB_JOBS_STATUS_NONE) {
@@ -495,4 +496,10 @@ void hob_outbox_free(struct hob_outbox *outbox)
     }
     free(outbox->thing);
     free(outbox);
+}
+
+void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
+                          void (*done)(void *user), void *user)
+{
+    done(user);
 }

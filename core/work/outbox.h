@@ -28,12 +28,17 @@ struct hob_outbox_options {
     struct hob_log *log;
     struct hob_store *store;
     struct hob_jobs_client *client;
-    const char *thing;        /* copied */
-    uint64_t progress_gap_ms; /* 0: 1,000 */
-    uint64_t backoff_base_ms; /* 0: 1,000 */
-    uint64_t backoff_cap_ms;  /* 0: 60,000 */
+    const char *thing;          /* copied */
+    uint64_t progress_gap_ms;   /* 0: 1,000 */
+    uint64_t backoff_base_ms;   /* 0: 1,000 */
+    uint64_t backoff_cap_ms;    /* 0: 60,000 */
+    double messages_per_minute; /* progress waits where it would use the last quarter, everything
+                                 * else where nothing is left; 0: no limit */
     /** The service knows how an execution ended, or that it is not ours any more. */
     void (*on_told)(void *user, int64_t row);
+    /** An update of one that runs was refused: the service has ended it (`status`: CANCELED,
+     * TIMED_OUT, REMOVED ..., NONE: it does not exist any more). */
+    void (*on_gone)(void *user, int64_t row, enum hob_jobs_status status);
     void *user;
 };
 
@@ -50,8 +55,16 @@ void hob_outbox_adopt(struct hob_outbox *outbox, int64_t row, int64_t version);
 /** The execution is not ours after all. */
 void hob_outbox_forget(struct hob_outbox *outbox, int64_t row);
 
-/** @param details  a JSON object as AWS takes it (copied) */
-void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details);
+/** @param details  a JSON object as AWS takes it (copied). @param step_minutes  the step timer is
+ * set anew with it, 1 to 10080; 0: left alone */
+void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details,
+                         int step_minutes);
+
+/** Call `done` when nothing of this execution is in flight or waits (also without a link), at the
+ * latest after `ms`: before a reboot. Once, in a later turn of the loop; hob_outbox_free drops it.
+ */
+void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
+                          void (*done)(void *user), void *user);
 
 /** The outcome of `row` is in the store: tell it. Also for one that was told before. */
 int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *err);

@@ -20,6 +20,7 @@
 struct hob_sandbox;
 struct hob_job;
 struct hob_modules_agent;
+struct hob_exec_set;
 
 #define HOB_SANDBOX_MEMORY (64u << 20)
 
@@ -28,9 +29,17 @@ struct hob_sandbox_options {
     struct hob_log *log;
     struct hob_job *job;                   /* what its modules work for; NULL in a throw-away one */
     const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
-    const char *script_lib;                /* directory of modules that scripts share; NULL: none */
-    const char *lib;                       /* directory of Hob's own Lua files */
-    size_t memory_bytes;                   /* 0: HOB_SANDBOX_MEMORY */
+    struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
+    /** A module of script_lib is wanted: leave a saved text of it, if there is one (*text NULL
+     * else; borrowed until the next call). NULL: only the directory is looked at. */
+    void (*find_source)(void *user, const char *name, const char **path, const char **text,
+                        size_t *len);
+    /** One was loaded from the directory. NULL: nobody wants to know. */
+    void (*on_source)(void *user, const char *name, const char *path, const char *text, size_t len);
+    void *source_user;
+    const char *script_lib; /* directory of modules that scripts share; NULL: none */
+    const char *lib;        /* directory of Hob's own Lua files */
+    size_t memory_bytes;    /* 0: HOB_SANDBOX_MEMORY */
 };
 
 int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,

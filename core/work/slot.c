@@ -178,7 +178,7 @@ void hob_slot_end(struct hob_slot *slot, enum hob_jobs_status status, const char
 {
     struct hob_buf details;
     hob_buf_init(&details, DETAILS_LIMIT);
-    int rc = hob_job_refusal(&details, reason, code, slot->job ? hob_job_label(slot->job) : "");
+    int rc = hob_job_refusal(&details, reason, code, slot->job ? hob_job_label(slot->job) : "", "");
     end(slot, status, rc ? NULL : hob_buf_string(&details));
     hob_buf_free(&details);
 }
@@ -207,7 +207,7 @@ static void on_job_progress(void *user, const char *text)
     struct hob_buf json;
     hob_buf_init(&json, DETAILS_LIMIT);
     if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) == 0 && hob_buf_string(&json)) {
-        hob_outbox_progress(slot->options.outbox, slot->row, hob_buf_string(&json));
+        hob_outbox_progress(slot->options.outbox, slot->row, hob_buf_string(&json), 0);
     }
     hob_buf_free(&json);
 }
@@ -273,11 +273,12 @@ int hob_slot_add(struct hob_slot *slot, const char *document, size_t len, struct
     return rc;
 }
 
-void hob_slot_known(struct hob_slot *slot, int64_t row, int runs)
+void hob_slot_known(struct hob_slot *slot, const struct hob_store_execution *known,
+                    enum hob_slot_past past, const char *step)
 {
-    slot->row = row;
-    slot->runs = runs;
-    struct hob_store_execution execution = {.row = row,
+    slot->row = known->row;
+    slot->runs = known->runs;
+    struct hob_store_execution execution = {.row = slot->row,
                                             .job_id = slot->job_id,
                                             .execution_number = slot->execution_number,
                                             .queued_at = slot->queued_at,
@@ -293,8 +294,11 @@ int hob_slot_run(struct hob_slot *slot, int64_t version, struct hob_error *err)
         hob_slot_end(slot, HOB_JOBS_FAILED, slot->broken, "HANDLER_BROKEN");
         return 0;
     }
-    int rc = hob_store_begin_run(slot->options.store, slot->row, hob_job_handler(slot->job),
-                                 hob_job_digest(slot->job), version, slot->runs > 0, err);
+    struct hob_store_run run = {.handler = hob_job_handler(slot->job),
+                                .digest = hob_job_digest(slot->job),
+                                .version = version,
+                                .boot = ""};
+    int rc = hob_store_begin_run(slot->options.store, slot->row, &run, slot->runs > 0, err);
     if (rc) {
         store_failed(slot, err);
         hob_slot_release(slot); /* the row stays, and is found again at the next look */
@@ -306,7 +310,8 @@ int hob_slot_run(struct hob_slot *slot, int64_t version, struct hob_error *err)
     hob_log_write(slot->options.log, &record, "handler %s, run %d", hob_job_label(slot->job),
                   slot->runs);
     struct hob_error why = {0};
-    if (hob_job_start(slot->job, slot->row, slot->runs, &why)) {
+    if (hob_job_start(slot->job, &(struct hob_job_run){.row = slot->row, .attempt = slot->runs},
+                      &why)) {
         hob_slot_end(slot, HOB_JOBS_FAILED, why.message, "OUT_OF_MEMORY");
     }
     return 0;
@@ -354,4 +359,26 @@ void hob_slot_free(struct hob_slot *slot)
     hob_slot_release(slot);
     hob_timer_close(slot->store_retry);
     free(slot);
+}
+
+void hob_slot_cancel(struct hob_slot *slot, enum hob_jobs_status status, const char *who) {}
+
+void hob_slot_stop(struct hob_slot *slot, uint64_t grace_ms, uint64_t limit_ms,
+                   void (*stopped)(void *user), void *user)
+{
+}
+
+int hob_slot_step_minutes(const struct hob_slot *slot)
+{
+    return 0;
+}
+
+int64_t hob_slot_row(const struct hob_slot *slot)
+{
+    return slot->row;
+}
+
+const char *hob_slot_handler(const struct hob_slot *slot)
+{
+    return slot->job ? hob_job_handler(slot->job) : "";
 }

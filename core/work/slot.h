@@ -1,15 +1,18 @@
 /* slot.h - one execution on this device, from the moment it is taken until its outcome is stored.
  *
  * The executor decides what goes in and claims it; the slot prepares the handler, writes the row,
- * runs the job, passes its progress on, and stores the outcome before the outbox hears of it. A
- * store that cannot be written is tried again until it can: an outcome is never lost and never told
- * before.
+ * runs the job, passes its progress on, ends it when its time is up or the service says so, waits
+ * until its processes are gone, has `cleanup` done, and stores the outcome before the outbox hears
+ * of it. A store that cannot be written is tried again until it can: an outcome is never lost and
+ * never told before.
  *
- *   FREE --take--> TAKEN --run--> RUNNING --(handler ends)--> ENDING --(stored)--> FREE
+ *   FREE --take--> TAKEN --run--> RUNNING --(end of run, its processes are gone)--> ENDING
+ *        --(cleanup is done, its processes are gone, the outcome is stored)--> FREE
+ *   RUNNING --(retry_later)--> WAITING --(its time has come)--> RUNNING
  *
  * Life: hob_slot_new -> hob_slot_free. on_free is called when an outcome was stored, never inside
  * the call that led to it, but for hob_slot_end. Loop thread only.  Spec:
- * spec/integration/job_spec.lua
+ * spec/integration/job_spec.lua, spec/integration/cancel_spec.lua, spec/integration/reboot_spec.lua
  */
 #ifndef HOB_WORK_SLOT_H
 #define HOB_WORK_SLOT_H
@@ -25,9 +28,25 @@
 #include <stdbool.h>
 
 struct hob_slot;
+struct hob_blackbox;
 struct hob_modules_agent;
+struct hob_outputs;
 
-enum hob_slot_state { HOB_SLOT_FREE, HOB_SLOT_TAKEN, HOB_SLOT_RUNNING, HOB_SLOT_ENDING };
+enum hob_slot_state {
+    HOB_SLOT_FREE,
+    HOB_SLOT_TAKEN,
+    HOB_SLOT_RUNNING,
+    HOB_SLOT_WAITING,
+    HOB_SLOT_ENDING
+};
+
+/** What ended the last run of an execution that an earlier process left. */
+enum hob_slot_past {
+    HOB_SLOT_PAST_ORDER, /* a stop in order, a reboot or restart that was asked for */
+    HOB_SLOT_PAST_POWER, /* a power cut, or a reboot by somebody else */
+    HOB_SLOT_PAST_GUILT, /* it took the process down */
+    HOB_SLOT_PAST_OTHER  /* another job did */
+};
 
 struct hob_slot_options { /* borrowed for its life */
     struct hob_loop *loop;
@@ -40,7 +59,19 @@ struct hob_slot_options { /* borrowed for its life */
     const char *const *allowed_commands;
     const struct hob_modules_agent *agent; /* NULL: none */
     size_t memory_bytes;
+    struct hob_blackbox *blackbox; /* NULL: nothing is remembered */
+    struct hob_outputs *outputs;   /* NULL: output is not kept */
+    const char *boot_id;           /* of the present boot */
+    const char *process_id;        /* of this process: another one after each start */
+    const char *const *reboot_command;
+    uint64_t reboot_wait_ms;     /* for a reboot that was asked for; 0: 300,000 */
+    uint64_t timeout_ms;         /* of a job whose handler names none; 0: none */
+    uint64_t cleanup_timeout_ms; /* 0: 60,000 */
     void (*on_free)(void *user);
+    /** It has finished a step, ended or begun to wait: whoever is on probation may go on. */
+    void (*on_sound)(void *user);
+    /** A job asks for a new process of Hob (hob_slot_stop comes next, for every slot). */
+    void (*on_restart)(void *user, const char *reason);
     void *user;
 };
 
@@ -66,12 +97,30 @@ void hob_slot_break(struct hob_slot *slot, const char *why);
 /** Write the row, before the claim is sent: whatever happens then, it is known to be ours. */
 int hob_slot_add(struct hob_slot *slot, const char *document, size_t len, struct hob_error *err);
 
-/** The row is there already, of an earlier process. @param runs  how often run() was begun */
-void hob_slot_known(struct hob_slot *slot, int64_t row, int runs);
+/** The row is there already, of an earlier process or run: what it knows is taken over (copied),
+ * also that the execution is ending, or waits. Before hob_slot_prepare. */
+void hob_slot_known(struct hob_slot *slot, const struct hob_store_execution *execution,
+                    enum hob_slot_past past, const char *step);
 
-/** It is ours: run it. @return 0, or HOB_ESTORE and the like: nothing ran, the slot is free again
- */
+/** It is ours: run it, or go on with where it was: waiting, ending. An execution that has taken the
+ * process down three times in this boot is ended instead. @return 0, or HOB_ESTORE and the like:
+ * nothing ran, the slot is free again */
 int hob_slot_run(struct hob_slot *slot, int64_t version, struct hob_error *err);
+
+/** End the run: the service has ended the execution (`status`: CANCELED, TIMED_OUT, REMOVED; NONE:
+ * deleted), or a person here did (IN_PROGRESS: the service does not know yet and will be told
+ * FAILED). `who` goes into the reason: "in the cloud". Nothing to do: not running, or ending
+ * already. */
+void hob_slot_cancel(struct hob_slot *slot, enum hob_jobs_status status, const char *who);
+
+/** Let it reach its next step, then give it up as it is; `stopped` is called, later, when it is (or
+ * has ended). After grace_ms it is given up where it is, but not in a critical section or a `once`
+ * step: those have until limit_ms. */
+void hob_slot_stop(struct hob_slot *slot, uint64_t grace_ms, uint64_t limit_ms,
+                   void (*stopped)(void *user), void *user);
+
+/** Minutes for the service's step timer, from the handler's timeout; 0: none. */
+int hob_slot_step_minutes(const struct hob_slot *slot);
 
 /** End it without running it: REJECTED or FAILED with a reason. Its row must be there. */
 void hob_slot_end(struct hob_slot *slot, enum hob_jobs_status status, const char *reason,
@@ -85,6 +134,8 @@ void hob_slot_release(struct hob_slot *slot);
 
 /* Of what it holds; "" and 0 when it is free. */
 const char *hob_slot_job_id(const struct hob_slot *slot);
+int64_t hob_slot_row(const struct hob_slot *slot);
+const char *hob_slot_handler(const struct hob_slot *slot);
 int64_t hob_slot_execution_number(const struct hob_slot *slot);
 int64_t hob_slot_version(const struct hob_slot *slot);
 const char *hob_slot_step(const struct hob_slot *slot);

@@ -351,14 +351,16 @@ int hob_store_remove(struct hob_store *store, int64_t row, struct hob_error *err
     return write_end(store, rc, false, err);
 }
 
-int hob_store_begin_run(struct hob_store *store, int64_t row, const char *handler,
-                        const char *digest, int64_t version, bool commits, struct hob_error *err)
+int hob_store_begin_run(struct hob_store *store, int64_t row, const struct hob_store_run *run,
+                        bool commits, struct hob_error *err)
 {
     int rc = write_begin(store, err);
     if (rc < 0)
         return rc;
-    rc = changed(store, write_row(store, BEGIN_RUN, err, "itti", row, handler, digest, version),
-                 row, err);
+    rc = changed(
+        store,
+        write_row(store, BEGIN_RUN, err, "itti", row, run->handler, run->digest, run->version), row,
+        err);
     return write_end(store, rc, !commits, err);
 }
 
@@ -384,7 +386,8 @@ static int put_step(struct hob_store *store, int64_t row, const char *name, bool
 }
 
 int hob_store_put_step(struct hob_store *store, int64_t row, const char *name, bool failed,
-                       const char *result, const char *state, struct hob_error *err)
+                       const char *result, const char *state, int64_t elapsed_ms,
+                       struct hob_error *err)
 {
     int rc = check_size(store, "the result of a step", strlen(result), err);
     if (rc == 0 && state)
@@ -440,7 +443,7 @@ int hob_store_put_outcome(struct hob_store *store, int64_t row, const char *stat
     return write_end(store, rc, false, err);
 }
 
-int hob_store_mark_told(struct hob_store *store, int64_t row, const char *how,
+int hob_store_mark_told(struct hob_store *store, int64_t row, const char *how, const char *theirs,
                         struct hob_error *err)
 {
     int rc = write_begin(store, err);
@@ -471,4 +474,78 @@ int hob_store_prune(struct hob_store *store, int keep, struct hob_error *err)
 const char *hob_store_library_version(void)
 {
     return sqlite3_libversion();
+}
+
+int hob_store_expect_end(struct hob_store *store, struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_store_put_wait(struct hob_store *store, int64_t row, int64_t resume_at_s, int64_t wait_s,
+                       int64_t elapsed_ms, struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_store_put_source(struct hob_store *store, int64_t row, const char *name, const char *path,
+                         const char *text, size_t len, const char *digest, struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_store_get_source(struct hob_store *store, int64_t row, const char *name, const char **path,
+                         const char **text, size_t *len, struct hob_error *err)
+{
+    return HOB_ENOENT;
+}
+
+int hob_store_begin_step(struct hob_store *store, int64_t row, const char *name,
+                         struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_store_step_begun(struct hob_store *store, int64_t row, const char *name,
+                         struct hob_error *err)
+{
+    return HOB_ENOENT;
+}
+
+int hob_store_each_step(struct hob_store *store, int64_t row, hob_store_step_fn *fn, void *user,
+                        struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_store_put_reboot(struct hob_store *store, int64_t row, const char *key, const char *mark,
+                         int tries, struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_store_get_reboot(struct hob_store *store, int64_t row, const char *key, const char **mark,
+                         int *tries, struct hob_error *err)
+{
+    return HOB_ENOENT;
+}
+
+int hob_store_put_ending(struct hob_store *store, int64_t row, const char *status, const char *kind,
+                         const char *details, struct hob_error *err)
+{
+    return 0;
+}
+
+int hob_store_begin_cleanup(struct hob_store *store, int64_t row, struct hob_error *err)
+{
+    return 0;
+}
+
+bool hob_store_is_newer(const struct hob_store *store)
+{
+    return false;
+}
+
+bool hob_store_is_damaged(const struct hob_store *store)
+{
+    return false;
 }

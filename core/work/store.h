@@ -46,9 +46,25 @@ struct hob_store_execution {
     const char *handler;        /* its name; "" before one was chosen */
     const char *handler_digest; /* sha256 of its source; "" likewise */
     int runs;                   /* how often run() was begun */
+    const char *boot;           /* boot id in which the latest run was begun; "" once the end of
+                                 * that process was in order, or asked for by a reboot of ours */
+    int interrupted;            /* runs since the last finished step that a power cut ended, or the
+                                 * job itself by taking the process down */
+    int deaths;                 /* of these: the process died within `boot` */
+    int64_t elapsed_ms;         /* how long run() has run in all, as of the last commit */
+    int64_t resume_at_s;        /* wall clock: retry_later waits until then; 0: does not wait */
+    int64_t wait_s;             /* and this long at most, should the clock be wrong */
+    int retries;                /* how often it was put off by retry_later */
+    const char *ending_status;  /* its end is decided, `cleanup` is not done yet; "" before */
+    const char *ending_kind;    /* likewise: why.kind of cleanup, "failed" ... */
+    const char *ending_details; /* likewise: a JSON object */
+    int cleanups;               /* how often cleanup was begun */
     const char *status;         /* of the outcome: "SUCCEEDED" ...; "" before */
     const char *details;        /* of the outcome: a JSON object; "" before */
+    int64_t ended_at_s;         /* wall clock, of the outcome; 0 before */
     const char *told;           /* "accepted", or why it was given up; "" before */
+    const char *theirs;         /* what the service had when it was given up: "CANCELED"; "" if it
+                                 * accepted, or did not say */
 };
 
 struct hob_store_options {
@@ -73,17 +89,60 @@ int64_t hob_store_add(struct hob_store *store, const struct hob_store_execution 
 /** Take out an execution that turned out not to be ours. */
 int hob_store_remove(struct hob_store *store, int64_t row, struct hob_error *err);
 
+struct hob_store_run {
+    const char *handler, *digest;
+    int64_t version;
+    const char *boot;        /* the present boot id */
+    int interrupted, deaths; /* as they are now */
+};
+
 /** Count one more run, with the handler that does it, before run() begins; the claim was accepted:
- * the state is RUNNING. Committed only when `commits` (a resume); else it rides on the next commit.
- */
-int hob_store_begin_run(struct hob_store *store, int64_t row, const char *handler,
-                        const char *digest, int64_t version, bool commits, struct hob_error *err);
+ * the state is RUNNING, and it does not wait any more (resume_at_s is 0). Committed only when
+ * `commits` (a resume); else it rides on the next commit. */
+int hob_store_begin_run(struct hob_store *store, int64_t row, const struct hob_store_run *run,
+                        bool commits, struct hob_error *err);
+
+/** The process is about to end in order, or the machine to be rebooted by us: what runs now is not
+ * interrupted by its own fault. Sets `boot` to "" for every RUNNING execution. */
+int hob_store_expect_end(struct hob_store *store, struct hob_error *err);
+
+/** retry_later: failed steps are forgotten, finished ones stay; retries + 1. */
+int hob_store_put_wait(struct hob_store *store, int64_t row, int64_t resume_at_s, int64_t wait_s,
+                       int64_t elapsed_ms, struct hob_error *err);
+
+/* ---- the version of the handler that an execution was begun with ----
+ *
+ * `name` is "" for the handler itself, or the name of a module in scripts/lib. Texts are kept once
+ * for all executions (by their digest) and go when no execution that is not TOLD needs them. */
+
+/** Rides on the next commit. @param digest  hex sha256 of the text */
+int hob_store_put_source(struct hob_store *store, int64_t row, const char *name, const char *path,
+                         const char *text, size_t len, const char *digest, struct hob_error *err);
+/** @return 0 with borrowed *path (as errors name it), *text and *len; HOB_ENOENT; or HOB_ESTORE */
+int hob_store_get_source(struct hob_store *store, int64_t row, const char *name, const char **path,
+                         const char **text, size_t *len, struct hob_error *err);
+
+/* ---- steps ---- */
 
 /** A finished step; one of the same name is replaced. `result` is JSON text, or, if `failed`, a
- * JSON object with `message` and `code`. Sets the state to RUNNING. `state` (NULL: unchanged) is
- * job.state as JSON. HOB_EMSGSIZE: more than 256 KB. */
+ * JSON object with `message` and `code`. Sets the state to RUNNING, interrupted and deaths to 0.
+ * `state` (NULL: unchanged) is job.state as JSON. HOB_EMSGSIZE: more than 256 KB. */
 int hob_store_put_step(struct hob_store *store, int64_t row, const char *name, bool failed,
-                       const char *result, const char *state, struct hob_error *err);
+                       const char *result, const char *state, int64_t elapsed_ms,
+                       struct hob_error *err);
+
+/** A `once` step is about to begin. */
+int hob_store_begin_step(struct hob_store *store, int64_t row, const char *name,
+                         struct hob_error *err);
+/** Was it begun (and never finished)? @return 0, HOB_ENOENT, or HOB_ESTORE */
+int hob_store_step_begun(struct hob_store *store, int64_t row, const char *name,
+                         struct hob_error *err);
+
+/** The finished steps of an execution, in the order in which they first ended. `fn` must not call
+ * the store; stops when it returns false. */
+typedef bool hob_store_step_fn(void *user, const char *name, bool failed, const char *result);
+int hob_store_each_step(struct hob_store *store, int64_t row, hob_store_step_fn *fn, void *user,
+                        struct hob_error *err);
 
 /** @return 0 with *result (borrowed) and *failed, HOB_ENOENT, or HOB_ESTORE */
 int hob_store_get_step(struct hob_store *store, int64_t row, const char *name, bool *failed,
@@ -93,7 +152,27 @@ int hob_store_get_step(struct hob_store *store, int64_t row, const char *name, b
 int hob_store_get_state(struct hob_store *store, int64_t row, const char **state,
                         struct hob_error *err);
 
-/** The outcome: state ENDED, in one commit. Only the first outcome counts: HOB_EEXIST after. */
+/* ---- reboots and restarts that a job asked for ---- */
+
+/** `key` names it within the execution; `mark` is the boot id (or the process's own id, for a
+ * restart) at that moment, `tries` how often it was asked for. */
+int hob_store_put_reboot(struct hob_store *store, int64_t row, const char *key, const char *mark,
+                         int tries, struct hob_error *err);
+/** @return 0 with borrowed *mark and *tries, HOB_ENOENT, or HOB_ESTORE */
+int hob_store_get_reboot(struct hob_store *store, int64_t row, const char *key, const char **mark,
+                         int *tries, struct hob_error *err);
+
+/* ---- the end ---- */
+
+/** The end is decided, cleanup is still to be done: `ending_*`, in one commit. Only the first
+ * counts: HOB_EEXIST after. */
+int hob_store_put_ending(struct hob_store *store, int64_t row, const char *status, const char *kind,
+                         const char *details, struct hob_error *err);
+/** Cleanup begins: cleanups + 1. */
+int hob_store_begin_cleanup(struct hob_store *store, int64_t row, struct hob_error *err);
+
+/** The outcome: state ENDED, ended_at_s is now, in one commit. Only the first outcome counts:
+ * HOB_EEXIST after. Status may also be what the service made of it ("CANCELED"). */
 int hob_store_put_outcome(struct hob_store *store, int64_t row, const char *status,
                           const char *details, struct hob_error *err);
 
@@ -101,9 +180,10 @@ int hob_store_put_outcome(struct hob_store *store, int64_t row, const char *stat
 int hob_store_put_version(struct hob_store *store, int64_t row, int64_t version,
                           struct hob_error *err);
 
-/** The service has the outcome, or gave a refusal that no further try can change. Document, steps
- * and job.state are dropped. Rides on the next commit. */
-int hob_store_mark_told(struct hob_store *store, int64_t row, const char *how,
+/** The service has the outcome, or gave a refusal that no further try can change (`theirs`: the
+ * status that it has, "" if unknown). Document, steps and job.state are dropped. Rides on the next
+ * commit. */
+int hob_store_mark_told(struct hob_store *store, int64_t row, const char *how, const char *theirs,
                         struct hob_error *err);
 
 /** Every execution of a thing in a state, oldest first. Stops when `fn` returns false. `fn` must
@@ -117,6 +197,14 @@ int hob_store_flush(struct hob_store *store, struct hob_error *err);
 
 /** Drop TOLD executions but for the newest `keep`. */
 int hob_store_prune(struct hob_store *store, int keep, struct hob_error *err);
+
+/** The file was written by a newer Hob: what runs in it cannot be gone on with (its steps may mean
+ * something else there), but can be ended truthfully, and the outbox can be sent. */
+bool hob_store_is_newer(const struct hob_store *store);
+
+/** The file is damaged, found while it was in use: nothing can be written or read any more, and the
+ * next hob_store_open sets it aside. */
+bool hob_store_is_damaged(const struct hob_store *store);
 
 const char *hob_store_library_version(void); /* "3.40.1" */
 

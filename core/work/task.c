@@ -819,14 +819,33 @@ void hob_task_wake(struct hob_task *task)
     make_ready(task);
 }
 
-void hob_task_cancel(struct hob_task *task, const char *kind, const char *message)
+bool hob_task_cancel(struct hob_task *task, const char *kind, const char *message)
 {
     set_engine(task, kind, message);
     if (task->waiting) {
         drop_wait(task);
         make_ready(task);
     }
+    return false;
 }
+
+bool hob_task_in_critical(const struct hob_task *task)
+{
+    return false;
+}
+
+int hob_task_critical(lua_State *L)
+{
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, task_body_k);
+    return lua_gettop(L);
+}
+
+int hob_task_within(lua_State *L)
+{
+    return luaL_error(L, "within: not there yet");
+}
+
+void hob_scheduler_mark_executing(struct hob_scheduler *scheduler, volatile int *flag) {}
 
 /* ---- for bindings ---- */
 

@@ -96,8 +96,26 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, int (*fn)(struct lua_Sta
 /** Raise an engine error in the running task; never returns. `kind`: "reject", "cancelled", ... */
 int hob_task_raise(struct lua_State *L, const char *kind, const char *message);
 
-/** End a task from outside: its wait is cancelled and the engine error raised in it. */
-void hob_task_cancel(struct hob_task *task, const char *kind, const char *message);
+/** End a task from outside: its wait is cancelled and the engine error raised in it; at once, or,
+ * while it is in a critical section, when that ends. The first reason stands.
+ * @return whether it was delayed */
+bool hob_task_cancel(struct hob_task *task, const char *kind, const char *message);
+bool hob_task_in_critical(const struct hob_task *task);
+
+/** lua_CFunction critical(fn, ...) -> what fn returns: a hob_task_cancel that comes meanwhile (and
+ * the end of a `within` around it) waits until it has ended, however it ends. Limits do not wait.
+ * May be nested. */
+int hob_task_critical(struct lua_State *L);
+
+/** lua_CFunction within(seconds or nil, fn) -> true, results... | false, error value | nil when the
+ * time was up: what fn waited for is cancelled and an engine error raised in it, which only this
+ * call catches; nothing in fn can. Engine errors of the whole task pass through, also one that
+ * comes while fn is being ended. Monotonic time; what waits in a critical section ends late. */
+int hob_task_within(struct lua_State *L);
+
+/** *flag is 1 while code of this state (or a core function called by it) is on the stack, else 0;
+ * NULL: nobody wants to know. */
+void hob_scheduler_mark_executing(struct hob_scheduler *scheduler, volatile int *flag);
 
 /** In a done callback: the engine error that ended the task, or NULL for an ordinary end. */
 const char *hob_task_engine_error(const struct hob_scheduler *scheduler, const char **message);

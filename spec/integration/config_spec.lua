@@ -562,7 +562,8 @@ describe("the configuration", function()
 
     local WORDS = { STRING = "string", FILENAME = "file", DIRECTORY = "directory",
       TARGET = "string", INTEGER = "integer", SECONDS = "seconds", BOOLEAN = "boolean",
-      SIZE = "size", ALLOW = "`{ allow = { … } }`", CHOICE = "string" }
+      SIZE = "size", ALLOW = "`{ allow = { … } }`", CHOICE = "string",
+      COMMAND = '`{ "PROGRAM", … }`', FILTER = "string or function" }
 
     local function range_of(key)
       if key.choices then

@@ -183,9 +183,12 @@ static int store_remove(lua_State *L)
 static int store_begin_run(lua_State *L)
 {
     struct hob_error err;
-    int rc = hob_store_begin_run(check(L), luaL_checkinteger(L, 2), luaL_checkstring(L, 3),
-                                 luaL_checkstring(L, 4), luaL_checkinteger(L, 5),
-                                 lua_toboolean(L, 6), &err);
+    struct hob_store_run run = {.handler = luaL_checkstring(L, 3),
+                                .digest = luaL_checkstring(L, 4),
+                                .version = luaL_checkinteger(L, 5),
+                                .boot = ""};
+    int rc = hob_store_begin_run(check(L), luaL_checkinteger(L, 2), &run, lua_toboolean(L, 6),
+                                 &err);
     return result(L, rc, &err);
 }
 
@@ -195,7 +198,7 @@ static int store_put_step(lua_State *L)
     struct hob_error err;
     int rc = hob_store_put_step(check(L), luaL_checkinteger(L, 2), luaL_checkstring(L, 3),
                                 lua_toboolean(L, 4), luaL_checkstring(L, 5),
-                                luaL_optstring(L, 6, NULL), &err);
+                                luaL_optstring(L, 6, NULL), 0, &err);
     return result(L, rc, &err);
 }
 
@@ -244,7 +247,7 @@ static int store_put_version(lua_State *L)
 static int store_mark_told(lua_State *L)
 {
     struct hob_error err;
-    int rc = hob_store_mark_told(check(L), luaL_checkinteger(L, 2), luaL_checkstring(L, 3), &err);
+    int rc = hob_store_mark_told(check(L), luaL_checkinteger(L, 2), luaL_checkstring(L, 3), "", &err);
     return result(L, rc, &err);
 }
 

@@ -46,15 +46,21 @@ end
 local gateway = {}
 gateway.__index = gateway
 
+local function list_text(list)
+  local items = {}
+  for i, item in ipairs(list) do
+    items[i] = ("%q"):format(item)
+  end
+  return "{ " .. table.concat(items, ", ") .. " }"
+end
+
+-- A list of texts, { allow = list }, { lua = "source of a value" }, or a plain value.
 local function config_text(values)
   local lines = {}
   for key, value in pairs(values) do
     if type(value) == "table" then
-      local items = {}
-      for i, item in ipairs(value.allow) do
-        items[i] = ("%q"):format(item)
-      end
-      value = "{ allow = { " .. table.concat(items, ", ") .. " } }"
+      value = value.allow and "{ allow = " .. list_text(value.allow) .. " }" or value.lua
+        or list_text(value)
     elseif type(value) == "string" then
       value = ("%q"):format(value)
     end
