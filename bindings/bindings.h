@@ -27,10 +27,12 @@ int hob_lua_open_fs(lua_State *L);       /* hob.fs */
 int hob_lua_open_future(lua_State *L);   /* hob.future */
 int hob_lua_open_httpd(lua_State *L);    /* hob.httpd: `hob lua` only */
 int hob_lua_open_json(lua_State *L);     /* hob.json */
+int hob_lua_open_local(lua_State *L);    /* hob.local: `hob lua` only */
 int hob_lua_open_log(lua_State *L);      /* hob.log */
 int hob_lua_open_mqtt(lua_State *L);     /* hob.mqtt; in a job without connect: */
 int hob_lua_open_mqtt_in_job(lua_State *L);
 int hob_lua_open_process(lua_State *L); /* hob.process: `hob lua` only */
+int hob_lua_open_store(lua_State *L);   /* hob.store: `hob lua` only */
 int hob_lua_open_time(lua_State *L);    /* hob.time */
 
 /* It never returns, which Lua's own declaration does not say; compiler and analyser should know. */

@@ -10,10 +10,13 @@
 #define ARGV_MAX          4096
 #define WORDS_MAX         128
 #define COMMAND_WORDS_MAX 200
+#define ERROR_NAME        "hob.exec.error"
+#define REPORTED          "hob.exec.reported" /* in the registry: what lib/hob/job.lua reports */
 
 /* ---- options ---- */
 
-static const char *const run_options[] = {"stdin", "env", "cwd", "timeout", "grace", "tail", NULL};
+static const char *const run_options[] = {"stdin", "env",  "cwd",    "timeout",
+                                          "grace", "tail", "report", NULL};
 
 static const char *check_no_nul(lua_State *L, int index, const char *what)
 {
@@ -140,6 +143,7 @@ void hob_lua_exec_options(lua_State *L, int index, struct hob_exec_options *opti
     options->timeout_ms = hob_lua_ms(L, hob_lua_opt_number(L, index, "timeout", 0), "timeout");
     options->grace_ms = hob_lua_ms(L, hob_lua_opt_number(L, index, "grace", 0), "grace");
     options->tail_bytes = read_tail(L, index);
+    options->set = hob_bindings_host(L)->children;
     options->input = hob_lua_opt_string(L, index, "stdin", NULL);
     if (options->input) {
         lua_getfield(L, index, "stdin");
@@ -186,7 +190,7 @@ void hob_lua_exec_push(lua_State *L, const struct hob_lua_exec_outcome *outcome)
 {
     const struct hob_exec_result *result = &outcome->result;
     char words[WORDS_MAX];
-    lua_createtable(L, 0, 9);
+    lua_createtable(L, 0, 10);
     if (result->code >= 0) {
         lua_pushinteger(L, result->code);
         lua_setfield(L, -2, "code");
@@ -197,6 +201,8 @@ void hob_lua_exec_push(lua_State *L, const struct hob_lua_exec_outcome *outcome)
     }
     lua_pushboolean(L, result->timed_out);
     lua_setfield(L, -2, "timed_out");
+    lua_pushboolean(L, result->out_of_memory);
+    lua_setfield(L, -2, "out_of_memory");
     push_stream(L, "stdout", result->out, result->out_len);
     push_stream(L, "stderr", result->err, result->err_len);
     lua_pushinteger(L, (lua_Integer)result->out_cut);
@@ -211,6 +217,54 @@ void hob_lua_exec_push(lua_State *L, const struct hob_lua_exec_outcome *outcome)
     }
 }
 
+/* ---- errors of check: tables that read like the message they hold ---- */
+
+static int error_tostring(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_getfield(L, 1, "message");
+    luaL_tolstring(L, -1, NULL);
+    return 1;
+}
+
+/* "x: " .. err goes on as if it were a string. */
+static int error_concat(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    luaL_tolstring(L, 2, NULL);
+    lua_concat(L, 2);
+    return 1;
+}
+
+/* The words on top become an error, with the position of the caller before them. */
+static void push_error(lua_State *L, const char *code)
+{
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+    lua_createtable(L, 0, 7);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "message");
+    lua_pushstring(L, code);
+    lua_setfield(L, -2, "code");
+    if (hob_lua_new_metatable(L, ERROR_NAME)) {
+        lua_pushcfunction(L, error_tostring);
+        lua_setfield(L, -2, "__tostring");
+        lua_pushcfunction(L, error_concat);
+        lua_setfield(L, -2, "__concat");
+    }
+    lua_setmetatable(L, -2);
+}
+
+static const char *error_code(const struct hob_exec_result *result)
+{
+    if (result->timed_out)
+        return "TIMED_OUT";
+    if (result->out_of_memory)
+        return "OUT_OF_MEMORY";
+    return result->signal ? "SIGNAL" : "EXIT_CODE";
+}
+
 /* ---- run and check ---- */
 
 struct run {
@@ -218,6 +272,7 @@ struct run {
     struct hob_exec *exec; /* NULL once it is done */
     struct hob_lua_exec_outcome outcome;
     char *command; /* of check: for its error; NULL in run */
+    bool report;
 };
 
 static void run_done(void *user, const struct hob_exec_result *result)
@@ -262,19 +317,65 @@ static void push_last_line(lua_State *L, const char *text, size_t len)
     lua_pushlstring(L, text + start, len - start);
 }
 
+static void copy_field(lua_State *L, int from, const char *name, const char *as)
+{
+    lua_getfield(L, from, name);
+    lua_setfield(L, -2, as);
+}
+
+/* The table with the result is on top, and stays there. */
+static void remember_reported(lua_State *L)
+{
+    static const char *const names[] = {"stdout", "stderr", "stdout_cut", "stderr_cut", NULL};
+    int result = lua_gettop(L);
+    lua_createtable(L, 0, 4);
+    for (const char *const *name = names; *name; name++) {
+        copy_field(L, result, *name, *name);
+    }
+    lua_setfield(L, LUA_REGISTRYINDEX, REPORTED);
+}
+
+static int raise_run(lua_State *L, const struct run *run)
+{
+    static const char *const names[] = {"signal", "stdout", "stderr", NULL};
+    const struct hob_exec_result *result = &run->outcome.result;
+    char words[WORDS_MAX];
+    int table = lua_gettop(L);
+    hob_exec_words(result, words, sizeof words);
+    push_last_line(L, result->err, result->err_len); /* any bytes */
+    lua_pushfstring(L, "%s: %s%s", run->command, words, lua_rawlen(L, -1) > 0 ? ": " : "");
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+    push_error(L, error_code(result));
+    copy_field(L, table, "code", "exit_code");
+    for (const char *const *name = names; *name; name++) {
+        copy_field(L, table, *name, *name);
+    }
+    return lua_error(L);
+}
+
 static int run_push(lua_State *L, void *user)
 {
     struct run *run = user;
     hob_lua_exec_push(L, &run->outcome);
+    if (run->report) {
+        remember_reported(L);
+    }
     const struct hob_exec_result *result = &run->outcome.result;
     if (!run->command || (result->code == 0 && !result->timed_out)) {
         return 1;
     }
-    char words[WORDS_MAX];
-    push_last_line(L, result->err, result->err_len);
-    const char *line = lua_tostring(L, -1);
-    return luaL_error(L, "%s: %s%s%s", run->command, hob_exec_words(result, words, sizeof words),
-                      *line ? ": " : "", line);
+    return raise_run(L, run);
+}
+
+static int fail_start(lua_State *L, bool check, const struct hob_error *err)
+{
+    if (!check) {
+        return hob_lua_fail(L, err);
+    }
+    lua_pushstring(L, err->message);
+    push_error(L, "NOT_STARTED");
+    return lua_error(L);
 }
 
 /* The command as a person would write it, for check's error. */
@@ -298,6 +399,7 @@ static int start_run(lua_State *L, bool check)
     struct hob_task *task = hob_task_current(L);
     struct hob_exec_options options = {.done = run_done};
     struct hob_error err;
+    bool report = hob_lua_opt_boolean(L, 1, "report", false);
     hob_lua_exec_options(L, 1, &options);
     push_command(L, 1);
     struct run *run = calloc(1, sizeof *run);
@@ -308,10 +410,11 @@ static int start_run(lua_State *L, bool check)
     }
     run->task = task;
     run->command = command;
+    run->report = report;
     options.user = run;
     if (hob_exec_start(hob_scheduler_loop(L), &options, &run->exec, &err)) {
         run_free(run);
-        return check ? luaL_error(L, "%s", err.message) : hob_lua_fail(L, &err);
+        return fail_start(L, check, &err);
     }
     return hob_task_suspend(
         L, &(struct hob_task_wait){.name = check ? "hob.exec.check" : "hob.exec.run",

@@ -31,6 +31,12 @@ uint64_t hob_backoff_next_ms(struct hob_backoff *backoff)
     return delay > backoff->floor_ms ? delay : backoff->floor_ms;
 }
 
+void hob_backoff_raise(struct hob_backoff *backoff, unsigned tries)
+{
+    if (backoff->tries < tries)
+        backoff->tries = tries;
+}
+
 void hob_backoff_reset(struct hob_backoff *backoff)
 {
     backoff->tries = 0;

@@ -17,6 +17,7 @@ struct hob_loop {
     struct deferred *first;
     struct deferred **end;
     unsigned holds;
+    struct hob_loop_guest *guests;
 };
 
 struct hob_timer {
@@ -69,10 +70,20 @@ static void close_left_open(uv_handle_t *handle, void *unused)
     uv_close(handle, NULL); /* without asserts: do not wait for ever */
 }
 
+static void ask_to_leave(struct hob_loop *loop)
+{
+    while (loop->guests) {
+        struct hob_loop_guest *guest = loop->guests;
+        loop->guests = guest->next;
+        guest->leave(guest->user);
+    }
+}
+
 void hob_loop_free(struct hob_loop *loop)
 {
     if (!loop)
         return;
+    ask_to_leave(loop);
     while (loop->first || loop->holds)
         uv_run(&loop->uv, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&loop->idle, NULL);
@@ -123,6 +134,21 @@ void hob_loop_release(struct hob_loop *loop)
 {
     assert(loop->holds > 0);
     loop->holds--;
+}
+
+void hob_loop_add_guest(struct hob_loop *loop, struct hob_loop_guest *guest)
+{
+    guest->next = loop->guests;
+    loop->guests = guest;
+}
+
+void hob_loop_remove_guest(struct hob_loop *loop, struct hob_loop_guest *guest)
+{
+    for (struct hob_loop_guest **place = &loop->guests; *place; place = &(*place)->next)
+        if (*place == guest) {
+            *place = guest->next;
+            return;
+        }
 }
 
 static void fire(uv_timer_t *handle)

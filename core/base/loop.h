@@ -37,6 +37,16 @@ void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user);
 void hob_loop_hold(struct hob_loop *loop);
 void hob_loop_release(struct hob_loop *loop);
 
+/** Something whose handles may be open till the loop ends, and that must not keep it from ending:
+ * `leave` is called, once, when hob_loop_free begins, and closes them. Embedded, borrowed. */
+struct hob_loop_guest {
+    struct hob_loop_guest *next;
+    hob_loop_fn *leave;
+    void *user;
+};
+void hob_loop_add_guest(struct hob_loop *loop, struct hob_loop_guest *guest);
+void hob_loop_remove_guest(struct hob_loop *loop, struct hob_loop_guest *guest); /* legal twice */
+
 /* A one-shot timer that can be started again, also from its own callback. */
 struct hob_timer;
 /** @return NULL: out of memory */

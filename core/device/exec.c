@@ -1,10 +1,15 @@
-/* exec.c - see exec.h */
+/* exec.c - see exec.h
+ *
+ * A process is followed until its whole group is gone, if somebody waits for that: its set, a
+ * cancel, or the end after a time-out. Nothing tells when the last of a group ends, so once its
+ * leader has, the group is looked at again and again. */
 #include "device/exec.h"
 
-#include "base/buf.h"
+#include "device/child.h"
+#include "device/exec_output.h"
+#include "device/exec_set.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,173 +17,68 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES      (32 * 1024)
-#define LINE_MAX_BYTES   (64 * 1024)
-#define TAIL_DEFAULT     (64 * 1024)
-#define TAIL_MAX         (16 * 1024 * 1024)
 #define GRACE_DEFAULT_MS 5000
-#define LINGER_MS        1000
-
-/* The last `limit` bytes of a stream. Grows up to the limit, then wraps. */
-struct tail {
-    char *data;
-    size_t len, capacity, limit;
-    size_t next; /* where the next byte goes once it is full */
-    uint64_t cut;
-};
+#define LINGER_MS        1000 /* for pipes that outlive the process; for a group that got KILL */
+#define WATCH_MIN_MS     10
+#define WATCH_MAX_MS     100
+#define WATCH_IDLE_MS    1000 /* nobody waits for it */
 
 struct stream {
     struct hob_exec *exec;
     uv_pipe_t pipe;
     bool is_err, open;
-    struct tail tail;
-    struct hob_buf line;
-    bool line_is_cut; /* what comes until the newline is beyond the longest line */
+    struct hob_exec_tail tail;
+    struct hob_exec_lines lines;
 };
 
-enum phase { RUNNING, TERMINATING, KILLED, LINGERING, FINISHED };
+/* What was done to end the group. */
+enum phase { RUNNING, TERMINATING, KILLED };
 
 struct hob_exec {
     struct hob_loop *loop;
+    struct hob_exec_member member;
     uv_process_t process;
-    uv_timer_t timer;
+    uv_timer_t timer; /* the time-out, then the grace */
+    uv_timer_t watch; /* after the end of the leader */
     uv_pipe_t in;
     uv_write_t write;
     struct stream out, err;
     char *input;
-    uint64_t timeout_ms, grace_ms;
+    uint64_t timeout_ms, grace_ms, oom_kills;
+    const char *oom_file;
     void (*on_line)(void *user, bool is_err, const char *line, size_t len);
     void (*done)(void *user, const struct hob_exec_result *result);
     void *user;
     enum phase phase;
-    bool exited, cancelled, timed_out, in_open;
+    bool exited, gone; /* the leader; the group */
+    bool told;         /* `done` was called, or never will be */
+    bool timed_out, killed_by_us, held, closed;
     int code, signal;
+    int looks;   /* at the group since something happened to it */
     int handles; /* not yet closed */
+    uint64_t exited_at, killed_at;
     char chunk[CHUNK_BYTES];
 };
 
-/* ---- tails ---- */
-
-static size_t smaller(size_t a, size_t b)
+static uint64_t now_of(const struct hob_exec *exec)
 {
-    return a < b ? a : b;
+    uv_update_time(exec->timer.loop);
+    return uv_now(exec->timer.loop);
 }
 
-/* Without memory the tail stays as large as it is: output is never a reason to fail. */
-static void tail_grow(struct tail *tail, size_t want)
-{
-    size_t capacity = tail->capacity ? tail->capacity : 1024;
-    while (capacity < want)
-        capacity *= 2;
-    capacity = smaller(capacity, tail->limit);
-    char *data = realloc(tail->data, capacity + 1); /* and a NUL */
-    if (data) {
-        tail->data = data;
-        tail->capacity = capacity;
-    } else {
-        tail->limit = tail->capacity;
-    }
-}
-
-static void tail_wrap(struct tail *tail, const char *data, size_t len)
-{
-    while (len > 0) {
-        size_t part = smaller(len, tail->capacity - tail->next);
-        memcpy(tail->data + tail->next, data, part);
-        tail->next = (tail->next + part) % tail->capacity;
-        tail->cut += part;
-        data += part;
-        len -= part;
-    }
-}
-
-static void tail_add(struct tail *tail, const char *data, size_t len)
-{
-    if (tail->len + len > tail->capacity && tail->capacity < tail->limit)
-        tail_grow(tail, tail->len + len);
-    size_t fresh = smaller(len, tail->capacity - tail->len);
-    if (fresh > 0) {
-        memcpy(tail->data + tail->len, data, fresh);
-        tail->len += fresh;
-    }
-    if (tail->capacity > 0)
-        tail_wrap(tail, data + fresh, len - fresh);
-    else
-        tail->cut += len;
-}
-
-static void reverse(char *data, size_t len)
-{
-    for (size_t i = 0; i < len / 2; i++) {
-        char swap = data[i];
-        data[i] = data[len - 1 - i];
-        data[len - 1 - i] = swap;
-    }
-}
-
-/* Turned in place, since a second copy of 16 MB may not be there. */
-static const char *tail_finish(struct tail *tail)
-{
-    if (!tail->data)
-        return "";
-    reverse(tail->data, tail->next);
-    reverse(tail->data + tail->next, tail->len - tail->next);
-    reverse(tail->data, tail->len);
-    tail->data[tail->len] = '\0';
-    return tail->data;
-}
-
-/* ---- lines ---- */
-
-static void give_line(struct stream *stream)
-{
-    struct hob_exec *exec = stream->exec;
-    if (!exec->cancelled)
-        exec->on_line(exec->user, stream->is_err, hob_buf_data(&stream->line),
-                      hob_buf_len(&stream->line));
-    hob_buf_clear(&stream->line);
-    stream->line_is_cut = false;
-}
-
-static void add_to_line(struct stream *stream, const char *data, size_t len)
-{
-    size_t fits = smaller(len, hob_buf_room(&stream->line));
-    if (hob_buf_append(&stream->line, data, fits) || fits < len)
-        stream->line_is_cut = true;
-}
-
-static void split_lines(struct stream *stream, const char *data, size_t len)
-{
-    while (len > 0 && !stream->exec->cancelled) {
-        const char *newline = memchr(data, '\n', len);
-        size_t part = newline ? (size_t)(newline - data) : len;
-        add_to_line(stream, data, part);
-        if (!newline)
-            return;
-        give_line(stream);
-        data += part + 1;
-        len -= part + 1;
-    }
-}
-
-/* ---- the end ---- */
-
-static void kill_group(const struct hob_exec *exec, int number)
-{
-    kill(-exec->process.pid, number); /* ESRCH: it is gone already, which is as good */
-}
+/* ---- the end of the object ---- */
 
 static void free_exec(struct hob_exec *exec)
 {
-    free(exec->out.tail.data);
-    free(exec->err.tail.data);
-    hob_buf_free(&exec->out.line);
-    hob_buf_free(&exec->err.line);
+    hob_exec_tail_free(&exec->out.tail);
+    hob_exec_tail_free(&exec->err.tail);
+    hob_exec_lines_free(&exec->out.lines);
+    hob_exec_lines_free(&exec->err.lines);
     free(exec->input);
-    if (exec->cancelled)
+    if (exec->held)
         hob_loop_release(exec->loop);
     free(exec);
 }
@@ -196,50 +96,174 @@ static void close_handle(struct hob_exec *exec, void *handle)
         uv_close(handle, on_closed);
 }
 
+static void close_stream(struct stream *stream)
+{
+    stream->open = false;
+    close_handle(stream->exec, &stream->pipe);
+}
+
 static void close_all(struct hob_exec *exec)
 {
-    exec->phase = FINISHED;
+    exec->closed = true;
+    hob_exec_set_remove(&exec->member);
     close_handle(exec, &exec->process);
     close_handle(exec, &exec->timer);
+    close_handle(exec, &exec->watch);
     close_handle(exec, &exec->in);
-    close_handle(exec, &exec->out.pipe);
-    close_handle(exec, &exec->err.pipe);
+    close_stream(&exec->out);
+    close_stream(&exec->err);
 }
 
-static void flush_line(struct stream *stream)
+/* The loop's own end waits for it. */
+static void hold(struct hob_exec *exec)
 {
-    if (stream->exec->on_line && (hob_buf_len(&stream->line) > 0 || stream->line_is_cut))
-        give_line(stream);
+    if (!exec->held)
+        hob_loop_hold(exec->loop);
+    exec->held = true;
 }
 
-static void finish(struct hob_exec *exec)
+/* ---- telling ---- */
+
+static bool give_line(void *user, const char *line, size_t len)
 {
-    if (exec->timed_out || exec->cancelled)
-        kill_group(exec, SIGKILL);
-    if (!exec->cancelled) {
-        flush_line(&exec->out);
-        flush_line(&exec->err);
-    }
-    bool tell = !exec->cancelled; /* a line's callback may have cancelled it */
-    close_all(exec);
-    if (!tell)
-        return;
-    struct hob_exec_result result = {
+    struct stream *stream = user;
+    struct hob_exec *exec = stream->exec;
+    if (!exec->told)
+        exec->on_line(exec->user, stream->is_err, line, len);
+    return !exec->told;
+}
+
+/* Counted again only for a death that looks like it: reading the counts is not for nothing. */
+static bool was_out_of_memory(const struct hob_exec *exec)
+{
+    return exec->signal == SIGKILL && !exec->killed_by_us &&
+           hob_child_oom_kills(exec->oom_file) > exec->oom_kills;
+}
+
+static void fill_result(struct hob_exec *exec, struct hob_exec_result *result)
+{
+    *result = (struct hob_exec_result){
         .code = exec->signal ? -1 : exec->code,
         .signal = exec->signal,
         .timed_out = exec->timed_out,
+        .out_of_memory = was_out_of_memory(exec),
         .timeout_ms = exec->timeout_ms,
-        .out = tail_finish(&exec->out.tail),
-        .err = tail_finish(&exec->err.tail),
+        .out = hob_exec_tail_finish(&exec->out.tail),
+        .err = hob_exec_tail_finish(&exec->err.tail),
         .out_len = exec->out.tail.len,
         .err_len = exec->err.tail.len,
         .out_cut = exec->out.tail.cut,
         .err_cut = exec->err.tail.cut,
     };
-    exec->done(exec->user, &result);
 }
 
+static void tell(struct hob_exec *exec)
+{
+    struct hob_exec_result result;
+    if (exec->on_line) {
+        hob_exec_lines_flush(&exec->out.lines);
+        hob_exec_lines_flush(&exec->err.lines);
+    }
+    if (exec->told) /* a line's callback has cancelled it */
+        return;
+    exec->told = true;
+    fill_result(exec, &result);
+    exec->done(exec->user, &result);
+    hob_exec_tail_free(&exec->out.tail);
+    hob_exec_tail_free(&exec->err.tail);
+}
+
+/* ---- following the group ---- */
+
 static void on_timer(uv_timer_t *timer);
+static void on_watch(uv_timer_t *timer);
+
+static void signal_group(struct hob_exec *exec, int number)
+{
+    kill(-exec->process.pid, number); /* ESRCH: it is gone already, which is as good */
+    if (number == SIGKILL)
+        exec->killed_by_us = true;
+}
+
+static void kill_group(struct hob_exec *exec)
+{
+    exec->phase = KILLED;
+    exec->killed_at = now_of(exec);
+    exec->looks = 0;
+    signal_group(exec, SIGKILL);
+}
+
+static bool is_drained(const struct hob_exec *exec)
+{
+    return !exec->out.open && !exec->err.open;
+}
+
+/* What a background child holds open is no reason to wait for ever. */
+static void stop_lingering(struct hob_exec *exec)
+{
+    if (is_drained(exec) || now_of(exec) - exec->exited_at < LINGER_MS)
+        return;
+    if (exec->phase == RUNNING)
+        kill_group(exec);
+    close_stream(&exec->out);
+    close_stream(&exec->err);
+}
+
+static bool given_up(const struct hob_exec *exec)
+{
+    return exec->phase == KILLED && now_of(exec) - exec->killed_at >= LINGER_MS;
+}
+
+/* After a program's own end what is left of its group may go on, until its set is ended. */
+static bool may_tell(const struct hob_exec *exec)
+{
+    return is_drained(exec) && (exec->gone || exec->phase == RUNNING || given_up(exec));
+}
+
+static bool is_over(const struct hob_exec *exec)
+{
+    if (!exec->told || !is_drained(exec))
+        return false;
+    return exec->gone || (!exec->member.set && (exec->phase == RUNNING || given_up(exec)));
+}
+
+static uint64_t next_look_ms(const struct hob_exec *exec)
+{
+    uint64_t most = exec->told && exec->phase == RUNNING ? WATCH_IDLE_MS : WATCH_MAX_MS;
+    uint64_t ms = (uint64_t)WATCH_MIN_MS << (exec->looks < 8 ? exec->looks : 8);
+    return ms < most ? ms : most;
+}
+
+/* A first few looks find most groups gone without reading all of /proc. */
+static void settle(struct hob_exec *exec)
+{
+    if (!exec->exited || exec->closed)
+        return;
+    stop_lingering(exec);
+    if (!exec->gone)
+        exec->gone = !hob_child_group_runs(exec->process.pid, exec->looks > 2);
+    if (!exec->told && may_tell(exec))
+        tell(exec);
+    if (is_over(exec))
+        close_all(exec);
+    else
+        uv_timer_start(&exec->watch, on_watch, next_look_ms(exec), 0);
+}
+
+static void on_watch(uv_timer_t *timer)
+{
+    struct hob_exec *exec = timer->data;
+    exec->looks++;
+    settle(exec);
+}
+
+/* Not at once: its caller may be in the middle of something. */
+static void settle_soon(struct hob_exec *exec)
+{
+    exec->looks = 0;
+    if (exec->exited)
+        uv_timer_start(&exec->watch, on_watch, 0, 0);
+}
 
 static void start_timer(struct hob_exec *exec, uint64_t ms)
 {
@@ -250,37 +274,27 @@ static void start_timer(struct hob_exec *exec, uint64_t ms)
 /* A stopped process gets its TERM only when it goes on. */
 static void terminate(struct hob_exec *exec)
 {
+    if (exec->closed || exec->phase != RUNNING)
+        return;
     exec->phase = TERMINATING;
-    kill_group(exec, SIGTERM);
-    kill_group(exec, SIGCONT);
+    if (!exec->gone) {
+        signal_group(exec, SIGTERM);
+        signal_group(exec, SIGCONT);
+    }
     start_timer(exec, exec->grace_ms);
+    settle_soon(exec);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct hob_exec *exec = timer->data;
-    switch (exec->phase) {
-    case RUNNING:
+    if (exec->phase == RUNNING) {
         exec->timed_out = true;
         terminate(exec);
-        break;
-    case TERMINATING:
-        exec->phase = KILLED;
-        kill_group(exec, SIGKILL);
-        break;
-    case LINGERING:
-        kill_group(exec, SIGKILL);
-        finish(exec);
-        break;
-    default:
-        break;
+    } else if (exec->phase == TERMINATING && !exec->gone) {
+        kill_group(exec);
+        settle_soon(exec);
     }
-}
-
-static void finish_if_drained(struct hob_exec *exec)
-{
-    if (exec->exited && !exec->out.open && !exec->err.open && exec->phase != FINISHED)
-        finish(exec);
 }
 
 static void on_ended(uv_process_t *process, int64_t code, int number)
@@ -289,9 +303,10 @@ static void on_ended(uv_process_t *process, int64_t code, int number)
     exec->exited = true;
     exec->code = (int)code;
     exec->signal = number;
-    exec->phase = LINGERING;
-    start_timer(exec, LINGER_MS);
-    finish_if_drained(exec);
+    exec->exited_at = now_of(exec);
+    if (exec->phase == RUNNING)
+        uv_timer_stop(&exec->timer);
+    settle(exec);
 }
 
 /* ---- the streams ---- */
@@ -312,16 +327,16 @@ static void on_read(uv_stream_t *pipe, ssize_t n, const uv_buf_t *buf)
     struct hob_exec *exec = pipe->data;
     struct stream *stream = stream_of(exec, pipe);
     if (n < 0) {
-        stream->open = false;
-        close_handle(exec, pipe);
-        finish_if_drained(exec);
+        close_stream(stream);
+        settle(exec);
         return;
     }
-    if (exec->cancelled)
+    hob_exec_set_data(&exec->member, stream->is_err, buf->base, (size_t)n);
+    if (exec->told)
         return;
-    tail_add(&stream->tail, buf->base, (size_t)n);
+    hob_exec_tail_add(&stream->tail, buf->base, (size_t)n);
     if (exec->on_line)
-        split_lines(stream, buf->base, (size_t)n);
+        hob_exec_lines_add(&stream->lines, buf->base, (size_t)n);
 }
 
 /* A program that does not read all its input is no failure (EPIPE); how it ends says enough. */
@@ -365,52 +380,6 @@ static int open_pipes(struct pipes *pipes, bool with_input, struct hob_error *er
     return 0;
 }
 
-static int cwd_trouble(const char *cwd, struct hob_error *err)
-{
-    struct stat st;
-    if (!cwd)
-        return 0;
-    if (stat(cwd, &st))
-        return hob_error_set(err, hob_error_from_errno(errno), "cwd %s: %s", cwd, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
-        return hob_error_set(err, HOB_EINVAL, "cwd %s: not a directory", cwd);
-    return 0;
-}
-
-static int why_not_started(const struct hob_exec_options *options, int status,
-                           struct hob_error *err)
-{
-    const char *program = options->argv[0];
-    int code = cwd_trouble(options->cwd, err);
-    if (code)
-        return code;
-    code = hob_error_from_uv(status);
-    if (status == UV_ENOENT && !strchr(program, '/'))
-        return hob_error_set(err, code, "%s: not found in PATH", program);
-    if (status == UV_ENOENT && access(program, F_OK) == 0)
-        return hob_error_set(
-            err, code, "%s: the interpreter that its first line names was not found", program);
-    if (status == UV_ENOENT)
-        return hob_error_set(err, code, "%s: no such file", program);
-    if (status == UV_EACCES)
-        return hob_error_set(err, code, "%s: may not be run (is it an executable file?)", program);
-    return hob_error_set(err, code, "%s: could not be started: %s", program, uv_strerror(status));
-}
-
-/* Some libraries, and whoever started us, leave descriptors open to every child. */
-static void keep_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    const struct dirent *entry;
-    while (dir && (entry = readdir(dir))) {
-        int fd = atoi(entry->d_name);
-        if (fd > STDERR_FILENO)
-            fcntl(fd, F_SETFD, FD_CLOEXEC);
-    }
-    if (dir)
-        closedir(dir);
-}
-
 static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
                  const struct pipes *pipes)
 {
@@ -429,7 +398,7 @@ static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
         .stdio_count = 3,
         .stdio = stdio,
     };
-    keep_descriptors();
+    hob_child_keep_descriptors();
     return uv_spawn(hob_loop_uv(exec->loop), &exec->process, &how);
 }
 
@@ -459,8 +428,8 @@ static void init_stream(struct hob_exec *exec, struct stream *stream, size_t tai
 {
     stream->exec = exec;
     stream->is_err = stream == &exec->err;
-    stream->tail.limit = smaller(tail_bytes ? tail_bytes : TAIL_DEFAULT, TAIL_MAX);
-    hob_buf_init(&stream->line, LINE_MAX_BYTES);
+    hob_exec_tail_init(&stream->tail, tail_bytes);
+    hob_exec_lines_init(&stream->lines, give_line, stream);
     uv_pipe_init(hob_loop_uv(exec->loop), &stream->pipe, 0);
     stream->pipe.data = exec;
 }
@@ -481,6 +450,8 @@ static struct hob_exec *new_exec(struct hob_loop *loop, const struct hob_exec_op
     exec->loop = loop;
     exec->timeout_ms = options->timeout_ms;
     exec->grace_ms = options->grace_ms ? options->grace_ms : GRACE_DEFAULT_MS;
+    exec->oom_file = options->oom_file;
+    exec->oom_kills = hob_child_oom_kills(options->oom_file);
     exec->on_line = options->on_line;
     exec->done = options->done;
     exec->user = options->user;
@@ -488,8 +459,10 @@ static struct hob_exec *new_exec(struct hob_loop *loop, const struct hob_exec_op
     init_stream(exec, &exec->err, options->tail_bytes);
     uv_pipe_init(hob_loop_uv(loop), &exec->in, 0);
     uv_timer_init(hob_loop_uv(loop), &exec->timer);
-    exec->in.data = exec->timer.data = exec->process.data = exec;
-    exec->handles = 5;
+    uv_timer_init(hob_loop_uv(loop), &exec->watch);
+    exec->in.data = exec->timer.data = exec->watch.data = exec->process.data = exec;
+    exec->member.exec = exec;
+    exec->handles = 6;
     return exec;
 }
 
@@ -513,8 +486,10 @@ int hob_exec_start(struct hob_loop *loop, const struct hob_exec_options *options
     if (status) {
         close_pipes(&pipes);
         close_all(exec);
-        return why_not_started(options, status, err);
+        return hob_child_why_not_started(options->argv[0], options->cwd, status, err);
     }
+    if (options->set)
+        hob_exec_set_add(options->set, &exec->member, options->argv[0]);
     open_stream(&exec->out, &pipes.out[0]);
     open_stream(&exec->err, &pipes.err[0]);
     if (options->input)
@@ -531,21 +506,32 @@ int hob_exec_start(struct hob_loop *loop, const struct hob_exec_options *options
 void hob_exec_kill(struct hob_exec *exec, int number)
 {
     if (!exec->exited)
-        kill_group(exec, number);
+        signal_group(exec, number);
+}
+
+void hob_exec_end(struct hob_exec *exec)
+{
+    terminate(exec);
 }
 
 void hob_exec_cancel(struct hob_exec *exec)
 {
-    if (exec->cancelled)
+    if (exec->told)
         return;
-    exec->cancelled = true;
-    hob_loop_hold(exec->loop);
-    if (exec->phase == FINISHED)
+    exec->told = true;
+    hold(exec);
+    terminate(exec);
+    settle_soon(exec);
+}
+
+/* What was being ended is ended; what may go on goes on, and nobody looks at it any more. */
+void hob_exec_set_lost(struct hob_exec *exec)
+{
+    if (!exec->told || exec->closed)
         return;
-    if (exec->exited)
-        finish(exec);
-    else if (exec->phase == RUNNING)
-        terminate(exec);
+    if (exec->phase != RUNNING)
+        hold(exec);
+    settle_soon(exec);
 }
 
 int hob_exec_pid(const struct hob_exec *exec)
@@ -559,30 +545,11 @@ const char *hob_exec_words(const struct hob_exec_result *result, char *out, size
         snprintf(out, len, "timed out after %.3g s", (double)result->timeout_ms / 1000);
     else if (result->timed_out)
         snprintf(out, len, "timed out after %" PRIu64 " s", result->timeout_ms / 1000);
+    else if (result->out_of_memory)
+        snprintf(out, len, "killed by the kernel: out of memory");
     else if (result->signal)
         snprintf(out, len, "killed by signal %d (%s)", result->signal, strsignal(result->signal));
     else
         snprintf(out, len, "exit code %d", result->code);
     return out;
-}
-
-struct hob_exec_set *hob_exec_set_new(struct hob_loop *loop,
-                                      const struct hob_exec_set_options *options)
-{
-    return NULL;
-}
-
-void hob_exec_set_free(struct hob_exec_set *set) {}
-
-size_t hob_exec_set_count(const struct hob_exec_set *set)
-{
-    return 0;
-}
-
-void hob_exec_set_end(struct hob_exec_set *set) {}
-
-void hob_exec_set_when_gone(struct hob_exec_set *set, void (*gone)(void *user), void *user)
-{
-    if (gone)
-        gone(user);
 }

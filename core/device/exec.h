@@ -66,6 +66,7 @@ struct hob_exec_options {    /* all borrowed for the call (copied) */
     uint64_t grace_ms;        /* between TERM and KILL; 0: 5,000 */
     size_t tail_bytes;        /* of each stream; 0: 64 KB; at most 16 MB */
     struct hob_exec_set *set; /* it belongs to; NULL: none */
+    const char *oom_file;     /* borrowed for its life; for specs: see hob_child_oom_kills */
     void (*on_line)(void *user, bool is_err, const char *line, size_t len); /* may be NULL */
     void (*done)(void *user, const struct hob_exec_result *result);
     void *user;

@@ -1,6 +1,7 @@
 /* power.h - the machine's boots: which one this is, and asking for another one.
  *
- * Life: none; hob_power_reboot ends by itself. Loop thread only.  Spec: spec/unit/power_spec.lua
+ * Life: none; hob_power_reboot ends by itself, at the latest with the loop (then `done` is not
+ * called). Loop thread only.  Spec: spec/unit/power_spec.lua
  */
 #ifndef HOB_DEVICE_POWER_H
 #define HOB_DEVICE_POWER_H

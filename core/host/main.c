@@ -19,6 +19,7 @@ static const char usage[] =
     "Hob runs AWS IoT Jobs on this gateway; what a job does is a Lua file.\n"
     "\n"
     "usage: hob run --config FILE [flags]     run the jobs of a thing (hob run --help)\n"
+    "       hob jobs [--history]              this gateway's jobs, and what became of them\n"
     "       hob lua [FILE [ARG...]]           a Lua interpreter with Hob's modules\n"
     "       hob service --endpoint HOST ...   a local Jobs service, for the bench and tests\n"
     "       hob service fault add|list|remove   plant faults in it\n"

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "device/power.h"
 #include "host/config.h"
+#include "host/control.h"
 #include "host/paths.h"
 #include "host/thing.h"
 #include "work/blackbox.h"
@@ -27,6 +28,12 @@
 #define SIGNALS     3
 #define ID_LEN      33
 
+/* One thing: NULL before it is made, and once it has stopped. */
+struct place {
+    struct runtime *runtime;
+    struct hob_thing *thing;
+};
+
 struct runtime {
     struct hob_config config;
     struct hob_loop *loop;
@@ -36,9 +43,11 @@ struct runtime {
     struct hob_blackbox *blackbox;
     struct hob_outputs *outputs;
     struct hob_filter *filter;
+    struct hob_executor_turn turn;
     char boot_id[HOB_POWER_BOOT_ID_MAX + 1];
     char process_id[ID_LEN];
-    struct hob_thing **things;
+    struct hob_control *control; /* NULL: it could not be made, which was said */
+    struct place *places;
     size_t running; /* things that have not stopped */
     bool stopping;
     bool again; /* a new process takes over after the end of this one */
@@ -50,9 +59,10 @@ struct runtime {
 
 static void thing_stopped(void *user)
 {
-    struct runtime *runtime = user;
-    if (--runtime->running == 0) {
-        hob_loop_stop(runtime->loop);
+    struct place *place = user;
+    place->thing = NULL;
+    if (--place->runtime->running == 0) {
+        hob_loop_stop(place->runtime->loop);
     }
 }
 
@@ -64,7 +74,8 @@ static void stop(struct runtime *runtime, const char *why)
     uint64_t grace_ms = (uint64_t)(runtime->config.stop_grace * 1000);
     grace_ms = grace_ms < limit_ms ? grace_ms : limit_ms;
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        hob_thing_stop(runtime->things[i], grace_ms, limit_ms, thing_stopped, runtime);
+        hob_thing_stop(runtime->places[i].thing, grace_ms, limit_ms, thing_stopped,
+                       &runtime->places[i]);
     }
 }
 
@@ -91,6 +102,20 @@ static void restart(void *user, const char *reason)
     }
 }
 
+/* Nothing can be stored any more, so nothing is worth waiting for. */
+static void begin_anew(void *user)
+{
+    struct runtime *runtime = user;
+    runtime->config.stop_timeout = 0;
+    restart(user, "the store is damaged: hob starts again, with a new one");
+}
+
+static void on_damaged(void *user)
+{
+    struct runtime *runtime = user;
+    hob_loop_defer(runtime->loop, begin_anew, runtime);
+}
+
 static void say_reload_failed(struct runtime *runtime, const struct hob_error *err)
 {
     hob_log_write(runtime->log,
@@ -109,6 +134,11 @@ static void reload(struct runtime *runtime)
     }
     if (hob_handlers_load(runtime->handlers, &err)) {
         say_reload_failed(runtime, &err);
+    }
+    for (size_t i = 0; i < runtime->config.thing_count; i++) {
+        if (runtime->places[i].thing) {
+            hob_thing_reloaded(runtime->places[i].thing);
+        }
     }
 }
 
@@ -169,8 +199,8 @@ static int open_store(struct runtime *runtime, struct hob_error *err)
     }
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/hob.db", runtime->config.data);
-    rc = hob_store_open(runtime->log, &(struct hob_store_options){.path = path}, &runtime->store,
-                        err);
+    struct hob_store_options options = {.path = path, .on_damaged = on_damaged, .user = runtime};
+    rc = hob_store_open(runtime->log, &options, &runtime->store, err);
     return rc ? rc : hob_store_prune(runtime->store, TOLD_KEPT, err);
 }
 
@@ -220,8 +250,8 @@ static int open_handlers(struct runtime *runtime, struct hob_error *err)
 
 static int open_things(struct runtime *runtime, struct hob_error *err)
 {
-    runtime->things = calloc(runtime->config.thing_count, sizeof(struct hob_thing *));
-    if (!runtime->things) {
+    runtime->places = calloc(runtime->config.thing_count, sizeof *runtime->places);
+    if (!runtime->places) {
         return hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
     }
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
@@ -232,19 +262,68 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
                                             .blackbox = runtime->blackbox,
                                             .outputs = runtime->outputs,
                                             .filter = runtime->filter,
+                                            .turn = &runtime->turn,
                                             .boot_id = runtime->boot_id,
                                             .process_id = runtime->process_id,
                                             .config = &runtime->config,
                                             .thing = &runtime->config.things[i],
                                             .on_restart = restart,
                                             .user = runtime};
-        int rc = hob_thing_new(&options, &runtime->things[i], err);
+        runtime->places[i].runtime = runtime;
+        int rc = hob_thing_new(&options, &runtime->places[i].thing, err);
         if (rc) {
             return rc;
         }
         runtime->running++;
     }
     return 0;
+}
+
+/* ---- the control socket ---- */
+
+static bool thing_at(void *user, size_t index, struct hob_control_thing *out)
+{
+    const struct runtime *runtime = user;
+    if (index >= runtime->config.thing_count) {
+        return false;
+    }
+    const struct hob_thing *thing = runtime->places[index].thing;
+    *out = (struct hob_control_thing){.name = runtime->config.things[index].thing_name,
+                                      .online = thing && hob_thing_online(thing),
+                                      .untold = thing ? hob_thing_untold(thing) : 0};
+    return true;
+}
+
+static void each_job(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user)
+{
+    const struct runtime *runtime = user;
+    if (runtime->places[index].thing) {
+        hob_thing_each_job(runtime->places[index].thing, fn, fn_user);
+    }
+}
+
+/* Jobs are done without it, too. */
+static void open_control(struct runtime *runtime)
+{
+    char path[PATH_MAX];
+    struct hob_error err = {0};
+    snprintf(path, sizeof path, "%s/hob.sock", runtime->config.data);
+    struct hob_control_options options = {.loop = runtime->loop,
+                                          .log = runtime->log,
+                                          .store = runtime->store,
+                                          .path = path,
+                                          .thing_at = thing_at,
+                                          .each_job = each_job,
+                                          .user = runtime};
+    if (hob_control_new(&options, &runtime->control, &err)) {
+        hob_log_write(runtime->log,
+                      &(struct hob_log_record){.level = HOB_LOG_WARN,
+                                               .event = "control.failed",
+                                               .code = hob_error_name(err.code),
+                                               .action = "jobs are done; `hob jobs` and the like "
+                                                         "cannot look into this process"},
+                      "no control socket: %s", err.message);
+    }
 }
 
 static int open_all(struct runtime *runtime, struct hob_error *err)
@@ -257,7 +336,11 @@ static int open_all(struct runtime *runtime, struct hob_error *err)
     rc = rc ? rc : open_store(runtime, err);
     rc = rc ? rc : open_blackbox(runtime, err);
     rc = rc ? rc : open_handlers(runtime, err);
-    return rc ? rc : open_things(runtime, err);
+    rc = rc ? rc : open_things(runtime, err);
+    if (rc == 0) {
+        open_control(runtime);
+    }
+    return rc;
 }
 
 /* ---- closing ---- */
@@ -273,6 +356,7 @@ static void close_signals(struct runtime *runtime)
 static void close_all(struct runtime *runtime)
 {
     close_signals(runtime);
+    hob_control_close(runtime->control);
     hob_filter_free(runtime->filter);
     hob_handlers_free(runtime->handlers);
     hob_loop_free(runtime->loop);
@@ -280,7 +364,7 @@ static void close_all(struct runtime *runtime)
     hob_blackbox_close(runtime->blackbox);
     hob_store_close(runtime->store);
     hob_log_close(runtime->log);
-    free(runtime->things);
+    free(runtime->places);
     hob_config_free(&runtime->config);
 }
 
@@ -292,7 +376,7 @@ static void run(struct runtime *runtime)
                   HOB_VERSION, runtime->config.thing_count,
                   runtime->config.thing_count == 1 ? "" : "s", runtime->config.data);
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        hob_thing_start(runtime->things[i]);
+        hob_thing_start(runtime->places[i].thing);
     }
     hob_loop_run(runtime->loop);
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopped", "in order");
@@ -304,7 +388,7 @@ static void undo_things(struct runtime *runtime)
     size_t made = runtime->running;
     runtime->stopping = true;
     for (size_t i = 0; i < made; i++) {
-        hob_thing_stop(runtime->things[i], 0, 0, thing_stopped, runtime);
+        hob_thing_stop(runtime->places[i].thing, 0, 0, thing_stopped, &runtime->places[i]);
     }
     if (made) {
         hob_loop_run(runtime->loop);

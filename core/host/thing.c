@@ -72,7 +72,7 @@ static void on_next(void *user, const struct hob_jobs_execution *next)
 static void on_pending(void *user, const struct hob_jobs_execution *list, size_t count)
 {
     struct hob_thing *thing = user;
-    hob_executor_changed(thing->executor);
+    hob_executor_pending(thing->executor, list, count);
 }
 
 static void on_gone(void *user, int64_t row, enum hob_jobs_status status)
@@ -205,6 +205,7 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .agent = &thing->agent,
         .unknown = ignore ? HOB_EXECUTOR_IGNORE : HOB_EXECUTOR_REJECT,
         .filter = thing->options.filter,
+        .turn = thing->options.turn,
         .slots = (size_t)config->max_concurrent_jobs,
         .memory_bytes = (size_t)config->memory,
         .poll_ms = ms(config->poll),
@@ -302,4 +303,26 @@ void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, uint64_t limit_m
     } else {
         close_parts(thing);
     }
+}
+
+/* ---- for people who look ---- */
+
+void hob_thing_reloaded(struct hob_thing *thing)
+{
+    hob_executor_reloaded(thing->executor);
+}
+
+bool hob_thing_online(const struct hob_thing *thing)
+{
+    return hob_jobs_client_ready(thing->client);
+}
+
+size_t hob_thing_untold(const struct hob_thing *thing)
+{
+    return hob_outbox_depth(thing->outbox);
+}
+
+void hob_thing_each_job(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user)
+{
+    hob_executor_each(thing->executor, fn, user);
 }

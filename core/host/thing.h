@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "host/config.h"
+#include "work/executor.h"
 #include "work/handlers.h"
 #include "work/store.h"
 
@@ -26,6 +27,7 @@ struct hob_thing_options { /* borrowed for the thing's life */
     struct hob_blackbox *blackbox; /* NULL: none */
     struct hob_outputs *outputs;
     struct hob_filter *filter; /* NULL: all jobs of the thing */
+    struct hob_executor_turn *turn;
     const char *boot_id, *process_id;
     const struct hob_config *config;
     const struct hob_config_thing *thing;
@@ -39,6 +41,15 @@ int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **ou
 
 /** Resume what was running, and connect. */
 void hob_thing_start(struct hob_thing *thing);
+
+/** Handlers were loaded anew. */
+void hob_thing_reloaded(struct hob_thing *thing);
+
+/** For people who look: is the service reached, how many outcomes does it not have yet, and what is
+ * in hand (see hob_executor_each)? */
+bool hob_thing_online(const struct hob_thing *thing);
+size_t hob_thing_untold(const struct hob_thing *thing);
+void hob_thing_each_job(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user);
 
 /** Take no more jobs, let those that run reach their next step (grace_ms; limit_ms for what may not
  * be broken off, see hob_slot_stop), disconnect, free. */

@@ -43,6 +43,7 @@ static int start_command(lua_State *L)
     if (!tool->scheduler) {
         return luaL_error(L, "out of memory");
     }
+    hob_scheduler_trust(tool->scheduler);
     hob_modules_open_tool(L);
     set_paths(L, tool->lib);
     lua_getglobal(L, "require");
@@ -140,7 +141,7 @@ int hob_tool_run(const char *name, int argc, char **argv)
 
 int hob_tool_exists(const char *name)
 {
-    static const char *const commands[] = {"job", "lua", "service"};
+    static const char *const commands[] = {"job", "jobs", "lua", "service"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i], name) == 0) {
             return 1;

@@ -14,6 +14,7 @@
 #define TEXT_MAX           1024
 #define DOUBT_FIRST        2 /* requests without an answer, in a row */
 #define DOUBT_MAX          64
+#define ANY                (HOB_JOBS_OP_UPDATE + 1) /* operation */
 
 /** A request. It lives until it has ended and its publish is done, whichever is later. */
 struct request {
@@ -23,6 +24,7 @@ struct request {
     enum hob_jobs_op op;
     char job_id[HOB_JOBS_ID_MAX + 1];
     char token[HOB_JOBS_TOKEN_MAX + 1];
+    uint64_t number; /* of all requests, in order */
     char topic[HOB_JOBS_TOPIC_MAX];
     bool publishing; /* hob_mqtt will still call on_published */
     hob_jobs_answer_fn *done;
@@ -43,7 +45,11 @@ struct hob_jobs_client {
     struct request *requests; /* oldest first */
     char token_prefix[9];
     uint64_t token_count;
-    unsigned unanswered, doubt_after; /* how many in a row; how many make the link doubtful */
+    /* Per operation, since each has a subscription of its own, and of all: how many requests in a
+     * row had no answer, and the newest one that was sent when an answer came. */
+    unsigned unanswered[ANY + 1];
+    uint64_t answered[ANY + 1];
+    unsigned doubt_after[ANY + 1]; /* so many in a row make the link doubtful */
 };
 
 #define ABOUT(owner, lvl, ...)                                                                     \
@@ -115,37 +121,58 @@ static void on_published(void *user, int status)
         request_end(request, status, NULL);
 }
 
+/** @return whether so many in a row had no answer that the link is doubtful */
+static bool count_unanswered(struct hob_jobs_client *client, int kind, uint64_t number)
+{
+    if (number <= client->answered[kind])
+        return false; /* another one's answer came since: one was lost, the link is there */
+    return ++client->unanswered[kind] >= client->doubt_after[kind];
+}
+
+static void doubt_later(unsigned *doubt_after)
+{
+    if (*doubt_after < DOUBT_MAX)
+        *doubt_after *= 2;
+}
+
 /** The broker takes what is sent, and nothing comes back: it may have forgotten the subscriptions.
  * Less and less often, for a service that is silent is not helped by it. */
-static void doubt_link(struct hob_jobs_client *client)
+static void doubt_link(struct hob_jobs_client *client, enum hob_jobs_op op, uint64_t number)
 {
     char reason[64];
-    if (++client->unanswered < client->doubt_after)
+    bool of_op = count_unanswered(client, op, number);
+    bool of_any = count_unanswered(client, ANY, number);
+    int kind = of_any ? ANY : (int)op;
+    if (!of_op && !of_any)
         return;
-    snprintf(reason, sizeof(reason), "no answer came to %u requests in a row", client->unanswered);
-    client->unanswered = 0;
-    if (client->doubt_after < DOUBT_MAX)
-        client->doubt_after *= 2;
+    snprintf(reason, sizeof(reason), "no answer came to %u requests in a row",
+             client->unanswered[kind]);
+    memset(client->unanswered, 0, sizeof(client->unanswered));
+    doubt_later(&client->doubt_after[op]);
+    doubt_later(&client->doubt_after[ANY]);
     hob_mqtt_reconnect(client->mqtt, reason);
 }
 
-static void believe_link(struct hob_jobs_client *client)
+static void believe_link(struct hob_jobs_client *client, enum hob_jobs_op op)
 {
-    client->unanswered = 0;
-    client->doubt_after = DOUBT_FIRST;
+    client->unanswered[op] = client->unanswered[ANY] = 0;
+    client->answered[op] = client->answered[ANY] = client->token_count;
+    client->doubt_after[op] = client->doubt_after[ANY] = DOUBT_FIRST;
 }
 
 static void on_no_answer(void *user)
 {
     struct request *request = user;
     struct hob_jobs_client *client = request->client;
+    enum hob_jobs_op op = request->op;
+    uint64_t number = request->number;
     hob_log_write(request->client->log,
                   ABOUT(request->client, HOB_LOG_WARN, .event = "jobs.no_answer",
                         .job = request->job_id, .code = "ETIMEDOUT"),
                   "no answer within %" PRIu64 " ms to the request on %s",
                   request->client->options.request_timeout_ms, request->topic);
     request_end(request, HOB_ETIMEDOUT, NULL);
-    doubt_link(client);
+    doubt_link(client, op, number);
 }
 
 /** @return 0 and a request that is not sent yet, and in no list */
@@ -167,8 +194,9 @@ static int request_new(struct hob_jobs_client *client, enum hob_jobs_op op, cons
     }
     request->op = op;
     snprintf(request->job_id, sizeof(request->job_id), "%s", job_id ? job_id : "");
+    request->number = ++client->token_count;
     snprintf(request->token, sizeof(request->token), "%s-%" PRIu64, client->token_prefix,
-             ++client->token_count);
+             request->number);
     *out = request;
     return 0;
 }
@@ -301,7 +329,7 @@ static void on_answer(struct hob_jobs_client *client, const struct hob_jobs_topi
     else if (rejected && answer->code == HOB_JOBS_INVALID_JSON)
         request = find_only(client, topic);
     if (request) {
-        believe_link(client);
+        believe_link(client, topic->op);
         request_end(request, rejected ? HOB_EREJECTED : 0, answer);
     } else
         hob_log_write(
@@ -373,7 +401,8 @@ int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_m
     client->log = log;
     client->mqtt = mqtt;
     client->options = *options;
-    client->doubt_after = DOUBT_FIRST;
+    for (int kind = 0; kind <= ANY; kind++)
+        client->doubt_after[kind] = DOUBT_FIRST;
     snprintf(client->thing, sizeof(client->thing), "%s", options->thing);
     client->options.thing = client->thing;
     if (!client->options.request_timeout_ms)

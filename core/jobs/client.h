@@ -7,8 +7,10 @@
  * (jobs.subscribe_closed; the next connection then asks for one filter at a time, to find which it
  * was) - is named in the log together with the IoT policy action that is missing; it is tried again
  * with backoff while the rest works, never fatal. No SUBACK at all: the connection is made anew.
- * So it is when two requests in a row have no answer, for a broker may have forgotten what was
- * subscribed; if that does not help, after four more, then eight, up to 64.
+ * So it is when two requests in a row (or two of one operation) have no answer, for a broker may
+ * have forgotten what was subscribed; if that does not help, after four, then eight, up to 64. A
+ * request that was on its way together with one that was answered does not count: one answer was
+ * lost, and the link is there.
  * Knows nothing of Lua, stores or handlers.
  *
  * The owner of the connection hands its events on: hob_jobs_client_up/_down/_message.

@@ -2,6 +2,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/clock_watch.h"
 #include "net/mqtt_options.h"
 #include "net/mqtt_pump.h"
 #include "net/mqtt_requests.h"
@@ -49,14 +50,16 @@ struct hob_mqtt {
     unsigned links;    /* with those whose stream is closing */
     struct hob_tls_ticket *ticket;
     struct hob_backoff backoff;
-    struct hob_timer *timer;  /* the next attempt, or the end of patience for CONNACK */
-    struct hob_timer *keeper; /* the next keep-alive */
+    struct hob_timer *timer;       /* the next attempt, or the end of patience for CONNACK */
+    struct hob_timer *keeper;      /* the next keep-alive */
+    struct hob_clock_watch *clock; /* after a refusal that the clock may be the cause of */
     uint64_t kept_ms, attempt_ms, up_ms, attempts;
     struct hob_mqtt_requests *requests;
     char *reconnect_reason; /* hob_mqtt_reconnect was called */
     void (*closed)(void *user);
     void *closed_user;
-    bool no_local; /* of what is subscribed to */
+    bool no_local;    /* of what is subscribed to */
+    bool had_session; /* the broker was asked to keep it, by this process */
 };
 
 static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool at_once);
@@ -130,6 +133,8 @@ static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool a
     uint64_t retry_ms = at_once ? 0 : hob_backoff_next_ms(&mqtt->backoff);
     mqtt->state = WAITING;
     hob_timer_start(mqtt->timer, retry_ms);
+    if (kept.code == HOB_ETLS)
+        hob_clock_watch_start(mqtt->clock);
     hob_mqtt_words_log_down(mqtt->log, &mqtt->options, &kept, was_up, retry_ms);
     hob_mqtt_requests_end(mqtt->requests, HOB_ENOTCONN);
     if (mqtt->state != CLOSING && mqtt->options.on_down)
@@ -222,6 +227,9 @@ static void announce(struct link *link)
     keep_alive_later(mqtt);
     hob_mqtt_words_log_up(mqtt->log, &mqtt->options, mqtt->up_ms - mqtt->attempt_ms,
                           hob_stream_describe(link->stream, how, sizeof(how)));
+    if (mqtt->had_session && !link->session_present)
+        hob_mqtt_words_log_session_lost(mqtt->log, &mqtt->options);
+    mqtt->had_session = mqtt->options.persistent_session;
     if (mqtt->options.on_up)
         mqtt->options.on_up(mqtt->options.user, link->session_present);
 }
@@ -454,6 +462,17 @@ static void attempt(struct hob_mqtt *mqtt)
 
 /* ---- timers ---- */
 
+/* Certificates are judged by the clock: what it refused may be right by now. */
+static void on_clock_set(void *user, int64_t by_ms)
+{
+    struct hob_mqtt *mqtt = user;
+    if (mqtt->state != WAITING)
+        return;
+    hob_mqtt_words_log_clock(mqtt->log, &mqtt->options, by_ms);
+    hob_backoff_reset(&mqtt->backoff);
+    hob_timer_start(mqtt->timer, 0);
+}
+
 static void on_timer(void *user)
 {
     struct hob_mqtt *mqtt = user;
@@ -461,6 +480,7 @@ static void on_timer(void *user)
     char place[300];
     if (mqtt->state == CLOSING)
         return;
+    hob_clock_watch_stop(mqtt->clock);
     if (mqtt->reconnect_reason) {
         char *reason = mqtt->reconnect_reason;
         mqtt->reconnect_reason = NULL;
@@ -623,6 +643,7 @@ static void free_mqtt(struct hob_mqtt *mqtt)
 {
     hob_timer_close(mqtt->timer);
     hob_timer_close(mqtt->keeper);
+    hob_clock_watch_close(mqtt->clock);
     hob_tls_ticket_free(mqtt->ticket);
     hob_mqtt_options_free(&mqtt->options);
     hob_mqtt_requests_free(mqtt->requests);
@@ -647,7 +668,8 @@ int hob_mqtt_new(struct hob_loop *loop, struct hob_log *log, const struct hob_mq
     bool copied = hob_mqtt_options_copy(&mqtt->options, options);
     mqtt->timer = hob_timer_new(loop, on_timer, mqtt);
     mqtt->keeper = hob_timer_new(loop, on_keeper, mqtt);
-    if (!copied || !mqtt->requests || !mqtt->timer || !mqtt->keeper) {
+    mqtt->clock = hob_clock_watch_new(loop, on_clock_set, mqtt);
+    if (!copied || !mqtt->requests || !mqtt->timer || !mqtt->keeper || !mqtt->clock) {
         free_mqtt(mqtt);
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -701,6 +723,7 @@ void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *use
     mqtt->closed_user = user;
     hob_timer_stop(mqtt->timer);
     hob_timer_stop(mqtt->keeper);
+    hob_clock_watch_stop(mqtt->clock);
     mqtt->links++; /* for close_now */
     hob_loop_hold(mqtt->loop);
     hob_loop_defer(mqtt->loop, close_now, mqtt);

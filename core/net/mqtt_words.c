@@ -1,5 +1,7 @@
 #include "net/mqtt_words.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +19,17 @@ void hob_mqtt_words_log_up(struct hob_log *log, const struct hob_mqtt_options *o
     hob_log_write(log, &record, "connected to %s as \"%s\" in %llu ms (%s, MQTT %s)",
                   hob_mqtt_words_place(o, place, sizeof(place)), o->client_id,
                   (unsigned long long)took_ms, how, o->protocol == 5 ? "5" : "3.1.1");
+}
+
+void hob_mqtt_words_log_session_lost(struct hob_log *log, const struct hob_mqtt_options *o)
+{
+    char place[300];
+    struct hob_log_record record = {
+        .level = HOB_LOG_WARN, .event = "conn.session_lost", .thing = o->thing};
+    hob_log_write(log, &record,
+                  "%s did not keep the session of \"%s\" (it expired, or the broker was started "
+                  "anew): what was sent to it meanwhile is lost; everything is asked for afresh",
+                  hob_mqtt_words_place(o, place, sizeof(place)), o->client_id);
 }
 
 static const char *action_for(int code)
@@ -50,6 +63,17 @@ void hob_mqtt_words_log_down(struct hob_log *log, const struct hob_mqtt_options 
     hob_log_write(log, &record, "%s: %s; next try in %.1f s",
                   was_up ? "connection lost" : "no connection", why->message,
                   (double)retry_ms / 1000);
+}
+
+void hob_mqtt_words_log_clock(struct hob_log *log, const struct hob_mqtt_options *o, int64_t by_ms)
+{
+    char span[HOB_CLOCK_TEXT_MAX];
+    struct hob_log_record record = {
+        .level = HOB_LOG_INFO, .event = "conn.clock_set", .thing = o->thing};
+    hob_log_write(
+        log, &record,
+        "the clock was set %s by %s; certificates are judged by it, so the next try is now",
+        by_ms < 0 ? "back" : "forward", hob_clock_span(by_ms / 1000, span));
 }
 
 void hob_mqtt_words_log_dropped(struct hob_log *log, const struct hob_mqtt_options *o,

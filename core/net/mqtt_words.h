@@ -13,9 +13,16 @@ const char *hob_mqtt_words_place(const struct hob_mqtt_options *options, char *o
 void hob_mqtt_words_log_up(struct hob_log *log, const struct hob_mqtt_options *options,
                            uint64_t took_ms, const char *how);
 
+/** conn.session_lost: the broker was to keep it, and did not. */
+void hob_mqtt_words_log_session_lost(struct hob_log *log, const struct hob_mqtt_options *options);
+
 /** conn.lost if it was up, else conn.refused; with what a person can do. */
 void hob_mqtt_words_log_down(struct hob_log *log, const struct hob_mqtt_options *options,
                              const struct hob_error *why, bool was_up, uint64_t retry_ms);
+
+/** conn.clock_set: by so much; the next try comes at once. */
+void hob_mqtt_words_log_clock(struct hob_log *log, const struct hob_mqtt_options *options,
+                              int64_t by_ms);
 
 /** conn.dropped: a message of `len` bytes, more than payload_max. */
 void hob_mqtt_words_log_dropped(struct hob_log *log, const struct hob_mqtt_options *options,

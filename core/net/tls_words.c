@@ -109,10 +109,10 @@ static const char *date_of(int64_t seconds, char out[HOB_CLOCK_TEXT_MAX])
 
 static void say_expired(char *out, const char *who, const mbedtls_x509_crt *crt)
 {
-    char span[HOB_CLOCK_TEXT_MAX], date[HOB_CLOCK_TEXT_MAX];
-    int64_t end = seconds_of(&crt->valid_to);
-    say(out, "%s expired %s ago, on %s", who,
-        hob_clock_span(hob_clock_wall_ms() / 1000 - end, span), date_of(end, date));
+    char span[HOB_CLOCK_TEXT_MAX], date[HOB_CLOCK_TEXT_MAX], now_text[HOB_CLOCK_TEXT_MAX];
+    int64_t now = hob_clock_wall_ms() / 1000, end = seconds_of(&crt->valid_to);
+    say(out, "%s expired %s ago, on %s; the clock says %s", who, hob_clock_span(now - end, span),
+        date_of(end, date), date_of(now, now_text));
 }
 
 static void say_future(char *out, const char *who, const mbedtls_x509_crt *crt)

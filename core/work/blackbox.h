@@ -3,7 +3,8 @@
  *
  * A small file in the data directory, mapped into memory: writing it costs no system call and no
  * flash, and it survives the death of the process, though not a power cut - which needs none of it,
- * since the boot id has changed then. What a former boot left is not told.
+ * since the boot id has changed then. What a former boot left is not told. On a file system that
+ * may kill the process when the disk is full (UBIFS, F2FS, Btrfs) the file is in /dev/shm instead.
  *
  *   entry      one execution at work, from hob_blackbox_begin to _end
  *   executing  its Lua code, or a core function that it called, is on the stack right now

@@ -1,16 +1,24 @@
 /* executor.h - which execution runs, when: look, then claim, then run, then store the outcome.
  *
- * The announcement (notify-next) and the answer to `$next/get` only look. A new execution gets
- * a handler, is prepared in a sandbox, is written to the store, and is then claimed by id (an
- * update to IN_PROGRESS with expectedVersion): a document that can never work here is REJECTED
- * without ever having been started. An execution is known by (job id, execution number, queuedAt):
- * a second delivery never runs it again. One job at a time, or as many as there are slots. Outcomes
- * go to the store first, then to the outbox. That the service has ended a running execution is
- * learnt from notify and notify-next (which do not name it any more: it is described), from a
- * refused update, and by describing it after every reconnect.
+ * What is announced (notify, notify-next), the answer to `$next/get` and the pending list only
+ * look. A new execution passes the filter, gets a handler, is prepared in a sandbox, is written to
+ * the store, and is then claimed by id (an update to IN_PROGRESS with expectedVersion): a document
+ * that can never work here is REJECTED without ever having been started, and what is not ours is
+ * not touched. An execution is known by (job id, execution number, queuedAt): a second delivery
+ * never runs it again. As many run at once as there are slots, in the service's order; an
+ * announcement brings its document along, so a short job costs two publishes. The pending list is
+ * never complete (the service cuts it at ten): it only says whom to ask about.
+ *
+ * That the service has ended a running execution is learnt from notify and notify-next (which do
+ * not name it any more), from a refused update, and from asking after every reconnect. Only its
+ * answer to a question about that very execution counts; without one it is asked again.
+ *
+ * What an earlier process left goes on first, oldest first, once nothing of its processes runs any
+ * more: see executor_resume.c.
  *
  * Life: hob_executor_new -> hob_executor_start -> hob_executor_stop(cb) -> hob_executor_free. Loop
- * thread only.  Specs: spec/integration/job_spec.lua, spec/integration/broker_kill_spec.lua
+ * thread only.  Specs: spec/integration/finding_spec.lua, concurrent_spec.lua, filter_spec.lua,
+ * resume_spec.lua, job_spec.lua
  */
 #ifndef HOB_WORK_EXECUTOR_H
 #define HOB_WORK_EXECUTOR_H
@@ -25,11 +33,19 @@
 
 struct hob_blackbox;
 struct hob_executor;
+struct hob_executor_seat;
 struct hob_filter;
 struct hob_modules_agent;
 struct hob_outputs;
 
 enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
+
+/** What the executors of a process have in common, zero at first. After a death that nobody is
+ * known to be guilty of, what was at work in the whole process goes on one at a time. */
+struct hob_executor_turn {
+    struct hob_executor *executors;
+    const struct hob_executor_seat *suspect; /* who goes on alone; NULL: nobody does */
+};
 
 struct hob_executor_options {
     struct hob_loop *loop;
@@ -47,6 +63,7 @@ struct hob_executor_options {
     size_t slots;                          /* jobs at once; 0: 1 */
     size_t memory_bytes;                   /* of a job's sandbox; 0: default */
     uint64_t poll_ms;                      /* the safety poll; 0: 900,000 */
+    struct hob_executor_turn *turn; /* of the process; borrowed for its life; NULL: its own */
     /* Handed on to its slots; see slot.h. */
     struct hob_blackbox *blackbox;
     struct hob_outputs *outputs;
@@ -68,9 +85,11 @@ void hob_executor_online(struct hob_executor *executor);
 void hob_executor_offline(struct hob_executor *executor);
 /** notify-next said so. */
 void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_execution *next);
-/** notify said that something was queued or ended; notify-next does not if that is behind a job of
- * another agent. */
-void hob_executor_changed(struct hob_executor *executor);
+/** notify said so: the pending list, IN_PROGRESS first; borrowed. */
+void hob_executor_pending(struct hob_executor *executor, const struct hob_jobs_execution *list,
+                          size_t count);
+/** Handlers were loaded anew: what was left alone may be for one of them. */
+void hob_executor_reloaded(struct hob_executor *executor);
 /** The service knows the end of an execution: the next one may be at the front by now. */
 void hob_executor_told(struct hob_executor *executor);
 /** The outbox found that the service has ended an execution (NONE: it is not there any more). */
@@ -80,5 +99,22 @@ void hob_executor_gone(struct hob_executor *executor, int64_t row, enum hob_jobs
  * hob_slot_stop): the next process goes on with them. */
 void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_t limit_ms,
                        void (*stopped)(void *user), void *user);
+
+/** What this device has in hand, for people who look (executor_view.c). All borrowed for the call.
+ */
+struct hob_executor_view {
+    const char *job_id;
+    int64_t execution_number, queued_at;
+    const char *state;   /* "claiming", "running", "waiting", "rebooting", "ending", "resuming" */
+    const char *step;    /* "" between steps */
+    const char *handler; /* "NAME@DIGEST" while it is loaded, else its name; "" if there is none */
+    int attempt;         /* which run of the handler this is */
+    int64_t elapsed_ms;  /* how long the handler has run, in all its runs */
+    int64_t resume_ms;   /* "waiting": until it runs again; else -1 */
+    const char *why;     /* why it does not run; "" */
+};
+typedef void hob_executor_view_fn(void *user, const struct hob_executor_view *view);
+/** `fn` must not call the executor. */
+void hob_executor_each(const struct hob_executor *executor, hob_executor_view_fn *fn, void *user);
 
 #endif

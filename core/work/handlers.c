@@ -82,6 +82,9 @@ static int check_source(lua_State *L)
         return luaL_error(L, "%s: %s", handler->path, lua_tostring(L, -1));
     }
     lua_settop(L, 2);
+    lua_getfield(L, -1, "rerun");
+    handler->rerun = lua_toboolean(L, -1);
+    lua_settop(L, 2);
     read_aliases(L, handler);
     return 0;
 }

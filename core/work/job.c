@@ -1,5 +1,8 @@
 #include "work/job.h"
 
+#include "base/clock.h"
+#include "work/job_parts.h"
+#include "work/journal.h"
 #include "work/modules.h"
 #include "work/sandbox.h"
 
@@ -10,65 +13,153 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DETAILS_LIMIT (64 * 1024)
-#define STEP_NAME_MAX 128
+/* ---- the source: the one that it was begun with ---- */
 
-struct hob_job {
-    struct hob_job_options options; /* its strings are those below */
-    struct hob_sandbox *sandbox;
-    struct hob_task *task;
-    char *thing, *job_id, *document, *work_dir;
-    char handler[HOB_HANDLER_NAME_MAX + 1];
-    char digest[HOB_SHA256_HEX_MAX];
-    char label[HOB_HANDLER_NAME_MAX + 16];
-    int64_t row;
-    int attempt;
-    int drive; /* registry reference: the function that runs the handler */
-    char step[STEP_NAME_MAX + 1];
-    bool has_outcome;
-    enum hob_jobs_status status;
-    struct hob_buf details;
+struct source { /* borrowed from the handler or the store */
+    const char *path, *text;
+    size_t len;
 };
+
+static void set_identity(struct hob_job *job, const char *handler, const char *digest)
+{
+    snprintf(job->handler, sizeof job->handler, "%s", handler);
+    snprintf(job->digest, sizeof job->digest, "%s", digest);
+    snprintf(job->label, sizeof job->label, "%s@%.12s", job->handler, job->digest);
+}
+
+static int pinned_source(struct hob_job *job, struct source *source, struct hob_error *err)
+{
+    struct hob_store_execution known;
+    int rc = hob_store_get(job->options.store, job->options.row, &known, err);
+    if (rc) {
+        return rc;
+    }
+    char name[HOB_HANDLER_NAME_MAX + 1], digest[HOB_SHA256_HEX_MAX];
+    snprintf(name, sizeof name, "%s", known.handler); /* borrowed until the next call */
+    rc = hob_journal_source(job->journal, "", &source->path, &source->text, &source->len, err);
+    if (rc == 0) {
+        set_identity(job, name, hob_sha256_of(source->text, source->len, digest));
+    }
+    return rc;
+}
+
+static int own_source(struct hob_job *job, struct source *source, struct hob_error *err)
+{
+    const struct hob_handler *handler = job->options.handler;
+    if (!handler) {
+        return hob_error_set(err, HOB_EHANDLER,
+                             "its handler is gone, and the store has no copy of it");
+    }
+    if (handler->error.code) {
+        return hob_error_set(err, HOB_EHANDLER, "%s", handler->error.message);
+    }
+    set_identity(job, handler->name, handler->digest);
+    *source = (struct source){handler->path, handler->source, handler->source_len};
+    if (hob_journal_add_source(job->journal, "", source->path, source->text, source->len)) {
+        return hob_error_set(err, HOB_ENOMEM, "job %s: out of memory", job->job_id);
+    }
+    return 0;
+}
+
+static int find_source(struct hob_job *job, struct source *source, struct hob_error *err)
+{
+    int rc = job->options.row > 0 ? pinned_source(job, source, err) : HOB_ENOENT;
+    return rc == HOB_ENOENT ? own_source(job, source, err) : rc;
+}
+
+static void find_module(void *user, const char *name, const char **path, const char **text,
+                        size_t *len)
+{
+    struct hob_job *job = user;
+    struct hob_error err = {0};
+    if (hob_journal_source(job->journal, name, path, text, len, &err)) {
+        *text = NULL;
+    }
+}
+
+/* One that is required on the way is committed at once: the next run must find what this one has
+ * used. If that fails, the next step says so. */
+static void keep_module(void *user, const char *name, const char *path, const char *text,
+                        size_t len)
+{
+    struct hob_job *job = user;
+    struct hob_error err = {0};
+    hob_journal_add_source(job->journal, name, path, text, len);
+    if (job->task && hob_journal_save_sources(job->journal, &err) == 0) {
+        hob_store_flush(job->options.store, &err);
+    }
+}
+
+int hob_job_save_sources(struct hob_job *job, int64_t row, struct hob_error *err)
+{
+    hob_journal_set_row(job->journal, row);
+    return hob_journal_save_sources(job->journal, err);
+}
 
 /* ---- preparing ---- */
 
 struct preparation {
     struct hob_job *job;
-    const struct hob_handler *handler;
+    struct source source;
     bool rejected;
 };
 
-/* hob.job's prepare(handler, primitive) gives the function to run, or nil and why this document can
- * never work. */
+static int take_function(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    return lua_isnil(L, -1) ? (lua_pop(L, 1), LUA_NOREF) : luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static double number_member(lua_State *L, int index, const char *name)
+{
+    lua_getfield(L, index, name);
+    double value = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+/* hob.job's prepare(handler, primitive) gives the functions to run, or nil and why this document
+ * can never work. */
 static int prepare(lua_State *L)
 {
     struct preparation *prep = lua_touserdata(L, 1);
+    struct hob_job *job = prep->job;
     char chunk[PATH_MAX + 2];
-    snprintf(chunk, sizeof chunk, "@%s", prep->handler->path);
-    hob_sandbox_require(L, "hob.job");
-    lua_getfield(L, -1, "prepare");
-    if (luaL_loadbufferx(L, prep->handler->source, prep->handler->source_len, chunk, "t")) {
+    snprintf(chunk, sizeof chunk, "@%s", prep->source.path);
+    /* First: the text is borrowed from the store, which `require` may ask again. */
+    if (luaL_loadbufferx(L, prep->source.text, prep->source.len, chunk, "t")) {
         return lua_error(L);
     }
+    hob_sandbox_require(L, "hob.job");
+    lua_getfield(L, -1, "prepare");
+    lua_pushvalue(L, 2);
     lua_call(L, 0, 1);
-    hob_modules_push_job(L, prep->job);
+    lua_pushvalue(L, -1);
+    lua_replace(L, 2); /* the handler's table */
+    hob_modules_push_job(L, job);
     lua_call(L, 2, 2);
     if (lua_isnil(L, -2)) {
         prep->rejected = true;
         return luaL_error(L, "%s", lua_tostring(L, -1));
     }
-    lua_pop(L, 1);
-    prep->job->drive = luaL_ref(L, LUA_REGISTRYINDEX);
+    job->run = take_function(L, -2);
+    job->cleanup = take_function(L, -1);
+    job->timeout_ms = (uint64_t)(number_member(L, 2, "timeout") * 1000);
+    job->max_runs = (int)number_member(L, 2, "max_runs");
     return 0;
 }
 
 static int open_sandbox(struct hob_job *job, struct hob_error *err)
 {
-    struct preparation prep = {job, job->options.handler, false};
+    struct preparation prep = {.job = job};
     struct hob_sandbox_options options = {.loop = job->options.loop,
                                           .log = job->options.log,
                                           .job = job,
                                           .agent = job->options.agent,
+                                          .children = job->options.children,
+                                          .find_source = find_module,
+                                          .on_source = keep_module,
+                                          .source_user = job,
                                           .script_lib = job->options.script_lib,
                                           .lib = job->options.lib,
                                           .memory_bytes = job->options.memory_bytes};
@@ -76,7 +167,9 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
     if (rc) {
         return rc;
     }
-    rc = hob_sandbox_call(job->sandbox, prepare, &prep, err);
+    hob_scheduler_mark_executing(hob_sandbox_scheduler(job->sandbox), job->options.executing);
+    rc = find_source(job, &prep.source, err);
+    rc = rc ? rc : hob_sandbox_call(job->sandbox, prepare, &prep, err);
     if (rc && prep.rejected) {
         rc = HOB_EREJECTED;
         if (err) {
@@ -93,7 +186,8 @@ static int copy_options(struct hob_job *job, const struct hob_job_options *optio
     job->job_id = strdup(options->job_id);
     job->document = malloc(options->document_len + 1);
     job->work_dir = strdup(options->work_dir ? options->work_dir : "");
-    if (!job->thing || !job->job_id || !job->document || !job->work_dir) {
+    job->journal = hob_journal_new(options->store, options->row);
+    if (!job->thing || !job->job_id || !job->document || !job->work_dir || !job->journal) {
         return HOB_ENOMEM;
     }
     memcpy(job->document, options->document, options->document_len);
@@ -102,27 +196,33 @@ static int copy_options(struct hob_job *job, const struct hob_job_options *optio
     job->options.job_id = job->job_id;
     job->options.document = job->document;
     job->options.work_dir = job->work_dir;
-    snprintf(job->handler, sizeof job->handler, "%s", options->handler->name);
-    snprintf(job->digest, sizeof job->digest, "%s", options->handler->digest);
-    snprintf(job->label, sizeof job->label, "%s@%.12s", job->handler, job->digest);
     return 0;
+}
+
+static void time_is_up(void *user);
+static void say_stopped(void *user);
+
+static int make(struct hob_job *job, const struct hob_job_options *options, struct hob_error *err)
+{
+    hob_buf_init(&job->details, HOB_JOB_DETAILS);
+    int rc = copy_options(job, options);
+    job->limit = rc ? NULL : hob_timer_new(options->loop, time_is_up, job);
+    job->stop = rc ? NULL : hob_timer_new(options->loop, say_stopped, job);
+    if (!job->limit || !job->stop) {
+        return hob_error_set(err, HOB_ENOMEM, "job %s: out of memory", options->job_id);
+    }
+    rc = open_sandbox(job, err);
+    job->began_step = rc == 0 && hob_journal_has_steps(job->journal);
+    return rc;
 }
 
 int hob_job_new(const struct hob_job_options *options, struct hob_job **out, struct hob_error *err)
 {
-    if (options->handler->error.code) {
-        return hob_error_set(err, HOB_EHANDLER, "%s", options->handler->error.message);
-    }
     struct hob_job *job = calloc(1, sizeof *job);
     if (!job) {
         return hob_error_set(err, HOB_ENOMEM, "job %s: out of memory", options->job_id);
     }
-    hob_buf_init(&job->details, DETAILS_LIMIT);
-    int rc = copy_options(job, options);
-    if (rc) {
-        hob_error_set(err, rc, "job %s: out of memory", options->job_id);
-    }
-    rc = rc ? rc : open_sandbox(job, err);
+    int rc = make(job, options, err);
     job->options.handler = NULL; /* was borrowed for this call only */
     if (rc) {
         hob_job_free(job);
@@ -138,7 +238,14 @@ void hob_job_free(struct hob_job *job)
         return;
     }
     hob_sandbox_free(job->sandbox);
+    hob_timer_close(job->limit);
+    hob_timer_close(job->stop);
+    hob_journal_free(job->journal);
     hob_buf_free(&job->details);
+    free(job->why.kind);
+    free(job->why.reason);
+    free(job->why.code);
+    free(job->why.step);
     free(job->thing);
     free(job->job_id);
     free(job->document);
@@ -148,59 +255,11 @@ void hob_job_free(struct hob_job *job)
 
 /* ---- running ---- */
 
-static void fail(struct hob_job *job, enum hob_jobs_status status, const char *reason,
-                 const char *code)
-{
-    const char *label = job->label;
-    struct hob_jobs_detail details[] = {
-        {.key = "reason", .value = reason, .len = strlen(reason)},
-        {.key = "code", .value = code, .len = strlen(code)},
-        {.key = "handler", .value = label, .len = strlen(label)},
-        {.key = "step", .value = job->step, .len = strlen(job->step)}};
-    hob_job_set_outcome(job, status, details, job->step[0] ? 4 : 3);
-}
-
-/* An engine error ends run() however it was written. */
-static void end_by_engine(struct hob_job *job, const char *kind, const char *message)
-{
-    if (strcmp(kind, "reject") == 0) {
-        fail(job, HOB_JOBS_REJECTED, message, "REJECTED_BY_HANDLER");
-    } else if (strcmp(kind, "memory") == 0) {
-        char reason[128];
-        size_t limit = job->options.memory_bytes ? job->options.memory_bytes : HOB_SANDBOX_MEMORY;
-        snprintf(reason, sizeof reason,
-                 "out of memory: a job may use %zu MB here (config key memory)", limit >> 20);
-        fail(job, HOB_JOBS_FAILED, reason, "OUT_OF_MEMORY");
-    } else if (strcmp(kind, "limit") == 0) {
-        fail(job, HOB_JOBS_FAILED, message, "LIMIT");
-    } else {
-        fail(job, HOB_JOBS_FAILED, message, "CANCELLED");
-    }
-}
-
-static void run_ended(void *user, lua_State *L, int status, int results)
-{
-    struct hob_job *job = user;
-    const char *message = NULL;
-    const char *kind = hob_task_engine_error(hob_sandbox_scheduler(job->sandbox), &message);
-    job->task = NULL;
-    if (kind) {
-        end_by_engine(job, kind, message);
-    } else if (status != LUA_OK || !job->has_outcome) {
-        const char *reason = status != LUA_OK ? lua_tostring(L, -1) : NULL;
-        fail(job, HOB_JOBS_FAILED, reason ? reason : "the handler ended without an outcome",
-             "LUA_ERROR");
-    }
-    struct hob_job_outcome outcome = {job->status, HOB_JOB_FAILED, hob_buf_string(&job->details),
-                                      0};
-    job->options.on_end(job->options.user, &outcome); /* may free the job */
-}
-
-static int push_drive(lua_State *L)
+static int push_task(lua_State *L)
 {
     struct hob_job *job = lua_touserdata(L, 1);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, job->drive);
-    job->task = hob_task_start(L, 0, run_ended, job);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, job->cleaning ? job->cleanup : job->run);
+    job->task = hob_task_start(L, 0, hob_job_ended, job);
     return job->task ? 0 : luaL_error(L, "out of memory");
 }
 
@@ -222,40 +281,169 @@ static void on_task_error(void *user, const char *message)
     hob_log_write(job->options.log, &record, "%s", message);
 }
 
-int hob_job_start(struct hob_job *job, const struct hob_job_run *run, struct hob_error *err)
+static int start_task(struct hob_job *job, int64_t row, uint64_t limit_ms, struct hob_error *err)
 {
-    job->row = run->row;
-    job->attempt = run->attempt;
+    hob_journal_set_row(job->journal, row);
     hob_scheduler_on_error(hob_sandbox_scheduler(job->sandbox), on_task_error, job);
-    return hob_sandbox_call(job->sandbox, push_drive, job, err);
+    job->started_ms = hob_clock_mono_ms();
+    job->limit_ms = limit_ms;
+    int rc = hob_sandbox_call(job->sandbox, push_task, job, err);
+    if (rc == 0 && limit_ms) {
+        int64_t left = (int64_t)limit_ms - job->former_ms;
+        hob_timer_start(job->limit, left > 0 ? (uint64_t)left : 0);
+    }
+    return rc;
 }
 
-/* ---- outcomes ---- */
-
-void hob_job_set_outcome(struct hob_job *job, enum hob_jobs_status status,
-                         const struct hob_jobs_detail *details, size_t count)
+int hob_job_start(struct hob_job *job, const struct hob_job_run *run, struct hob_error *err)
 {
-    hob_buf_clear(&job->details);
-    job->has_outcome = true;
-    job->status = status;
-    if (hob_jobs_details_fit(&job->details, details, count) < 0) {
-        hob_buf_clear(&job->details);
-        hob_buf_append_string(&job->details, "{}");
+    job->attempt = run->attempt;
+    job->interrupted = run->interrupted;
+    job->former_ms = run->elapsed_ms;
+    return start_task(job, run->row, run->timeout_ms, err);
+}
+
+static int copy_why(struct hob_job_why_copy *copy, const struct hob_job_why *why)
+{
+    copy->kind = strdup(why->kind);
+    copy->reason = strdup(why->reason);
+    copy->code = strdup(why->code ? why->code : "");
+    copy->step = strdup(why->step ? why->step : "");
+    copy->view = (struct hob_job_why){copy->kind, copy->reason, copy->code, copy->step};
+    return copy->kind && copy->reason && copy->code && copy->step ? 0 : HOB_ENOMEM;
+}
+
+int hob_job_start_cleanup(struct hob_job *job, int64_t row, const struct hob_job_why *why,
+                          uint64_t timeout_ms, struct hob_error *err)
+{
+    if (job->cleanup == LUA_NOREF) {
+        return hob_error_set(err, HOB_EINVAL, "handler %s has no cleanup", job->handler);
+    }
+    if (copy_why(&job->why, why)) {
+        return hob_error_set(err, HOB_ENOMEM, "job %s: out of memory", job->job_id);
+    }
+    job->cleaning = true;
+    return start_task(job, row, timeout_ms, err);
+}
+
+void hob_job_mark_executing(struct hob_job *job, volatile int *flag)
+{
+    hob_scheduler_mark_executing(hob_sandbox_scheduler(job->sandbox), flag);
+}
+
+/* ---- ending it from outside ---- */
+
+static void say_delayed(const struct hob_job *job, const char *reason)
+{
+    struct hob_log_record record = {.level = HOB_LOG_WARN,
+                                    .event = "job.delayed",
+                                    .thing = job->thing,
+                                    .job = job->job_id,
+                                    .execution = job->options.execution_number,
+                                    .step = job->step[0] ? job->step : NULL,
+                                    .action = "it ends when its critical section has ended"};
+    hob_log_write(job->options.log, &record, "%s, in a critical section", reason);
+}
+
+bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, const char *code)
+{
+    if (!job->task) {
+        return false;
+    }
+    char engine[HOB_JOB_ENGINE_MAX];
+    bool delayed = hob_task_cancel(job->task, hob_job_engine_kind(kind, code, engine), reason);
+    if (delayed && !job->cancelled_ms) {
+        job->cancelled_ms = hob_clock_mono_ms();
+        say_delayed(job, reason);
+    }
+    return delayed;
+}
+
+static void time_is_up(void *user)
+{
+    struct hob_job *job = user;
+    char reason[64];
+    snprintf(reason, sizeof reason, "%stimed out after %.10g s", job->cleaning ? "cleanup " : "",
+             (double)job->limit_ms / 1000);
+    hob_job_cancel(job, HOB_JOB_TIMED_OUT, reason, "TIMED_OUT");
+}
+
+static void say_stopped(void *user)
+{
+    struct hob_job *job = user;
+    void (*stopped)(void *user) = job->stopped;
+    job->stopped = NULL;
+    if (stopped) {
+        stopped(job->options.user); /* may free the job */
     }
 }
 
-int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler,
-                    const char *step)
+void hob_job_stop_at_step(struct hob_job *job, void (*stopped)(void *user))
 {
-    struct hob_jobs_detail details[] = {
-        {.key = "reason", .value = reason, .len = strlen(reason)},
-        {.key = "code", .value = code, .len = strlen(code)},
-        {.key = "handler", .value = handler, .len = strlen(handler)}};
-    int rc = hob_jobs_details_fit(out, details, handler[0] ? 3 : 2);
-    return rc < 0 ? rc : 0;
+    job->stopped = stopped;
+    if (job->parked) {
+        hob_timer_start(job->stop, 0);
+    }
 }
 
-/* ---- for the binding ---- */
+bool hob_job_is_stopping(const struct hob_job *job)
+{
+    return job->stopped != NULL;
+}
+
+void hob_job_park(struct hob_job *job)
+{
+    job->parked = true;
+    if (job->stopped) {
+        hob_timer_start(job->stop, 0);
+    }
+}
+
+bool hob_job_is_delicate(const struct hob_job *job)
+{
+    return job->task && ((job->step[0] && job->once) || hob_task_in_critical(job->task));
+}
+
+/* ---- steps ---- */
+
+void hob_job_set_step(struct hob_job *job, const char *name, bool once)
+{
+    snprintf(job->step, sizeof job->step, "%s", name ? name : "");
+    job->once = name && once;
+    job->began_step =
+        job->began_step || (name && strcmp(name, HOB_JOURNAL_RESERVED "already_done") != 0);
+    if (job->options.on_step) {
+        job->options.on_step(job->options.user, name, job->once);
+    }
+}
+
+int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const char *result,
+                      const char *state, struct hob_error *err)
+{
+    int rc =
+        hob_journal_put(job->journal, name, failed, result, state, hob_job_elapsed_ms(job), err);
+    job->interrupted = rc ? job->interrupted : 0; /* as the store has it now */
+    return rc;
+}
+
+int hob_job_reboot(struct hob_job *job, bool restart, const char *key, const char *reason,
+                   struct hob_error *err)
+{
+    if (!job->options.on_reboot) {
+        return hob_error_set(err, HOB_EUNSUPPORTED, "nothing here can %s",
+                             restart ? "restart Hob" : "reboot");
+    }
+    return job->options.on_reboot(job->options.user, restart, key, reason, err);
+}
+
+void hob_job_progress(struct hob_job *job, const char *text)
+{
+    if (job->options.on_progress) {
+        job->options.on_progress(job->options.user, text);
+    }
+}
+
+/* ---- what is known of it ---- */
 
 void hob_job_view(const struct hob_job *job, struct hob_job_view *out)
 {
@@ -267,32 +455,25 @@ void hob_job_view(const struct hob_job *job, struct hob_job_view *out)
                                  .work_dir = job->work_dir,
                                  .execution_number = job->options.execution_number,
                                  .attempt = job->attempt,
+                                 .interrupted = job->interrupted,
                                  .allowed_commands = job->options.allowed_commands,
+                                 .children = job->options.children,
                                  .log = job->options.log};
 }
 
-void hob_job_set_step(struct hob_job *job, const char *name)
+const struct hob_job_why *hob_job_why(const struct hob_job *job)
 {
-    snprintf(job->step, sizeof job->step, "%s", name ? name : "");
+    return &job->why.view;
 }
 
-void hob_job_progress(struct hob_job *job, const char *text)
+struct hob_journal *hob_job_journal(struct hob_job *job)
 {
-    if (job->options.on_progress) {
-        job->options.on_progress(job->options.user, text);
-    }
+    return job->journal;
 }
 
-int hob_job_saved_step(struct hob_job *job, const char *name, bool *failed, const char **result,
-                       struct hob_error *err)
+bool hob_job_is_main(const struct hob_job *job, const struct hob_task *task)
 {
-    return hob_store_get_step(job->options.store, job->row, name, failed, result, err);
-}
-
-int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const char *result,
-                      struct hob_error *err)
-{
-    return hob_store_put_step(job->options.store, job->row, name, failed, result, NULL, 0, err);
+    return job->task == task;
 }
 
 const char *hob_job_handler(const struct hob_job *job)
@@ -315,50 +496,28 @@ const char *hob_job_step(const struct hob_job *job)
     return job->step;
 }
 
-int hob_job_save_sources(struct hob_job *job, int64_t row, struct hob_error *err)
-{
-    return 0;
-}
-
-int hob_job_start_cleanup(struct hob_job *job, int64_t row, const struct hob_job_why *why,
-                          uint64_t timeout_ms, struct hob_error *err)
-{
-    return HOB_EINVAL;
-}
-
-bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, const char *code)
-{
-    return job->task ? hob_task_cancel(job->task, kind, reason) : false;
-}
-
-void hob_job_stop_at_step(struct hob_job *job, void (*stopped)(void *user)) {}
-
-bool hob_job_is_delicate(const struct hob_job *job)
-{
-    return false;
-}
-
 bool hob_job_began_step(const struct hob_job *job)
 {
-    return false;
+    return job->began_step;
 }
 
 int64_t hob_job_elapsed_ms(const struct hob_job *job)
 {
-    return 0;
+    return job->former_ms +
+           (job->started_ms ? (int64_t)(hob_clock_mono_ms() - job->started_ms) : 0);
 }
 
 uint64_t hob_job_timeout_ms(const struct hob_job *job)
 {
-    return 0;
+    return job->timeout_ms;
 }
 
 int hob_job_max_runs(const struct hob_job *job)
 {
-    return 0;
+    return job->max_runs;
 }
 
 bool hob_job_has_cleanup(const struct hob_job *job)
 {
-    return false;
+    return job->cleanup != LUA_NOREF;
 }

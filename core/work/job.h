@@ -30,7 +30,9 @@
 
 struct hob_job;
 struct hob_exec_set;
+struct hob_journal;
 struct hob_modules_agent;
+struct hob_task;
 struct lua_State;
 
 /* How a run came to its end: the first argument's `kind` of cleanup, and what decides the code. */
@@ -42,6 +44,7 @@ struct lua_State;
 #define HOB_JOB_LIMIT       "limit"       /* memory, processor */
 #define HOB_JOB_INTERRUPTED "interrupted" /* a step too often */
 #define HOB_JOB_CRASHED     "crashed"     /* the crash brake */
+#define HOB_JOB_RETRY       "retry_later" /* not an end: it is to be run again */
 
 struct hob_job_outcome {
     enum hob_jobs_status status; /* SUCCEEDED, FAILED or REJECTED; NONE: to be run again later */
@@ -109,6 +112,10 @@ struct hob_job_why { /* `why` of cleanup(job, args, why) */
 int hob_job_start_cleanup(struct hob_job *job, int64_t row, const struct hob_job_why *why,
                           uint64_t timeout_ms, struct hob_error *err);
 
+/** In place of `executing` of the options, for who learns it later (a new execution has no entry in
+ * the black box before it has its row). NULL: nobody wants to know. */
+void hob_job_mark_executing(struct hob_job *job, volatile int *flag);
+
 /** End it: `kind` is one of those above, `reason` and `code` go into the details. At once, or when
  * its critical section ends. on_end comes later. @return whether it was delayed */
 bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, const char *code);
@@ -146,19 +153,37 @@ struct hob_job_view {
     size_t document_len;
     int64_t execution_number;
     int attempt;
-    int interrupted;
+    int interrupted; /* runs that were interrupted since the last finished step */
     const char *const *allowed_commands;
+    struct hob_exec_set *children;
     struct hob_log *log;
 };
 void hob_job_view(const struct hob_job *job, struct hob_job_view *out);
-void hob_job_set_step(struct hob_job *job, const char *name); /* NULL: none; copied */
+const struct hob_job_why *hob_job_why(const struct hob_job *job); /* of cleanup */
+struct hob_journal *hob_job_journal(struct hob_job *job);
+
+/** Is this the task of run() (or cleanup), not that of a callback? */
+bool hob_job_is_main(const struct hob_job *job, const struct hob_task *task);
+/** The handler will wait for ever from now on; for hob_job_stop_at_step. */
+void hob_job_park(struct hob_job *job);
+bool hob_job_is_stopping(const struct hob_job *job);
+
+/** A step begins; NULL: it has ended. */
+void hob_job_set_step(struct hob_job *job, const char *name, bool once);
 void hob_job_progress(struct hob_job *job, const char *text);
-int hob_job_saved_step(struct hob_job *job, const char *name, bool *failed, const char **result,
-                       struct hob_error *err);
+/** What the journal's `put` needs: see journal.h. A failure is of the store. */
 int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const char *result,
-                      struct hob_error *err);
+                      const char *state, struct hob_error *err);
+int hob_job_reboot(struct hob_job *job, bool restart, const char *key, const char *reason,
+                   struct hob_error *err);
+void hob_job_set_retry(struct hob_job *job, uint64_t ms);
+
+/** For hob_task_raise: "KIND/CODE", which run()'s end takes apart again. @return out */
+#define HOB_JOB_ENGINE_MAX 32
+const char *hob_job_engine_kind(const char *kind, const char *code, char out[HOB_JOB_ENGINE_MAX]);
+
 /** What run() came to; takes effect when the task ends. Details are fitted. */
-void hob_job_set_outcome(struct hob_job *job, enum hob_jobs_status status,
+void hob_job_set_outcome(struct hob_job *job, enum hob_jobs_status status, const char *kind,
                          const struct hob_jobs_detail *details, size_t count);
 
 #endif

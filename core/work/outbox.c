@@ -1,336 +1,360 @@
 #include "work/outbox.h"
 
-#include "base/backoff.h"
 #include "base/clock.h"
+#include "work/outbox_entry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PROGRESS_GAP_MS 1000
-#define BACKOFF_BASE_MS 1000
-#define BACKOFF_CAP_MS  60000
-#define BACKOFF_MIN_MS  50
+#define PROGRESS_GAP_MS  1000
+#define BACKOFF_BASE_MS  1000
+#define BACKOFF_CAP_MS   60000
+#define IN_FLIGHT_MAX    8
+#define LOADED_MAX       256  /* outcomes of earlier processes in memory at a time */
+#define PROGRESS_RESERVE 0.25 /* of the messages of a minute, kept for outcomes */
+#define NEVER            UINT64_MAX
 
-struct entry {
-    struct hob_outbox *outbox;
-    struct entry *next;
+struct waiter {
+    struct waiter *next;
     int64_t row;
-    char job_id[HOB_JOBS_ID_MAX + 1];
-    int64_t execution_number;
-    int64_t queued_at;
-    int64_t version;
-    bool in_flight;
-    bool unsure;        /* time went by: is it still the same execution? Ask before telling */
-    bool sent_terminal; /* what is in flight is the outcome */
-    char *progress;     /* waits to be sent */
-    uint64_t progress_sent_ms;
-    enum hob_jobs_status status; /* of the outcome; NONE: not ended yet */
-    char *details;
-    struct hob_backoff backoff;
-    struct hob_timer *timer;
+    uint64_t until_ms;
+    void (*done)(void *user);
+    void *user;
 };
 
-struct hob_outbox {
-    struct hob_outbox_options options;
-    char *thing;
-    struct entry *entries;
-    bool online;
-};
-
-static void send_entry(struct entry *entry);
+static void turn(void *user);
 
 /* ---- entries ---- */
 
-static struct entry *find_entry(const struct hob_outbox *outbox, int64_t row)
+static struct hob_outbox_entry *find_entry(const struct hob_outbox *outbox, int64_t row)
 {
-    struct entry *entry = outbox->entries;
+    struct hob_outbox_entry *entry = outbox->entries;
     while (entry && entry->row != row) {
         entry = entry->next;
     }
     return entry;
 }
 
-static void unlink_entry(struct entry *entry)
+/* Its request, if any, is forgotten: nobody waits for the answer. */
+static void drop_entry(struct hob_outbox_entry *entry)
 {
-    for (struct entry **link = &entry->outbox->entries; *link; link = &(*link)->next) {
-        if (*link == entry) {
-            *link = entry->next;
-            return;
-        }
+    struct hob_outbox *outbox = entry->outbox;
+    struct hob_outbox_entry **link = &outbox->entries;
+    while (*link != entry) {
+        link = &(*link)->next;
     }
-}
-
-/* It must be unlinked. */
-static void free_entry(struct entry *entry)
-{
-    hob_jobs_client_forget(entry->outbox->options.client, entry);
-    hob_timer_close(entry->timer);
+    *link = entry->next;
+    if (outbox->last == &entry->next) {
+        outbox->last = link;
+    }
+    if (entry->in_flight) {
+        outbox->in_flight--;
+        hob_jobs_client_forget(outbox->options.client, entry);
+    }
     free(entry->progress);
-    free(entry->details);
+    free(entry->settled);
     free(entry);
 }
 
-static void on_timer(void *user)
+static struct hob_outbox_entry *add_entry(struct hob_outbox *outbox,
+                                          const struct hob_store_execution *execution)
 {
-    send_entry(user);
-}
-
-static struct entry *add_entry(struct hob_outbox *outbox,
-                               const struct hob_store_execution *execution)
-{
-    struct entry *entry = calloc(1, sizeof *entry);
-    struct hob_timer *timer = entry ? hob_timer_new(outbox->options.loop, on_timer, entry) : NULL;
-    if (!timer) {
-        free(entry);
+    size_t id_size = strlen(execution->job_id) + 1;
+    struct hob_outbox_entry *entry = calloc(1, sizeof *entry + id_size);
+    if (!entry) {
         return NULL;
     }
     entry->outbox = outbox;
-    entry->timer = timer;
     entry->row = execution->row;
     entry->execution_number = execution->execution_number;
     entry->queued_at = execution->queued_at;
     entry->version = execution->version;
-    snprintf(entry->job_id, sizeof entry->job_id, "%s", execution->job_id);
-    hob_backoff_init(&entry->backoff, outbox->options.backoff_base_ms,
-                     outbox->options.backoff_cap_ms, BACKOFF_MIN_MS);
-    entry->next = outbox->entries;
-    outbox->entries = entry;
+    memcpy(entry->job_id, execution->job_id, id_size);
+    *outbox->last = entry;
+    outbox->last = &entry->next;
     return entry;
 }
 
-static struct hob_log_record record_of(const struct entry *entry, enum hob_log_level level)
+struct hob_log_record hob_outbox_record(const struct hob_outbox_entry *entry,
+                                        enum hob_log_level level, const char *event)
 {
     return (struct hob_log_record){.level = level,
+                                   .event = event,
                                    .thing = entry->outbox->thing,
                                    .job = entry->job_id,
                                    .execution = entry->execution_number};
 }
 
-/* ---- answers ---- */
-
-static void save_failed(struct entry *entry, const struct hob_error *err)
+static bool has_ended(const struct hob_outbox_entry *entry)
 {
-    struct hob_log_record record = record_of(entry, HOB_LOG_ERROR);
-    record.event = "store.failed";
+    return entry->status != HOB_JOBS_STATUS_NONE;
+}
+
+static bool has_something(const struct hob_outbox_entry *entry)
+{
+    return entry->in_flight || entry->settled || has_ended(entry) ||
+           (entry->progress && !entry->gone);
+}
+
+static void store_failed(const struct hob_outbox_entry *entry, const struct hob_error *err)
+{
+    struct hob_log_record record = hob_outbox_record(entry, HOB_LOG_ERROR, "store.failed");
     record.code = hob_error_name(err->code);
     hob_log_write(entry->outbox->options.log, &record, "%s", err->message);
 }
 
-static void told(struct entry *entry, const char *how)
-{
-    struct hob_outbox *outbox = entry->outbox;
-    struct hob_error err = {0};
-    int64_t row = entry->row;
-    if (hob_store_mark_told(outbox->options.store, row, how, "", &err)) {
-        save_failed(entry, &err); /* it will be sent once more after a restart, which is harmless */
-    }
-    unlink_entry(entry);
-    free_entry(entry);
-    if (outbox->options.on_told) {
-        outbox->options.on_told(outbox->options.user, row);
-    }
-}
-
-static void delivered(struct entry *entry)
-{
-    struct hob_log_record record = record_of(entry, HOB_LOG_INFO);
-    record.event = "job.reported";
-    record.code = hob_jobs_status_name(entry->status);
-    hob_log_write(entry->outbox->options.log, &record, "the service has %s",
-                  hob_jobs_status_name(entry->status));
-    told(entry, "accepted");
-}
-
-static void give_up(struct entry *entry, const char *code, const char *how)
-{
-    struct hob_log_record record = record_of(entry, HOB_LOG_WARN);
-    record.event = "job.report_refused";
-    record.code = code;
-    record.action = "nothing to do here: the service's view stands, ours is in the store";
-    hob_log_write(entry->outbox->options.log, &record, "%s is not reported: %s",
-                  hob_jobs_status_name(entry->status), how);
-    told(entry, how);
-}
-
-static void give_up_refused(struct entry *entry, const struct hob_jobs_answer *answer)
-{
-    char how[256];
-    const char *theirs = hob_jobs_status_name(answer->state.status);
-    snprintf(how, sizeof how, "%s: %.150s%s%s", answer->code_text, answer->message,
-             *theirs ? "; the service has " : "", theirs);
-    give_up(entry, answer->code_text, how);
-}
-
-/* A job id may be used again after a deletion; versions of one execution only grow. */
-static void give_up_replaced(struct entry *entry)
-{
-    give_up(entry, "ResourceNotFound",
-            "the job was deleted; its id belongs to another execution by now");
-}
-
-static void try_later(struct entry *entry, const char *why)
-{
-    uint64_t ms = hob_backoff_next_ms(&entry->backoff);
-    struct hob_log_record record = record_of(entry, HOB_LOG_WARN);
-    record.event = "job.report_delayed";
-    record.code = why;
-    hob_log_write(entry->outbox->options.log, &record,
-                  "update not accepted yet (%s), again in %.1f s", why, (double)ms / 1000);
-    hob_timer_start(entry->timer, ms);
-}
-
-static void on_accepted(struct entry *entry)
-{
-    entry->version++;
-    hob_backoff_reset(&entry->backoff);
-    if (entry->sent_terminal) {
-        delivered(entry);
-        return;
-    }
-    hob_store_put_version(entry->outbox->options.store, entry->row, entry->version, NULL);
-    send_entry(entry);
-}
-
-/* The service's state decides: an open execution is still ours to end, an ended one is over. */
-static void on_other_state(struct entry *entry, const struct hob_jobs_answer *answer)
-{
-    const struct hob_jobs_state *state = &answer->state;
-    bool open = state->status == HOB_JOBS_IN_PROGRESS || state->status == HOB_JOBS_QUEUED;
-    bool mismatch = answer->code == HOB_JOBS_VERSION_MISMATCH;
-    if (entry->status == HOB_JOBS_STATUS_NONE && !open) {
-        return; /* only progress was refused: the outcome will bring the states together */
-    }
-    if (state->status == entry->status) {
-        delivered(entry);
-    } else if (open && mismatch && state->version_number < entry->version) {
-        give_up_replaced(entry);
-    } else if (open && mismatch && state->version_number > entry->version) {
-        entry->version = state->version_number;
-        send_entry(entry);
-    } else if (open && entry->status == HOB_JOBS_REJECTED && entry->sent_terminal) {
-        entry->status = HOB_JOBS_FAILED; /* some services take REJECTED only from QUEUED */
-        send_entry(entry);
-    } else if (open && mismatch) {
-        try_later(entry, answer->code_text); /* it contradicts itself: do not spin */
-    } else if (entry->status != HOB_JOBS_STATUS_NONE) {
-        give_up_refused(entry, answer);
-    }
-}
-
-static void on_rejected(struct entry *entry, const struct hob_jobs_answer *answer)
-{
-    if (hob_jobs_code_retryable(answer->code) || answer->code == HOB_JOBS_CODE_NONE) {
-        try_later(entry, answer->code_text);
-    } else if (answer->state.present) {
-        on_other_state(entry, answer);
-    } else if (entry->status != HOB_JOBS_STATUS_NONE) {
-        give_up_refused(entry, answer);
-    }
-}
-
-/* @return whether there is an answer to deal with; if not, it is sent again in time */
-static bool has_answer(struct entry *entry, int status)
-{
-    entry->in_flight = false;
-    if (status == 0 || status == HOB_EREJECTED) {
-        return true;
-    }
-    /* Without a link hob_outbox_online sends it again; cancelled: we are being closed. */
-    if (status != HOB_ENOTCONN && status != HOB_ECANCELED) {
-        try_later(entry, status == HOB_ETIMEDOUT ? "no answer" : hob_error_name(status));
-    }
-    return false;
-}
-
-static void on_answer(void *user, int status, const struct hob_jobs_answer *answer)
-{
-    struct entry *entry = user;
-    if (!has_answer(entry, status)) {
-        return;
-    }
-    if (status == 0) {
-        on_accepted(entry);
-    } else {
-        on_rejected(entry, answer);
-    }
-}
-
-/* Anything but a clear "no" is settled by the update itself, whose answer brings the state. */
-static void on_described(void *user, int status, const struct hob_jobs_answer *answer)
-{
-    struct entry *entry = user;
-    if (!has_answer(entry, status)) {
-        return;
-    }
-    const struct hob_jobs_execution *theirs = &answer->execution;
-    if (status == HOB_EREJECTED && hob_jobs_code_retryable(answer->code)) {
-        try_later(entry, answer->code_text);
-    } else if (status == HOB_EREJECTED && answer->code == HOB_JOBS_RESOURCE_NOT_FOUND) {
-        give_up_refused(entry, answer);
-    } else if (status == 0 && theirs->present && theirs->queued_at != entry->queued_at) {
-        give_up_replaced(entry);
-    } else {
-        entry->unsure = false;
-        send_entry(entry);
-    }
-}
-
 /* ---- sending ---- */
 
-static void send_update(struct entry *entry, enum hob_jobs_status status, const char *details)
+static void sent(struct hob_outbox_entry *entry, int rc)
+{
+    struct hob_outbox *outbox = entry->outbox;
+    if (rc == 0) {
+        entry->in_flight = true;
+        outbox->in_flight++;
+        hob_budget_take(&outbox->budget);
+    } else if (rc == HOB_ENOTCONN) {
+        outbox->online = false; /* until the client is ready again */
+    } else if (entry->outcome && !entry->bare && (rc == HOB_EINVAL || rc == HOB_EMSGSIZE)) {
+        entry->bare = true;
+        hob_outbox_wake(outbox);
+    } else {
+        hob_outbox_entry_later(entry, hob_error_name(rc), false);
+    }
+}
+
+static void ask_first(struct hob_outbox_entry *entry)
+{
+    entry->outcome = false;
+    sent(entry, hob_jobs_describe(entry->outbox->options.client, entry->job_id,
+                                  entry->execution_number, hob_outbox_on_described, entry));
+}
+
+static int send_update(struct hob_outbox_entry *entry, enum hob_jobs_status status,
+                       const char *details, int step_minutes)
 {
     struct hob_jobs_update update = {.job_id = entry->job_id,
                                      .status = status,
                                      .details = details,
                                      .expected_version = entry->version,
-                                     .execution_number = entry->execution_number};
-    int rc = hob_jobs_update(entry->outbox->options.client, &update, on_answer, entry);
-    entry->in_flight = rc == 0;
-    if (rc && rc != HOB_ENOTCONN) {
-        try_later(entry, hob_error_name(rc));
-    }
+                                     .execution_number = entry->execution_number,
+                                     .step_timeout_minutes = step_minutes};
+    entry->sent_version = entry->version;
+    return hob_jobs_update(entry->outbox->options.client, &update, hob_outbox_on_updated, entry);
 }
 
-static void ask_first(struct entry *entry)
+static void send_progress(struct hob_outbox_entry *entry, uint64_t now)
 {
-    int rc = hob_jobs_describe(entry->outbox->options.client, entry->job_id,
-                               entry->execution_number, on_described, entry);
-    entry->in_flight = rc == 0;
-    if (rc && rc != HOB_ENOTCONN) {
-        try_later(entry, hob_error_name(rc));
-    }
-}
-
-static void send_progress(struct entry *entry)
-{
-    uint64_t now = hob_clock_mono_ms();
-    uint64_t next = entry->progress_sent_ms + entry->outbox->options.progress_gap_ms;
-    if (entry->progress_sent_ms && now < next) {
-        hob_timer_start(entry->timer, next - now);
+    entry->outcome = entry->newer = false;
+    int rc = send_update(entry, HOB_JOBS_IN_PROGRESS, entry->progress, entry->step_minutes);
+    if (rc == HOB_EINVAL || rc == HOB_EMSGSIZE) { /* said already, and no better at another time */
+        free(entry->progress);
+        entry->progress = NULL;
         return;
     }
-    char *details = entry->progress;
-    entry->progress = NULL;
-    entry->progress_sent_ms = now;
-    entry->sent_terminal = false;
-    send_update(entry, HOB_JOBS_IN_PROGRESS, details);
-    free(details);
+    if (rc == 0) {
+        entry->progress_sent_ms = now;
+    }
+    sent(entry, rc);
 }
 
-static void send_entry(struct entry *entry)
+#define BARE                                                                                       \
+    "{\"reason\":\"the details of this outcome were refused; `hob jobs --history` on the gateway " \
+    "has them\"}"
+
+/* The store has it: nothing of it needs to lie in memory while it waits. */
+static void send_outcome(struct hob_outbox_entry *entry)
 {
-    if (entry->in_flight || !entry->outbox->online) {
-        return;
+    struct hob_store_execution execution;
+    struct hob_error err = {0};
+    int rc = hob_store_get(entry->outbox->options.store, entry->row, &execution, &err);
+    if (rc == HOB_ENOENT) {
+        store_failed(entry, &err);
+        hob_outbox_entry_settle(entry, "the outcome is not in the store any more",
+                                HOB_JOBS_STATUS_NONE);
+    } else if (rc) {
+        store_failed(entry, &err);
+        hob_outbox_entry_later(entry, hob_error_name(rc), false);
+    } else {
+        entry->outcome = true;
+        sent(entry, send_update(entry, entry->as_failed ? HOB_JOBS_FAILED : entry->status,
+                                entry->bare ? BARE : execution.details, 0));
     }
-    if (entry->status != HOB_JOBS_STATUS_NONE && entry->unsure) {
+}
+
+static void send_entry(struct hob_outbox_entry *entry, uint64_t now)
+{
+    if (entry->unsure) {
         ask_first(entry);
-    } else if (entry->status != HOB_JOBS_STATUS_NONE) {
-        entry->sent_terminal = true;
-        send_update(entry, entry->status, entry->details);
-    } else if (entry->progress) {
-        send_progress(entry);
+    } else if (has_ended(entry)) {
+        send_outcome(entry);
+    } else {
+        send_progress(entry, now);
     }
+}
+
+/* ---- a turn: settle what is over, send what may go, set the timer for the rest ---- */
+
+/* How long until it may be sent. */
+static uint64_t wait_of(const struct hob_outbox_entry *entry, uint64_t now)
+{
+    uint64_t at = entry->due_ms;
+    if (entry->in_flight || entry->settled || !has_something(entry)) {
+        return NEVER;
+    }
+    if (!has_ended(entry) && entry->progress_sent_ms) {
+        uint64_t next = entry->progress_sent_ms + entry->outbox->options.progress_gap_ms;
+        at = next > at ? next : at;
+    }
+    return at > now ? at - now : 0;
+}
+
+/* Once, until there is enough again to speak of. */
+static void note_budget(struct hob_outbox *outbox, uint64_t wait_ms, uint64_t now)
+{
+    if (wait_ms == 0) {
+        outbox->short_of_messages = outbox->short_of_messages &&
+                                    hob_budget_wait_ms(&outbox->budget, PROGRESS_RESERVE, now) > 0;
+        return;
+    }
+    if (outbox->short_of_messages) {
+        return;
+    }
+    outbox->short_of_messages = true;
+    struct hob_log_record record = {
+        .level = HOB_LOG_WARN,
+        .event = "jobs.budget_spent",
+        .thing = outbox->thing,
+        .action = "raise messages_per_minute in the configuration if this happens often"};
+    hob_log_write(outbox->options.log, &record,
+                  "the messages of this minute are spent (messages_per_minute = %g): outcomes of "
+                  "%zu jobs wait, the next one goes in %.1f s",
+                  outbox->options.messages_per_minute, hob_outbox_depth(outbox),
+                  (double)wait_ms / 1000);
+}
+
+/* In order, as many as may be in flight and as the budget allows. @return ms until the next one */
+static uint64_t send_due(struct hob_outbox *outbox, bool outcomes, uint64_t now)
+{
+    uint64_t soonest = NEVER;
+    for (struct hob_outbox_entry *entry = outbox->entries; entry; entry = entry->next) {
+        uint64_t wait = has_ended(entry) == outcomes ? wait_of(entry, now) : NEVER;
+        if (wait == 0) {
+            if (!outbox->online || outbox->in_flight >= outbox->limit) {
+                return NEVER; /* a link or an answer brings the next turn */
+            }
+            wait = hob_budget_wait_ms(&outbox->budget, outcomes ? 0 : PROGRESS_RESERVE, now);
+            if (outcomes) {
+                note_budget(outbox, wait, now);
+            }
+            if (wait > 0) {
+                return wait < soonest ? wait : soonest;
+            }
+            send_entry(entry, now);
+            wait = wait_of(entry, now);
+        }
+        soonest = wait < soonest ? wait : soonest;
+    }
+    return soonest;
+}
+
+static void mark_told(struct hob_outbox_entry *entry)
+{
+    struct hob_outbox *outbox = entry->outbox;
+    struct hob_error err = {0};
+    int64_t row = entry->row;
+    if (hob_store_mark_told(outbox->options.store, row, entry->settled,
+                            hob_jobs_status_name(entry->theirs), &err)) {
+        store_failed(entry, &err); /* it is sent once more after a restart, which is harmless */
+    }
+    drop_entry(entry);
+    if (outbox->options.on_told) {
+        outbox->options.on_told(outbox->options.user, row);
+    }
+}
+
+static void say_gone(struct hob_outbox_entry *entry)
+{
+    struct hob_outbox *outbox = entry->outbox;
+    entry->gone_said = true;
+    if (outbox->options.on_gone && !has_ended(entry)) {
+        outbox->options.on_gone(outbox->options.user, entry->row, entry->theirs);
+    }
+}
+
+/* A callback may change the entries: search from the front after each. */
+static void act_on_answers(struct hob_outbox *outbox)
+{
+    struct hob_outbox_entry *entry = outbox->entries;
+    while (entry) {
+        if (entry->settled) {
+            mark_told(entry);
+            entry = outbox->entries;
+        } else if (entry->gone && !entry->gone_said) {
+            say_gone(entry);
+            entry = outbox->entries;
+        } else {
+            entry = entry->next;
+        }
+    }
+}
+
+static uint64_t call_waiters(struct hob_outbox *outbox, uint64_t now)
+{
+    uint64_t soonest = NEVER;
+    struct waiter **link = &outbox->waiters;
+    while (*link) {
+        struct waiter *waiter = *link;
+        const struct hob_outbox_entry *entry = find_entry(outbox, waiter->row);
+        if (entry && has_something(entry) && now < waiter->until_ms) {
+            uint64_t ms = waiter->until_ms - now;
+            soonest = ms < soonest ? ms : soonest;
+            link = &waiter->next;
+        } else {
+            *link = waiter->next;
+            waiter->done(waiter->user);
+            free(waiter);
+            link = &outbox->waiters; /* it may have added one */
+        }
+    }
+    return soonest;
+}
+
+static int load_pending(struct hob_outbox *outbox, struct hob_error *err);
+
+static void load_more(struct hob_outbox *outbox)
+{
+    struct hob_error err = {0};
+    if (outbox->unloaded && hob_outbox_depth(outbox) - outbox->unloaded < LOADED_MAX / 2 &&
+        load_pending(outbox, &err)) {
+        hob_log_write(outbox->options.log,
+                      &(struct hob_log_record){.level = HOB_LOG_ERROR,
+                                               .event = "store.failed",
+                                               .thing = outbox->thing,
+                                               .code = hob_error_name(err.code)},
+                      "%s", err.message);
+    }
+}
+
+static void turn(void *user)
+{
+    struct hob_outbox *outbox = user;
+    uint64_t now = hob_clock_mono_ms();
+    act_on_answers(outbox);
+    load_more(outbox);
+    uint64_t wait = call_waiters(outbox, now);
+    uint64_t outcomes = outbox->online ? send_due(outbox, true, now) : NEVER;
+    uint64_t progress = outbox->online ? send_due(outbox, false, now) : NEVER;
+    wait = outcomes < wait ? outcomes : wait;
+    wait = progress < wait ? progress : wait;
+    if (wait != NEVER && !hob_timer_active(outbox->timer)) { /* active: woken just now */
+        hob_timer_start(outbox->timer, wait);
+    }
+}
+
+void hob_outbox_wake(struct hob_outbox *outbox)
+{
+    hob_timer_start(outbox->timer, 0);
 }
 
 /* ---- the interface ---- */
@@ -345,7 +369,7 @@ int hob_outbox_track(struct hob_outbox *outbox, const struct hob_store_execution
 
 void hob_outbox_adopt(struct hob_outbox *outbox, int64_t row, int64_t version)
 {
-    struct entry *entry = find_entry(outbox, row);
+    struct hob_outbox_entry *entry = find_entry(outbox, row);
     if (entry) {
         entry->version = version;
     }
@@ -353,25 +377,59 @@ void hob_outbox_adopt(struct hob_outbox *outbox, int64_t row, int64_t version)
 
 void hob_outbox_forget(struct hob_outbox *outbox, int64_t row)
 {
-    struct entry *entry = find_entry(outbox, row);
+    struct hob_outbox_entry *entry = find_entry(outbox, row);
     if (entry) {
-        unlink_entry(entry);
-        free_entry(entry);
+        drop_entry(entry);
+        hob_outbox_wake(outbox);
     }
 }
 
 void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details,
                          int step_minutes)
 {
-    struct entry *entry = find_entry(outbox, row);
-    if (!entry || entry->status != HOB_JOBS_STATUS_NONE) {
+    struct hob_outbox_entry *entry = find_entry(outbox, row);
+    char *copy = entry && !has_ended(entry) && !entry->gone ? strdup(details) : NULL;
+    if (!copy) {
         return;
     }
     free(entry->progress);
-    entry->progress = strdup(details);
-    if (!hob_timer_active(entry->timer)) {
-        send_entry(entry);
+    entry->progress = copy;
+    entry->newer = true;
+    entry->step_minutes =
+        step_minutes < HOB_JOBS_STEP_MINUTES_MAX ? step_minutes : HOB_JOBS_STEP_MINUTES_MAX;
+    hob_outbox_wake(outbox);
+}
+
+void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
+                          void (*done)(void *user), void *user)
+{
+    struct waiter *waiter = malloc(sizeof *waiter);
+    if (!waiter) {
+        hob_loop_defer(outbox->options.loop, done, user);
+        return;
     }
+    *waiter = (struct waiter){.next = outbox->waiters,
+                              .row = row,
+                              .until_ms = hob_clock_mono_ms() + ms,
+                              .done = done,
+                              .user = user};
+    outbox->waiters = waiter;
+    hob_outbox_wake(outbox);
+}
+
+/* @return whether it is for us to tell; else the service has ended it, and knows */
+static void set_outcome(struct hob_outbox_entry *entry, const char *status)
+{
+    entry->status = hob_jobs_status_parse(status);
+    entry->due_ms = 0;
+    free(entry->progress);
+    entry->progress = NULL; /* overtaken */
+    bool ours = entry->status == HOB_JOBS_SUCCEEDED || entry->status == HOB_JOBS_FAILED ||
+                entry->status == HOB_JOBS_REJECTED;
+    if (!ours) {
+        hob_outbox_entry_settle(entry, "not sent: the service had ended it", entry->status);
+    }
+    hob_outbox_wake(entry->outbox);
 }
 
 int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *err)
@@ -381,67 +439,63 @@ int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *er
     if (rc) {
         return rc;
     }
-    struct entry *entry = find_entry(outbox, row);
+    struct hob_outbox_entry *entry = find_entry(outbox, row);
     entry = entry ? entry : add_entry(outbox, &execution);
-    char *details = strdup(execution.details);
-    if (!entry || !details) {
-        free(details);
+    if (!entry) {
         return hob_error_set(err, HOB_ENOMEM, "outbox: out of memory");
     }
-    free(entry->details);
-    entry->details = details;
-    entry->status = hob_jobs_status_parse(execution.status);
-    free(entry->progress);
-    entry->progress = NULL; /* overtaken */
-    hob_timer_stop(entry->timer);
-    send_entry(entry);
+    if (!has_ended(entry)) {
+        set_outcome(entry, execution.status);
+    }
     return 0;
 }
 
-struct pending {
-    int64_t *rows;
-    size_t count, capacity;
+struct load {
+    struct hob_outbox *outbox;
+    size_t room;
+    bool failed;
 };
 
-static bool collect_row(void *user, const struct hob_store_execution *execution)
+static bool load_one(void *user, const struct hob_store_execution *execution)
 {
-    struct pending *pending = user;
-    if (pending->count == pending->capacity) {
-        size_t capacity = pending->capacity ? pending->capacity * 2 : 16;
-        int64_t *rows = realloc(pending->rows, capacity * sizeof *rows);
-        if (!rows) {
-            return false;
-        }
-        pending->rows = rows;
-        pending->capacity = capacity;
+    struct load *load = user;
+    if (find_entry(load->outbox, execution->row)) {
+        return true;
     }
-    pending->rows[pending->count++] = execution->row;
-    return true;
+    if (load->room == 0) {
+        load->outbox->unloaded++;
+        return true;
+    }
+    struct hob_outbox_entry *entry = add_entry(load->outbox, execution);
+    if (entry) {
+        set_outcome(entry, execution->status);
+        entry->unsure = true;
+        load->room--;
+    }
+    load->failed = !entry;
+    return entry != NULL;
 }
 
 /* What an earlier process stored and did not get told. */
 static int load_pending(struct hob_outbox *outbox, struct hob_error *err)
 {
-    struct pending pending = {0};
-    int rc = hob_store_each(outbox->options.store, outbox->thing, HOB_STORE_ENDED, collect_row,
-                            &pending, err);
-    for (size_t i = 0; i < pending.count && rc == 0; i++) {
-        rc = hob_outbox_push(outbox, pending.rows[i], err);
-    }
-    free(pending.rows);
-    return rc;
+    struct load load = {outbox, LOADED_MAX, false};
+    outbox->unloaded = 0;
+    int rc =
+        hob_store_each(outbox->options.store, outbox->thing, HOB_STORE_ENDED, load_one, &load, err);
+    return rc == 0 && load.failed ? hob_error_set(err, HOB_ENOMEM, "outbox: out of memory") : rc;
 }
 
 void hob_outbox_online(struct hob_outbox *outbox)
 {
     outbox->online = true;
-    struct entry *next;
-    for (struct entry *entry = outbox->entries; entry; entry = next) {
-        next = entry->next;
-        hob_timer_stop(entry->timer);
-        entry->unsure = entry->status != HOB_JOBS_STATUS_NONE;
-        send_entry(entry);
+    for (struct hob_outbox_entry *entry = outbox->entries; entry; entry = entry->next) {
+        entry->unsure = entry->unsure || has_ended(entry);
+        if (!entry->throttled) {
+            entry->due_ms = 0;
+        }
     }
+    hob_outbox_wake(outbox);
 }
 
 void hob_outbox_offline(struct hob_outbox *outbox)
@@ -451,31 +505,44 @@ void hob_outbox_offline(struct hob_outbox *outbox)
 
 size_t hob_outbox_depth(const struct hob_outbox *outbox)
 {
-    size_t depth = 0;
-    for (const struct entry *entry = outbox->entries; entry; entry = entry->next) {
-        depth += entry->status != HOB_JOBS_STATUS_NONE;
+    size_t depth = outbox->unloaded;
+    for (const struct hob_outbox_entry *entry = outbox->entries; entry; entry = entry->next) {
+        depth += has_ended(entry);
     }
     return depth;
 }
+
+/* ---- life ---- */
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
 {
     return value ? value : fallback;
 }
 
-int hob_outbox_new(const struct hob_outbox_options *options, struct hob_outbox **out,
-                   struct hob_error *err)
+static int init(struct hob_outbox *outbox, const struct hob_outbox_options *options,
+                struct hob_error *err)
 {
-    struct hob_outbox *outbox = calloc(1, sizeof *outbox);
-    if (!outbox || !(outbox->thing = strdup(options->thing))) {
-        free(outbox);
-        return hob_error_set(err, HOB_ENOMEM, "outbox: out of memory");
-    }
     outbox->options = *options;
     outbox->options.progress_gap_ms = or_default(options->progress_gap_ms, PROGRESS_GAP_MS);
     outbox->options.backoff_base_ms = or_default(options->backoff_base_ms, BACKOFF_BASE_MS);
     outbox->options.backoff_cap_ms = or_default(options->backoff_cap_ms, BACKOFF_CAP_MS);
-    int rc = load_pending(outbox, err);
+    outbox->last = &outbox->entries;
+    outbox->limit = IN_FLIGHT_MAX;
+    outbox->thing = strdup(options->thing);
+    outbox->timer = hob_timer_new(options->loop, turn, outbox);
+    hob_budget_init(&outbox->budget, options->messages_per_minute, hob_clock_mono_ms());
+    return outbox->thing && outbox->timer ? load_pending(outbox, err)
+                                          : hob_error_set(err, HOB_ENOMEM, "outbox: out of memory");
+}
+
+int hob_outbox_new(const struct hob_outbox_options *options, struct hob_outbox **out,
+                   struct hob_error *err)
+{
+    struct hob_outbox *outbox = calloc(1, sizeof *outbox);
+    if (!outbox) {
+        return hob_error_set(err, HOB_ENOMEM, "outbox: out of memory");
+    }
+    int rc = init(outbox, options, err);
     if (rc) {
         hob_outbox_free(outbox);
         return rc;
@@ -489,17 +556,15 @@ void hob_outbox_free(struct hob_outbox *outbox)
     if (!outbox) {
         return;
     }
-    struct entry *next;
-    for (struct entry *entry = outbox->entries; entry; entry = next) {
-        next = entry->next;
-        free_entry(entry);
+    while (outbox->entries) {
+        drop_entry(outbox->entries);
     }
+    while (outbox->waiters) {
+        struct waiter *waiter = outbox->waiters;
+        outbox->waiters = waiter->next;
+        free(waiter);
+    }
+    hob_timer_close(outbox->timer);
     free(outbox->thing);
     free(outbox);
-}
-
-void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
-                          void (*done)(void *user), void *user)
-{
-    done(user);
 }

@@ -1,16 +1,24 @@
 /* outbox.h - telling: updates of executions on their way to the service, until it has them.
  *
- * For each execution at most one update is in flight. Progress is coalesced: the latest wins, at
- * most one a second. A terminal update is taken from the store (it must be there first) and sent
- * again, across lost links and restarts, until the service has accepted it or has refused it in a
- * way that no further try can change. Every update carries expectedVersion; VersionMismatch brings
- * the current state: if it is ours, it was delivered, if the execution is still open, its version
- * is adopted. After a lost link or a restart
- * the execution is described first: its job id may have been used again meanwhile, for another
+ * For each execution at most one update is in flight, and of all executions at most eight (fewer
+ * while the service says that it is throttled): a deep outbox does not go out at once after an
+ * outage. Progress is coalesced: the latest wins, at most one a second; it is sent again until the
+ * service has it, or something newer to say. A terminal update is taken from the store when it is
+ * sent (it must be there first) and sent again, across lost links and restarts, until the service
+ * has accepted it or has refused it in a way that no further try can change; an outcome whose
+ * details are refused is told without them. Every update carries expectedVersion; VersionMismatch
+ * brings the current state: if it is ours, it was delivered; if the execution is still open, it is
+ * described, and its version is adopted if it is still the same execution. After a lost link or
+ * a restart outcomes are described first: a job id may have been used again meanwhile, for another
  * execution that must not be told our outcome.
  *
- * Life: hob_outbox_new -> hob_outbox_free. Loop thread only.
- * Specs: spec/integration/broker_kill_spec.lua, spec/integration/outbox_spec.lua
+ * What waits in memory is small (no details, no timer for each), and of what an earlier process
+ * left to be told only a part is loaded at a time.
+ *
+ * Life: hob_outbox_new -> hob_outbox_free. Callbacks run in a turn of the loop of their own,
+ * never inside a call of this file. Loop thread only.
+ * Specs: spec/integration/outbox_spec.lua, outbox_fault_spec.lua, outbox_gone_spec.lua,
+ * budget_spec.lua, broker_kill_spec.lua
  */
 #ifndef HOB_WORK_OUTBOX_H
 #define HOB_WORK_OUTBOX_H
@@ -30,14 +38,14 @@ struct hob_outbox_options {
     struct hob_jobs_client *client;
     const char *thing;          /* copied */
     uint64_t progress_gap_ms;   /* 0: 1,000 */
-    uint64_t backoff_base_ms;   /* 0: 1,000 */
+    uint64_t backoff_base_ms;   /* 0: 1,000; of a throttled update four times as much */
     uint64_t backoff_cap_ms;    /* 0: 60,000 */
     double messages_per_minute; /* progress waits where it would use the last quarter, everything
                                  * else where nothing is left; 0: no limit */
     /** The service knows how an execution ended, or that it is not ours any more. */
     void (*on_told)(void *user, int64_t row);
     /** An update of one that runs was refused: the service has ended it (`status`: CANCELED,
-     * TIMED_OUT, REMOVED ..., NONE: it does not exist any more). */
+     * TIMED_OUT, REMOVED ..., NONE: it does not exist any more). Once for each execution. */
     void (*on_gone)(void *user, int64_t row, enum hob_jobs_status status);
     void *user;
 };
@@ -60,13 +68,14 @@ void hob_outbox_forget(struct hob_outbox *outbox, int64_t row);
 void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details,
                          int step_minutes);
 
-/** Call `done` when nothing of this execution is in flight or waits (also without a link), at the
- * latest after `ms`: before a reboot. Once, in a later turn of the loop; hob_outbox_free drops it.
- */
+/** Call `done` when nothing of this execution is in flight or waits (what waits for a link waits),
+ * at the latest after `ms`: before a reboot. Once, in a later turn of the loop; hob_outbox_free
+ * drops it. */
 void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
                           void (*done)(void *user), void *user);
 
-/** The outcome of `row` is in the store: tell it. Also for one that was told before. */
+/** The outcome of `row` is in the store: tell it. Also for one that was told before. A status that
+ * is the service's to give (CANCELED ...) is marked as told, nothing is sent. */
 int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *err);
 
 /** The client is ready, or not any more. Ready: what waits is sent at once. */

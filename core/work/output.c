@@ -1,22 +1,396 @@
+/* output.c - see output.h */
 #include "work/output.h"
+
+#include "base/clock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LIMIT_DEFAULT (UINT64_C(1) << 20)
+#define TOTAL_DEFAULT (UINT64_C(16) << 20)
+#define LIMIT_MIN     4096
+#define BLOCK_BYTES   4096 /* what even the smallest file takes */
+#define PROGRAM_MAX   64
+#define MARK_MAX      256
+#define CURRENT       ".log"
+#define FORMER        ".log.1"
+
+struct hob_outputs {
+    struct hob_log *log;
+    char *dir;
+    uint64_t limit, total;
+    struct hob_output *open;
+};
+
+struct hob_output {
+    struct hob_outputs *outputs;
+    struct hob_output *next;
+    char path[PATH_MAX], former[PATH_MAX];
+    int fd; /* -1: not made yet */
+    uint64_t size;
+    uint64_t lost; /* bytes that could not be written */
+    int why_lost;  /* errno */
+    bool at_line_start, has_said;
+    char program[PROGRAM_MAX]; /* whose output came last */
+    bool is_err;
+};
+
+/* ---- all files together ---- */
+
+struct old_file {
+    char name[NAME_MAX + 1];
+    uint64_t bytes;
+    int64_t queued; /* by the service's clock, since ours may have jumped; from the name */
+    struct timespec changed;
+};
+
+struct old_files {
+    struct old_file *list;
+    size_t count, capacity;
+    uint64_t bytes;
+};
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), end = strlen(suffix);
+    return len > end && strcmp(name + len - end, suffix) == 0;
+}
+
+static bool is_open(const struct hob_outputs *outputs, const char *name, size_t stem)
+{
+    for (const struct hob_output *output = outputs->open; output; output = output->next) {
+        const char *own = strrchr(output->path, '/') + 1;
+        if (strlen(own) == stem + strlen(CURRENT) && strncmp(own, name, stem) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int64_t queued_of(const char *name, size_t stem)
+{
+    size_t digits = 0;
+    while (digits < stem && strchr("0123456789", name[stem - digits - 1]))
+        digits++;
+    return strtoll(name + stem - digits, NULL, 10);
+}
+
+static bool read_old(const struct hob_outputs *outputs, const char *name, struct old_file *out)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    const char *suffix = has_suffix(name, FORMER) ? FORMER : CURRENT;
+    if (!has_suffix(name, suffix) || is_open(outputs, name, strlen(name) - strlen(suffix)))
+        return false;
+    int n = snprintf(path, sizeof path, "%s/%s", outputs->dir, name);
+    if (n < 0 || (size_t)n >= sizeof path || lstat(path, &st) || !S_ISREG(st.st_mode))
+        return false;
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->bytes = ((uint64_t)st.st_size + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+    out->queued = queued_of(name, strlen(name) - strlen(suffix));
+    out->changed = st.st_mtim;
+    return true;
+}
+
+static struct old_file *one_more(struct old_files *files)
+{
+    if (files->count == files->capacity) {
+        size_t capacity = files->capacity ? files->capacity * 2 : 64;
+        struct old_file *list = realloc(files->list, capacity * sizeof *list);
+        if (!list)
+            return NULL;
+        files->list = list;
+        files->capacity = capacity;
+    }
+    return &files->list[files->count];
+}
+
+/* The files that nobody writes any more. */
+static void list_old(const struct hob_outputs *outputs, struct old_files *files)
+{
+    DIR *dir = opendir(outputs->dir);
+    const struct dirent *entry;
+    struct old_file *next;
+    while (dir && (entry = readdir(dir)) && (next = one_more(files)))
+        if (read_old(outputs, entry->d_name, next)) {
+            files->bytes += next->bytes;
+            files->count++;
+        }
+    if (dir)
+        closedir(dir);
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct old_file *x = a, *y = b;
+    if (x->queued != y->queued)
+        return x->queued < y->queued ? -1 : 1;
+    if (x->changed.tv_sec != y->changed.tv_sec)
+        return x->changed.tv_sec < y->changed.tv_sec ? -1 : 1;
+    return (x->changed.tv_nsec > y->changed.tv_nsec) - (x->changed.tv_nsec < y->changed.tv_nsec);
+}
+
+/* Those that are written may each grow to their limit. */
+static uint64_t room_for_old(const struct hob_outputs *outputs)
+{
+    uint64_t reserved = 0;
+    for (const struct hob_output *output = outputs->open; output; output = output->next)
+        reserved += outputs->limit;
+    return reserved < outputs->total ? outputs->total - reserved : 0;
+}
+
+static void make_room(const struct hob_outputs *outputs)
+{
+    char path[PATH_MAX];
+    struct old_files files = {0};
+    uint64_t room = room_for_old(outputs);
+    list_old(outputs, &files);
+    if (files.bytes > room)
+        qsort(files.list, files.count, sizeof *files.list, by_age);
+    for (size_t i = 0; i < files.count && files.bytes > room; i++) {
+        snprintf(path, sizeof path, "%s/%s", outputs->dir, files.list[i].name);
+        if (!unlink(path))
+            files.bytes -= files.list[i].bytes;
+    }
+    free(files.list);
+}
+
+/* ---- one file ---- */
+
+static bool is_bad_in_name(char c)
+{
+    return c == '/' || (unsigned char)c < ' ' || c == 0x7f;
+}
+
+/* Of the files' names nothing but this is a stranger's. */
+static bool make_paths(struct hob_output *output, const char *dir, const char *name)
+{
+    int room = (int)sizeof output->path;
+    int n = snprintf(output->path, sizeof output->path, "%s/%s" CURRENT, dir, name);
+    int m = snprintf(output->former, sizeof output->former, "%s/%s" FORMER, dir, name);
+    for (char *c = output->path + strlen(dir) + 1, *d = output->former + strlen(dir) + 1; *c;
+         c++, d++)
+        if (is_bad_in_name(*c))
+            *c = *d = '_';
+    return n > 0 && n < room && m > 0 && m < room;
+}
+
+static void say_trouble(struct hob_output *output)
+{
+    if (output->has_said)
+        return;
+    output->has_said = true;
+    hob_log_write(
+        output->outputs->log,
+        &(struct hob_log_record){.level = HOB_LOG_WARN,
+                                 .event = "output.failed",
+                                 .code = hob_error_name(hob_error_from_errno(output->why_lost)),
+                                 .action = "make room in the data directory, or make it writable"},
+        "%s: %s: what a job's programs print is not kept; the job itself goes on", output->path,
+        strerror(output->why_lost));
+}
+
+static void lose(struct hob_output *output, size_t len, int number)
+{
+    output->lost += len;
+    output->why_lost = number;
+    say_trouble(output);
+}
+
+static int open_file(struct hob_output *output)
+{
+    struct stat st;
+    if (output->fd >= 0)
+        return 0;
+    if (mkdir(output->outputs->dir, 0700) && errno != EEXIST)
+        return errno;
+    make_room(output->outputs);
+    output->fd = open(output->path,
+                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (output->fd < 0)
+        return errno;
+    output->size = fstat(output->fd, &st) ? 0 : (uint64_t)st.st_size;
+    output->at_line_start = output->size == 0;
+    output->program[0] = '\0';
+    return 0;
+}
+
+/* The former half is taken away first: a file system may write a file out at once when it is put in
+ * the place of another one, and this one may be gone again in a moment. */
+static int rotate(struct hob_output *output)
+{
+    close(output->fd);
+    output->fd = -1;
+    unlink(output->former);
+    return rename(output->path, output->former) ? errno : 0;
+}
+
+/* Half a chunk may be written when the disk gets full. @return 0 or the errno; *left was not
+ * written */
+static int put(struct hob_output *output, const char *data, size_t len, size_t *left)
+{
+    while (len > 0) {
+        ssize_t n = write(output->fd, data, len);
+        if (n <= 0 && !(n < 0 && errno == EINTR)) {
+            *left = len;
+            return n < 0 ? errno : ENOSPC;
+        }
+        if (n < 0)
+            continue;
+        output->size += (uint64_t)n;
+        output->at_line_start = data[n - 1] == '\n';
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int put_mark(struct hob_output *output, const char *words)
+{
+    char mark[MARK_MAX];
+    size_t left;
+    int n = snprintf(mark, sizeof mark, "%s%s\n", output->at_line_start ? "" : "\n", words);
+    return put(output, mark, n < (int)sizeof mark ? (size_t)n : sizeof mark - 1, &left);
+}
+
+static int put_source(struct hob_output *output, const char *program, bool is_err)
+{
+    char words[MARK_MAX - 8], when[HOB_CLOCK_TEXT_MAX];
+    if (strncmp(output->program, program, sizeof output->program - 1) == 0 &&
+        output->is_err == is_err)
+        return 0;
+    snprintf(words, sizeof words, "--- %.*s, %s, %s", PROGRAM_MAX - 1, program,
+             is_err ? "standard error" : "standard output",
+             hob_clock_text(hob_clock_wall_ms(), when));
+    int number = put_mark(output, words);
+    if (number)
+        return number;
+    snprintf(output->program, sizeof output->program, "%s", program);
+    output->is_err = is_err;
+    return 0;
+}
+
+static int put_loss(struct hob_output *output)
+{
+    char words[MARK_MAX - 8];
+    if (!output->lost)
+        return 0;
+    snprintf(words, sizeof words, "--- hob: %" PRIu64 " bytes were lost here: %s", output->lost,
+             strerror(output->why_lost));
+    int number = put_mark(output, words);
+    if (number)
+        return number;
+    output->lost = 0;
+    output->program[0] = '\0'; /* whose words come next is said again */
+    return 0;
+}
+
+/* Open, with room for at least a byte, and all said that comes before the next byte. */
+static int get_ready(struct hob_output *output, const char *program, bool is_err)
+{
+    uint64_t half = output->outputs->limit / 2;
+    int number = open_file(output);
+    if (!number && output->size >= half) {
+        number = rotate(output);
+        number = number ? number : open_file(output);
+    }
+    number = number ? number : put_loss(output);
+    return number ? number : put_source(output, program, is_err);
+}
+
+/* @return how many bytes were taken */
+static size_t put_part(struct hob_output *output, const char *program, bool is_err,
+                       const char *data, size_t len)
+{
+    uint64_t half = output->outputs->limit / 2;
+    size_t left = len;
+    int number = get_ready(output, program, is_err);
+    if (!number) {
+        size_t room = output->size < half ? (size_t)(half - output->size) : 1;
+        left = len = len < room ? len : room;
+        number = put(output, data, len, &left);
+    }
+    if (number)
+        lose(output, left, number);
+    return len;
+}
+
+/* ---- public ---- */
 
 int hob_outputs_new(struct hob_log *log, const struct hob_output_options *options,
                     struct hob_outputs **out, struct hob_error *err)
 {
-    *out = NULL;
+    struct hob_outputs *outputs = calloc(1, sizeof *outputs);
+    if (outputs)
+        outputs->dir = strdup(options->dir);
+    if (!outputs || !outputs->dir) {
+        free(outputs);
+        return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", options->dir);
+    }
+    outputs->log = log;
+    outputs->limit = options->limit_bytes ? options->limit_bytes : LIMIT_DEFAULT;
+    outputs->limit = outputs->limit < LIMIT_MIN ? LIMIT_MIN : outputs->limit;
+    outputs->total = options->total_bytes ? options->total_bytes : TOTAL_DEFAULT;
+    make_room(outputs);
+    *out = outputs;
     return 0;
 }
-void hob_outputs_free(struct hob_outputs *outputs) {}
+
+void hob_outputs_free(struct hob_outputs *outputs)
+{
+    if (!outputs)
+        return;
+    while (outputs->open)
+        hob_output_close(outputs->open);
+    free(outputs->dir);
+    free(outputs);
+}
+
 struct hob_output *hob_output_open(struct hob_outputs *outputs, const char *name)
 {
-    return NULL;
+    struct hob_output *output = outputs ? calloc(1, sizeof *output) : NULL;
+    if (!output || !make_paths(output, outputs->dir, name)) {
+        free(output);
+        return NULL;
+    }
+    output->outputs = outputs;
+    output->fd = -1;
+    output->next = outputs->open;
+    outputs->open = output;
+    return output;
 }
+
 void hob_output_write(struct hob_output *output, const char *program, bool is_err, const char *data,
                       size_t len)
 {
+    while (output && len > 0) {
+        size_t part = put_part(output, program, is_err, data, len);
+        data += part;
+        len -= part;
+    }
 }
+
 const char *hob_output_path(const struct hob_output *output)
 {
-    return "";
+    return output->path;
 }
-void hob_output_close(struct hob_output *output) {}
+
+void hob_output_close(struct hob_output *output)
+{
+    if (!output)
+        return;
+    struct hob_output **place = &output->outputs->open;
+    while (*place != output)
+        place = &(*place)->next;
+    *place = output->next;
+    if (output->fd >= 0)
+        close(output->fd);
+    free(output);
+}

@@ -12,12 +12,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SOURCE_MAX      (1u << 20)
 #define COLLECTOR_PAUSE 120 /* small states: collect early rather than grow */
 
 struct hob_sandbox {
     struct hob_modules_host host; /* first: hob_scheduler_user gives this */
     lua_State *L;
     struct hob_scheduler *scheduler;
+    void (*find_source)(void *user, const char *name, const char **path, const char **text,
+                        size_t *len);
+    void (*on_source)(void *user, const char *name, const char *path, const char *text, size_t len);
+    void *source_user;
     char *script_lib;
     char *lib;
     size_t used;
@@ -161,28 +166,79 @@ static int module_path(lua_State *L, const char *dir, const char *name, char *ou
     return n > 0 && (size_t)n < len && access(out, R_OK) == 0;
 }
 
-static int find_module(lua_State *L, const char *name, char *path, size_t len)
+static bool is_ours(const char *name)
 {
-    struct hob_sandbox *sandbox = hob_scheduler_user(L);
-    if (sandbox->script_lib && module_path(L, sandbox->script_lib, name, path, len)) {
-        return 1;
+    return strncmp(name, "hob.", 4) == 0 || strcmp(name, "iotjobs") == 0 ||
+           strncmp(name, "iotjobs.", 8) == 0;
+}
+
+static int load_text(lua_State *L, const char *path, const char *text, size_t len)
+{
+    char chunk[PATH_MAX + 2];
+    snprintf(chunk, sizeof chunk, "@%s", path);
+    return luaL_loadbufferx(L, text, len, chunk, "t");
+}
+
+/** @return the text (free it), or NULL with the reason */
+static char *read_text(const char *path, size_t *len, struct hob_error *err)
+{
+    FILE *file = fopen(path, "rb");
+    char *text = file ? malloc(SOURCE_MAX + 1) : NULL;
+    *len = text ? fread(text, 1, SOURCE_MAX + 1, file) : 0;
+    bool bad = !text || ferror(file) || *len > SOURCE_MAX;
+    if (bad) {
+        hob_error_set(err, HOB_EIO, "%s: %s", path,
+                      *len > SOURCE_MAX ? "larger than 1 MB" : strerror(errno));
+        free(text);
     }
-    bool ours = strncmp(name, "hob.", 4) == 0 || strcmp(name, "iotjobs") == 0 ||
-                strncmp(name, "iotjobs.", 8) == 0;
-    return ours && module_path(L, sandbox->lib, name, path, len);
+    if (file) {
+        fclose(file);
+    }
+    return bad ? NULL : text;
+}
+
+/* A module of the scripts': as it was saved for this execution, else from the directory. */
+static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *name)
+{
+    const char *saved_path = NULL, *saved = NULL;
+    char path[PATH_MAX];
+    size_t len = 0;
+    if (sandbox->find_source) {
+        sandbox->find_source(sandbox->source_user, name, &saved_path, &saved, &len);
+    }
+    if (saved) {
+        return load_text(L, saved_path, saved, len) == LUA_OK || lua_error(L);
+    }
+    if (!sandbox->script_lib || !module_path(L, sandbox->script_lib, name, path, sizeof path)) {
+        return false;
+    }
+    struct hob_error err = {0};
+    char *text = read_text(path, &len, &err);
+    if (!text) {
+        luaL_error(L, "module '%s': %s", name, err.message);
+    }
+    int status = load_text(L, path, text, len);
+    if (status == LUA_OK && sandbox->on_source) {
+        sandbox->on_source(sandbox->source_user, name, path, text, len);
+    }
+    free(text);
+    return status == LUA_OK || lua_error(L);
 }
 
 static void load_module(lua_State *L, const char *name)
 {
+    struct hob_sandbox *sandbox = hob_scheduler_user(L);
+    char path[PATH_MAX];
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     if (lua_getfield(L, -1, name) != LUA_TNIL) {
         lua_remove(L, -2);
         return;
     }
     lua_pop(L, 2);
-    char path[PATH_MAX];
-    if (!find_module(L, name, path, sizeof path)) {
-        struct hob_sandbox *sandbox = hob_scheduler_user(L);
+    if (load_shared(L, sandbox, name)) {
+        return;
+    }
+    if (!is_ours(name) || !module_path(L, sandbox->lib, name, path, sizeof path)) {
         luaL_error(L, "module '%s' not found: it is none of Hob's, and there is no such file in %s",
                    name, sandbox->script_lib ? sandbox->script_lib : "scripts/lib");
     }
@@ -255,8 +311,14 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
     if (!sandbox) {
         return hob_error_set(err, HOB_ENOMEM, "sandbox: out of memory");
     }
-    sandbox->host = (struct hob_modules_host){
-        .loop = options->loop, .log = options->log, .job = options->job, .agent = options->agent};
+    sandbox->host = (struct hob_modules_host){.loop = options->loop,
+                                              .log = options->log,
+                                              .job = options->job,
+                                              .agent = options->agent,
+                                              .children = options->children};
+    sandbox->find_source = options->find_source;
+    sandbox->on_source = options->on_source;
+    sandbox->source_user = options->source_user;
     sandbox->limit = options->memory_bytes ? options->memory_bytes : HOB_SANDBOX_MEMORY;
     sandbox->script_lib = options->script_lib ? strdup(options->script_lib) : NULL;
     sandbox->lib = strdup(options->lib);

@@ -1,37 +1,22 @@
 #include "work/slot.h"
 
-#include "work/job.h"
+#include "base/clock.h"
+#include "work/blackbox.h"
+#include "work/slot_parts.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define STORE_RETRY_MS 2000
-#define PATH_BYTES     4096
-#define DETAILS_LIMIT  (64 * 1024)
-
-struct hob_slot {
-    struct hob_slot_options options;
-    struct hob_timer *store_retry;
-    enum hob_slot_state state;
-    int64_t row;
-    char job_id[HOB_JOBS_ID_MAX + 1];
-    int64_t execution_number, queued_at, version;
-    int runs;
-    struct hob_job *job;
-    char broken[HOB_ERROR_MESSAGE_MAX]; /* why there is no job */
-    char dir[PATH_BYTES];
-    enum hob_jobs_status status; /* the outcome, while the store cannot take it */
-    char *details;
-};
+#define DEATHS_MAX         3
+#define STEP_MINUTES_MAX   10080
+#define MINUTE_MS          60000
+#define CLEANUP_TIMEOUT_MS 60000
 
 /* ---- words ---- */
 
-static struct hob_log_record record_of(const struct hob_slot *slot, enum hob_log_level level,
-                                       const char *event)
+struct hob_log_record hob_slot_record(const struct hob_slot *slot, enum hob_log_level level,
+                                      const char *event)
 {
     return (struct hob_log_record){.level = level,
                                    .event = event,
@@ -40,47 +25,35 @@ static struct hob_log_record record_of(const struct hob_slot *slot, enum hob_log
                                    .execution = slot->execution_number};
 }
 
-static void store_failed(const struct hob_slot *slot, const struct hob_error *err)
+const char *hob_slot_shown_step(const struct hob_slot *slot, const char *step,
+                                char out[HOB_SLOT_STEP_MAX + 16])
 {
-    struct hob_log_record record = record_of(slot, HOB_LOG_ERROR, "store.failed");
-    record.code = hob_error_name(err->code);
-    record.action = "no job is taken or ended until the store can be written again";
-    hob_log_write(slot->options.log, &record, "%s", err->message);
+    snprintf(out, HOB_SLOT_STEP_MAX + 16, step[0] ? "in step '%s'" : "between two steps", step);
+    return out;
 }
 
-/* ---- what it holds ---- */
-
-enum hob_slot_state hob_slot_state(const struct hob_slot *slot)
+void hob_slot_say(struct hob_slot *slot, const char *progress)
 {
-    return slot->state;
+    const char *label = slot->job ? hob_job_label(slot->job) : slot->handler;
+    const char *step = hob_slot_step(slot);
+    struct hob_jobs_detail details[] = {
+        {.key = "progress", .value = progress, .len = strlen(progress)},
+        {.key = "handler", .value = label, .len = strlen(label)},
+        {.key = "step", .value = step, .len = strlen(step)},
+    };
+    struct hob_buf json;
+    if (slot->ended_there) {
+        return; /* it is over for the service */
+    }
+    hob_buf_init(&json, HOB_SLOT_DETAILS);
+    if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) >= 0 && hob_buf_string(&json)) {
+        hob_outbox_progress(slot->options.outbox, slot->row, hob_buf_string(&json),
+                            hob_slot_step_minutes(slot));
+    }
+    hob_buf_free(&json);
 }
 
-bool hob_slot_holds(const struct hob_slot *slot, const struct hob_jobs_execution *execution)
-{
-    return slot->state != HOB_SLOT_FREE && strcmp(slot->job_id, execution->job_id) == 0 &&
-           slot->execution_number == execution->execution_number &&
-           slot->queued_at == execution->queued_at;
-}
-
-const char *hob_slot_job_id(const struct hob_slot *slot)
-{
-    return slot->job_id;
-}
-
-int64_t hob_slot_execution_number(const struct hob_slot *slot)
-{
-    return slot->execution_number;
-}
-
-int64_t hob_slot_version(const struct hob_slot *slot)
-{
-    return slot->version;
-}
-
-const char *hob_slot_step(const struct hob_slot *slot)
-{
-    return slot->job ? hob_job_step(slot->job) : "";
-}
+/* ---- taking one ---- */
 
 void hob_slot_take(struct hob_slot *slot, const struct hob_jobs_execution *execution)
 {
@@ -89,152 +62,13 @@ void hob_slot_take(struct hob_slot *slot, const struct hob_jobs_execution *execu
     slot->execution_number = execution->execution_number;
     slot->queued_at = execution->queued_at;
     slot->version = execution->version_number;
-}
-
-void hob_slot_release(struct hob_slot *slot)
-{
-    hob_job_free(slot->job);
-    free(slot->details);
-    hob_timer_stop(slot->store_retry);
-    struct hob_slot empty = {.options = slot->options, .store_retry = slot->store_retry};
-    *slot = empty;
-}
-
-/* ---- its directory ---- */
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    return remove(path);
-}
-
-static void remove_dir(const struct hob_slot *slot)
-{
-    if (slot->dir[0]) {
-        nftw(slot->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    }
-}
-
-static int own_directory(const char *path, struct hob_error *err)
-{
-    struct stat info;
-    if (mkdir(path, 0700) == 0 ||
-        (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode))) {
-        return 0;
-    }
-    return hob_error_set(err, hob_error_from_errno(errno), "work directory %s: %s", path,
-                         strerror(errno));
-}
-
-static int make_dir(struct hob_slot *slot, struct hob_error *err)
-{
-    /* No thing's name has an @, so two things never share one. */
-    snprintf(slot->dir, sizeof slot->dir, "%s/%s@%s-%lld-%lld", slot->options.work_dir,
-             slot->options.thing, slot->job_id, (long long)slot->execution_number,
-             (long long)slot->queued_at);
-    return own_directory(slot->dir, err);
-}
-
-/* ---- the end ---- */
-
-/* The store first; only then may anybody hear of it. */
-static void store_outcome(void *user)
-{
-    struct hob_slot *slot = user;
-    struct hob_error err = {0};
-    const char *status = hob_jobs_status_name(slot->status);
-    int rc = hob_store_put_outcome(slot->options.store, slot->row, status, slot->details, &err);
-    if (rc && rc != HOB_EEXIST) {
-        store_failed(slot, &err);
-        hob_timer_start(slot->store_retry, STORE_RETRY_MS);
-        return;
-    }
-    struct hob_log_record record = record_of(slot, HOB_LOG_INFO, "job.finished");
-    record.code = status;
-    hob_log_write(slot->options.log, &record, "%s", slot->details);
-    if (hob_outbox_push(slot->options.outbox, slot->row, &err)) {
-        store_failed(slot, &err);
-    }
-    remove_dir(slot);
-    hob_slot_release(slot);
-    slot->options.on_free(slot->options.user);
-}
-
-static void end(struct hob_slot *slot, enum hob_jobs_status status, const char *details)
-{
-    slot->state = HOB_SLOT_ENDING;
-    slot->status = status;
-    slot->details = strdup(details ? details : "{}");
-    hob_job_free(slot->job);
-    slot->job = NULL;
-    if (!slot->details) {
-        hob_slot_release(slot); /* out of memory: the next process resumes it */
-        return;
-    }
-    store_outcome(slot);
-}
-
-void hob_slot_end(struct hob_slot *slot, enum hob_jobs_status status, const char *reason,
-                  const char *code)
-{
-    struct hob_buf details;
-    hob_buf_init(&details, DETAILS_LIMIT);
-    int rc = hob_job_refusal(&details, reason, code, slot->job ? hob_job_label(slot->job) : "", "");
-    end(slot, status, rc ? NULL : hob_buf_string(&details));
-    hob_buf_free(&details);
-}
-
-static void on_job_end(void *user, const struct hob_job_outcome *outcome)
-{
-    struct hob_slot *slot = user;
-    struct hob_job *job = slot->job;
-    slot->job = NULL; /* the outcome is its; freed below */
-    end(slot, outcome->status, outcome->details);
-    hob_job_free(job);
-}
-
-/* ---- running ---- */
-
-static void on_job_progress(void *user, const char *text)
-{
-    struct hob_slot *slot = user;
-    const char *label = hob_job_label(slot->job);
-    const char *step = hob_job_step(slot->job);
-    struct hob_jobs_detail details[] = {
-        {.key = "progress", .value = text, .len = strlen(text)},
-        {.key = "handler", .value = label, .len = strlen(label)},
-        {.key = "step", .value = step, .len = strlen(step)},
-    };
-    struct hob_buf json;
-    hob_buf_init(&json, DETAILS_LIMIT);
-    if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) == 0 && hob_buf_string(&json)) {
-        hob_outbox_progress(slot->options.outbox, slot->row, hob_buf_string(&json), 0);
-    }
-    hob_buf_free(&json);
+    slot->was_claimed = execution->status == HOB_JOBS_IN_PROGRESS;
 }
 
 int hob_slot_prepare(struct hob_slot *slot, const struct hob_handler *handler, const char *document,
                      size_t len, struct hob_error *err)
 {
-    struct hob_job_options options = {.loop = slot->options.loop,
-                                      .log = slot->options.log,
-                                      .store = slot->options.store,
-                                      .handler = handler,
-                                      .script_lib = hob_handlers_script_lib(slot->options.handlers),
-                                      .lib = hob_handlers_lib(slot->options.handlers),
-                                      .thing = slot->options.thing,
-                                      .job_id = slot->job_id,
-                                      .execution_number = slot->execution_number,
-                                      .document = document,
-                                      .document_len = len,
-                                      .memory_bytes = slot->options.memory_bytes,
-                                      .allowed_commands = slot->options.allowed_commands,
-                                      .agent = slot->options.agent,
-                                      .on_progress = on_job_progress,
-                                      .on_end = on_job_end,
-                                      .user = slot};
-    int rc = make_dir(slot, err);
-    options.work_dir = slot->dir;
-    rc = rc ? rc : hob_job_new(&options, &slot->job, err);
+    int rc = hob_slot_new_job(slot, handler, document, len, err);
     if (rc && rc != HOB_EREJECTED) {
         hob_slot_break(slot, err->message);
     }
@@ -258,19 +92,67 @@ int hob_slot_add(struct hob_slot *slot, const char *document, size_t len, struct
                                       .document_len = document ? len : 0,
                                       .handler = slot->job ? hob_job_handler(slot->job) : "",
                                       .handler_digest = slot->job ? hob_job_digest(slot->job) : "",
+                                      .boot = "",
+                                      .ending_status = "",
+                                      .ending_kind = "",
+                                      .ending_details = "",
                                       .status = "",
                                       .details = "",
-                                      .told = ""};
-    slot->row = hob_store_add(slot->options.store, &row, err);
-    if (slot->row > 0) {
-        row.row = slot->row;
-        return hob_outbox_track(slot->options.outbox, &row);
+                                      .told = "",
+                                      .theirs = ""};
+    int64_t added = hob_store_add(slot->options.store, &row, err);
+    int rc = added > 0 ? 0 : (int)added;
+    if (rc == 0) {
+        slot->row = row.row = added;
+        hob_slot_store_works(slot);
+        rc = slot->job ? hob_job_save_sources(slot->job, added, err) : 0;
+        return rc ? rc : hob_outbox_track(slot->options.outbox, &row);
     }
-    int rc = (int)slot->row;
-    store_failed(slot, err);
-    remove_dir(slot);
+    hob_slot_store_failed(slot, err);
+    hob_slot_remove_dir(slot);
     hob_slot_release(slot);
     return rc;
+}
+
+/* ---- one that an earlier process left ---- */
+
+static char *copy_text(const char *text)
+{
+    return strdup(text ? text : "");
+}
+
+static void known_ending(struct hob_slot *slot, const struct hob_store_execution *known)
+{
+    enum hob_jobs_status status = hob_jobs_status_parse(known->ending_status);
+    if (status == HOB_JOBS_STATUS_NONE) {
+        return;
+    }
+    slot->ending = true;
+    slot->ended_there =
+        status != HOB_JOBS_SUCCEEDED && status != HOB_JOBS_FAILED && status != HOB_JOBS_REJECTED;
+    slot->theirs = slot->ended_there ? status : HOB_JOBS_STATUS_NONE;
+    snprintf(slot->status, sizeof slot->status, "%s", known->ending_status);
+    snprintf(slot->kind, sizeof slot->kind, "%s", known->ending_kind ? known->ending_kind : "");
+    slot->details = copy_text(known->ending_details);
+}
+
+static void count_past(struct hob_slot *slot, const struct hob_store_execution *known,
+                       enum hob_slot_past past)
+{
+    bool at_work = known->resume_at_s == 0 && !slot->ending;
+    /* Claimed, but the run's beginning was lost with the commit that it was to ride on. */
+    bool first_was_cut = past == HOB_SLOT_PAST_ORDER && known->runs == 0 && slot->was_claimed;
+    past = first_was_cut ? HOB_SLOT_PAST_POWER : past;
+    slot->past = at_work ? past : HOB_SLOT_PAST_ORDER;
+    slot->interrupted = known->interrupted;
+    slot->deaths = known->deaths;
+    if (slot->past == HOB_SLOT_PAST_POWER) {
+        slot->interrupted++;
+        slot->deaths = 0; /* they count within one boot */
+    } else if (slot->past == HOB_SLOT_PAST_GUILT) {
+        slot->interrupted++;
+        slot->deaths++;
+    }
 }
 
 void hob_slot_known(struct hob_slot *slot, const struct hob_store_execution *known,
@@ -278,6 +160,17 @@ void hob_slot_known(struct hob_slot *slot, const struct hob_store_execution *kno
 {
     slot->row = known->row;
     slot->runs = known->runs;
+    slot->retries = known->retries;
+    slot->cleanups = known->cleanups;
+    slot->elapsed_ms = known->elapsed_ms;
+    slot->resume_at_s = known->resume_at_s;
+    slot->wait_s = known->wait_s;
+    slot->known = true;
+    snprintf(slot->handler, sizeof slot->handler, "%s", known->handler ? known->handler : "");
+    snprintf(slot->past_step, sizeof slot->past_step, "%s", step ? step : "");
+    known_ending(slot, known);
+    count_past(slot, known, past);
+    slot->began = known->runs > 0 || slot->was_claimed;
     struct hob_store_execution execution = {.row = slot->row,
                                             .job_id = slot->job_id,
                                             .execution_number = slot->execution_number,
@@ -286,46 +179,216 @@ void hob_slot_known(struct hob_slot *slot, const struct hob_store_execution *kno
     hob_outbox_track(slot->options.outbox, &execution);
 }
 
+/* ---- running ---- */
+
+static uint64_t limit_ms(const struct hob_slot *slot)
+{
+    return slot->timeout_ms ? slot->timeout_ms : slot->options.timeout_ms;
+}
+
+static int begin_run(struct hob_slot *slot, struct hob_error *err)
+{
+    struct hob_store_run run = {.handler = hob_job_handler(slot->job),
+                                .digest = hob_job_digest(slot->job),
+                                .version = slot->version,
+                                .boot = slot->options.boot_id ? slot->options.boot_id : "",
+                                .interrupted = slot->interrupted,
+                                .deaths = slot->deaths};
+    return hob_store_begin_run(slot->options.store, slot->row, &run, slot->known || slot->runs > 0,
+                               err);
+}
+
+/* So that the cloud sees that it lives. A first run has just been claimed: no message for that. */
+static void say_it_goes_on(struct hob_slot *slot)
+{
+    char text[HOB_SLOT_STEP_MAX + 96], where[HOB_SLOT_STEP_MAX + 16];
+    if (!slot->known || !slot->began) {
+        return;
+    }
+    hob_slot_shown_step(slot, slot->past_step, where);
+    switch (slot->past) {
+    case HOB_SLOT_PAST_POWER:
+        snprintf(text, sizeof text, "goes on after a power cut or a reboot");
+        break;
+    case HOB_SLOT_PAST_GUILT:
+        snprintf(text, sizeof text, "goes on after it took the runtime down %s", where);
+        break;
+    case HOB_SLOT_PAST_OTHER:
+        snprintf(text, sizeof text, "goes on after a crash of the runtime");
+        break;
+    default:
+        snprintf(text, sizeof text, "goes on");
+    }
+    hob_slot_say(slot, text);
+}
+
+static void start(struct hob_slot *slot)
+{
+    struct hob_error why = {0};
+    slot->state = HOB_SLOT_RUNNING;
+    slot->runs++;
+    slot->job_ran = true;
+    hob_slot_at_work(slot);
+    struct hob_log_record record = hob_slot_record(slot, HOB_LOG_INFO, "job.started");
+    hob_log_write(slot->options.log, &record, "handler %s, run %d", hob_job_label(slot->job),
+                  slot->runs);
+    say_it_goes_on(slot);
+    slot->known = false;
+    struct hob_job_run run = {.row = slot->row,
+                              .attempt = slot->runs,
+                              .interrupted = slot->interrupted,
+                              .elapsed_ms = slot->elapsed_ms,
+                              .timeout_ms = limit_ms(slot)};
+    if (hob_job_start(slot->job, &run, &why)) {
+        hob_slot_conclude_with(slot, HOB_JOB_FAILED, why.message, "OUT_OF_MEMORY", "");
+    }
+}
+
+static void started_again(struct hob_slot *slot)
+{
+    char text[64];
+    start(slot);
+    if (slot->state == HOB_SLOT_RUNNING) {
+        snprintf(text, sizeof text, "runs again, for the %s time",
+                 slot->runs == 2   ? "second"
+                 : slot->runs == 3 ? "third"
+                                   : "next");
+        hob_slot_say(slot, text);
+    }
+}
+
+void hob_slot_begin_again(struct hob_slot *slot)
+{
+    struct hob_error err = {0};
+    slot->resume_at_s = 0;
+    if (!slot->job && hob_slot_make_job(slot, &err)) {
+        hob_slot_break(slot, err.message);
+        hob_slot_conclude_with(slot, HOB_JOB_FAILED, slot->broken, "HANDLER_BROKEN", "");
+        return;
+    }
+    hob_slot_commit(slot, begin_run, started_again);
+}
+
+static void brake(struct hob_slot *slot)
+{
+    char reason[HOB_SLOT_STEP_MAX + 96], where[HOB_SLOT_STEP_MAX + 16];
+    snprintf(reason, sizeof reason, "took the runtime down %d times %s", slot->deaths,
+             hob_slot_shown_step(slot, slot->past_step, where));
+    struct hob_log_record record = hob_slot_record(slot, HOB_LOG_ERROR, "job.crash_brake");
+    record.step = slot->past_step[0] ? slot->past_step : NULL;
+    record.action = "it is not started again; look for the crash in what that step does";
+    hob_log_write(slot->options.log, &record, "%s", reason);
+    hob_slot_conclude_with(slot, HOB_JOB_CRASHED, reason, "CRASHED", slot->past_step);
+}
+
 int hob_slot_run(struct hob_slot *slot, int64_t version, struct hob_error *err)
 {
     slot->version = version;
     hob_outbox_adopt(slot->options.outbox, slot->row, version);
-    if (!slot->job) {
-        hob_slot_end(slot, HOB_JOBS_FAILED, slot->broken, "HANDLER_BROKEN");
-        return 0;
-    }
-    struct hob_store_run run = {.handler = hob_job_handler(slot->job),
-                                .digest = hob_job_digest(slot->job),
-                                .version = version,
-                                .boot = ""};
-    int rc = hob_store_begin_run(slot->options.store, slot->row, &run, slot->runs > 0, err);
-    if (rc) {
-        store_failed(slot, err);
-        hob_slot_release(slot); /* the row stays, and is found again at the next look */
-        return rc;
-    }
-    slot->state = HOB_SLOT_RUNNING;
-    slot->runs++;
-    struct hob_log_record record = record_of(slot, HOB_LOG_INFO, "job.started");
-    hob_log_write(slot->options.log, &record, "handler %s, run %d", hob_job_label(slot->job),
-                  slot->runs);
-    struct hob_error why = {0};
-    if (hob_job_start(slot->job, &(struct hob_job_run){.row = slot->row, .attempt = slot->runs},
-                      &why)) {
-        hob_slot_end(slot, HOB_JOBS_FAILED, why.message, "OUT_OF_MEMORY");
+    if (slot->ending) {
+        hob_slot_resume_ending(slot);
+    } else if (slot->cancel_waits) {
+        hob_slot_cancel_now(slot);
+    } else if (slot->deaths >= DEATHS_MAX) {
+        brake(slot);
+    } else if (!slot->job) {
+        hob_slot_conclude_with(slot, HOB_JOB_FAILED, slot->broken, "HANDLER_BROKEN", "");
+    } else if (slot->resume_at_s) {
+        hob_slot_resume_waiting(slot);
+    } else {
+        int rc = begin_run(slot, err);
+        if (rc) {
+            hob_slot_store_failed(slot, err);
+            hob_slot_release(slot); /* the row stays, and is found again at the next look */
+            return rc;
+        }
+        hob_slot_store_works(slot);
+        start(slot);
     }
     return 0;
+}
+
+static int64_t ceil_minutes(int64_t ms)
+{
+    return (ms + MINUTE_MS - 1) / MINUTE_MS;
+}
+
+/* What is left of its time, what it waits, and room for its cleanup. */
+int hob_slot_step_minutes(const struct hob_slot *slot)
+{
+    int64_t limit = (int64_t)limit_ms(slot);
+    if (limit == 0) {
+        return 0;
+    }
+    uint64_t cleanup =
+        slot->options.cleanup_timeout_ms ? slot->options.cleanup_timeout_ms : CLEANUP_TIMEOUT_MS;
+    int64_t left = limit - hob_slot_elapsed_ms(slot);
+    left = (left > 0 ? left : 0) + hob_slot_wait_left_ms(slot);
+    int64_t minutes = ceil_minutes(left) + ceil_minutes((int64_t)cleanup);
+    return minutes < STEP_MINUTES_MAX ? (int)minutes : STEP_MINUTES_MAX;
+}
+
+/* ---- giving it back ---- */
+
+void hob_slot_release(struct hob_slot *slot)
+{
+    hob_slot_uncommit(slot);
+    hob_slot_forget_reboot(slot);
+    hob_timer_stop(slot->wait_timer);
+    hob_exec_set_when_gone(slot->children, NULL, NULL);
+    hob_slot_end_job(slot);
+    hob_slot_off_work(slot);
+    free(slot->details);
+    free(slot->wait_reason);
+    struct hob_slot empty = {.options = slot->options,
+                             .children = slot->children,
+                             .store_retry = slot->store_retry,
+                             .wait_timer = slot->wait_timer,
+                             .reboot_timer = slot->reboot_timer,
+                             .stop_timer = slot->stop_timer,
+                             .turn_timer = slot->turn_timer,
+                             .store_failing = slot->store_failing,
+                             .stopped = slot->stopped,
+                             .stopped_user = slot->stopped_user,
+                             .sound = slot->sound};
+    *slot = empty;
+    if (slot->stopped) {
+        hob_timer_stop(slot->stop_timer);
+        hob_timer_start(slot->turn_timer, 0);
+    }
+}
+
+void hob_slot_is_free(struct hob_slot *slot)
+{
+    hob_slot_release(slot);
+    hob_slot_is_sound(slot);
+    slot->options.on_free(slot->options.user);
 }
 
 void hob_slot_drop(struct hob_slot *slot)
 {
     struct hob_error err = {0};
     if (hob_store_remove(slot->options.store, slot->row, &err)) {
-        store_failed(slot, &err);
+        hob_slot_store_failed(slot, &err);
     }
     hob_outbox_forget(slot->options.outbox, slot->row);
-    remove_dir(slot);
+    hob_slot_remove_dir(slot);
     hob_slot_release(slot);
+}
+
+/* What is told in a turn of its own. */
+static void on_turn(void *user)
+{
+    struct hob_slot *slot = user;
+    void (*stopped)(void *) = slot->state == HOB_SLOT_FREE ? slot->stopped : NULL;
+    if (slot->sound) {
+        slot->sound = false;
+        slot->options.on_sound(slot->options.user);
+    }
+    if (stopped) {
+        slot->stopped = NULL;
+        stopped(slot->stopped_user);
+    }
 }
 
 /* ---- life ---- */
@@ -334,15 +397,22 @@ int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
                  struct hob_error *err)
 {
     struct hob_slot *slot = calloc(1, sizeof *slot);
-    if (slot) {
-        slot->options = *options;
-        slot->store_retry = hob_timer_new(options->loop, store_outcome, slot);
-    }
-    if (!slot || !slot->store_retry) {
-        free(slot);
+    if (!slot) {
         return hob_error_set(err, HOB_ENOMEM, "slot: out of memory");
     }
-    int rc = own_directory(options->work_dir, err);
+    slot->options = *options;
+    slot->store_retry = hob_timer_new(options->loop, hob_slot_try_commit, slot);
+    slot->wait_timer = hob_timer_new(options->loop, hob_slot_on_wait, slot);
+    slot->reboot_timer = hob_timer_new(options->loop, hob_slot_on_reboot_timer, slot);
+    slot->stop_timer = hob_timer_new(options->loop, hob_slot_on_stop_timer, slot);
+    slot->turn_timer = hob_timer_new(options->loop, on_turn, slot);
+    struct hob_exec_set_options children = {
+        .on_child = hob_slot_on_child, .on_data = hob_slot_on_data, .user = slot};
+    slot->children = hob_exec_set_new(options->loop, &children);
+    bool whole = slot->store_retry && slot->wait_timer && slot->reboot_timer && slot->stop_timer &&
+                 slot->turn_timer && slot->children;
+    int rc = whole ? hob_slot_own_directory(options->work_dir, err)
+                   : hob_error_set(err, HOB_ENOMEM, "slot: out of memory");
     if (rc) {
         hob_slot_free(slot);
         return rc;
@@ -356,21 +426,35 @@ void hob_slot_free(struct hob_slot *slot)
     if (!slot) {
         return;
     }
-    hob_slot_release(slot);
+    if (slot->children) {
+        hob_slot_release(slot);
+    }
+    hob_exec_set_free(slot->children);
     hob_timer_close(slot->store_retry);
+    hob_timer_close(slot->wait_timer);
+    hob_timer_close(slot->reboot_timer);
+    hob_timer_close(slot->stop_timer);
+    hob_timer_close(slot->turn_timer);
     free(slot);
 }
 
-void hob_slot_cancel(struct hob_slot *slot, enum hob_jobs_status status, const char *who) {}
+/* ---- what it holds ---- */
 
-void hob_slot_stop(struct hob_slot *slot, uint64_t grace_ms, uint64_t limit_ms,
-                   void (*stopped)(void *user), void *user)
+enum hob_slot_state hob_slot_state(const struct hob_slot *slot)
 {
+    return slot->state;
 }
 
-int hob_slot_step_minutes(const struct hob_slot *slot)
+bool hob_slot_holds(const struct hob_slot *slot, const struct hob_jobs_execution *execution)
 {
-    return 0;
+    return slot->state != HOB_SLOT_FREE && strcmp(slot->job_id, execution->job_id) == 0 &&
+           slot->execution_number == execution->execution_number &&
+           slot->queued_at == execution->queued_at;
+}
+
+const char *hob_slot_job_id(const struct hob_slot *slot)
+{
+    return slot->job_id;
 }
 
 int64_t hob_slot_row(const struct hob_slot *slot)
@@ -380,5 +464,26 @@ int64_t hob_slot_row(const struct hob_slot *slot)
 
 const char *hob_slot_handler(const struct hob_slot *slot)
 {
-    return slot->job ? hob_job_handler(slot->job) : "";
+    return slot->handler;
+}
+
+int64_t hob_slot_execution_number(const struct hob_slot *slot)
+{
+    return slot->execution_number;
+}
+
+int64_t hob_slot_version(const struct hob_slot *slot)
+{
+    return slot->version;
+}
+
+const char *hob_slot_step(const struct hob_slot *slot)
+{
+    return slot->job ? hob_job_step(slot->job) : "";
+}
+
+int64_t hob_slot_elapsed_ms(const struct hob_slot *slot)
+{
+    return slot->job && slot->job_ran && !slot->ending ? hob_job_elapsed_ms(slot->job)
+                                                       : slot->elapsed_ms;
 }

@@ -132,6 +132,9 @@ void hob_slot_drop(struct hob_slot *slot);
 /** Give it up as it is. */
 void hob_slot_release(struct hob_slot *slot);
 
+/** A reboot, or a new process of Hob, was asked for and has not come yet: begin nothing new. */
+bool hob_slot_reboots(const struct hob_slot *slot);
+
 /* Of what it holds; "" and 0 when it is free. */
 const char *hob_slot_job_id(const struct hob_slot *slot);
 int64_t hob_slot_row(const struct hob_slot *slot);
@@ -139,5 +142,9 @@ const char *hob_slot_handler(const struct hob_slot *slot);
 int64_t hob_slot_execution_number(const struct hob_slot *slot);
 int64_t hob_slot_version(const struct hob_slot *slot);
 const char *hob_slot_step(const struct hob_slot *slot);
+
+struct hob_executor_view;
+/** All of it at once (slot_view.c), but for what only the executor knows of a claim. */
+void hob_slot_view(const struct hob_slot *slot, struct hob_executor_view *out);
 
 #endif

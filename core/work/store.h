@@ -1,13 +1,17 @@
 /* store.h - what Hob knows for sure: executions, their steps and their outcomes, in SQLite on disk.
  *
  * One file, WAL, synchronous=FULL, exclusive: one process owns it (HOB_EBUSY for a second one).
- * Every function that writes has committed when it returns 0, but for hob_store_mark_told,
- * _put_version and the _begin_run of a first run, which ride on the next commit (if it is lost, the
- * update is sent again and the service's answer says that it was there already). A write that fails
- * leaves what was stored before as it was; HOB_ENOSPC and HOB_EACCES say that the file system is
- * full or read-only. The file is checked when it is opened; a damaged one is set aside (renamed to
- * *.damaged-TIME, never deleted) and a new one begun, which is said in the log. The schema has a
- * version; a newer one that is marked compatible is opened too.
+ * Every function that writes has committed when it returns 0, but for hob_store_mark_told, _prune,
+ * _put_version, _put_source and the _begin_run of a first run, which ride on the next commit (if it
+ * is lost with the power, the update is sent again, or the first run begun again). What rides is
+ * seen at once, and survives a commit that fails.
+ * A write that fails leaves what was stored before as it was; HOB_ENOSPC and HOB_EACCES say that
+ * the file system is full or read-only, and the next write works when it is so no more. The end of
+ * what runs (_expect_end, _put_ending, _begin_cleanup, _put_outcome) may take the room of a reserve
+ * (the file `reserve` beside the store), which is made anew when there is room again.
+ * The file is checked when it is opened; a damaged one is set aside (renamed to *.damaged-TIME,
+ * never deleted) and a new one begun, which is said in the log. The schema has a version; a newer
+ * one that is marked compatible is opened too. Tables: docs/reference/store.md.
  *
  * Strings that come out are borrowed until the next call of this file, or freed as said.
  * Life: hob_store_open -> hob_store_close. Loop thread only.  Spec: spec/unit/store_spec.lua
@@ -65,10 +69,15 @@ struct hob_store_execution {
     const char *told;           /* "accepted", or why it was given up; "" before */
     const char *theirs;         /* what the service had when it was given up: "CANCELED"; "" if it
                                  * accepted, or did not say */
+    int64_t told_at_s;          /* wall clock, of `told`; 0 before */
 };
 
 struct hob_store_options {
     const char *path; /* of the file; its directory must exist */
+    /** Found damaged while in use; may be NULL. Called once, inside the call that found it: it may
+     * not call the store. */
+    void (*on_damaged)(void *user);
+    void *user;
 };
 
 int hob_store_open(struct hob_log *log, const struct hob_store_options *options,
@@ -106,16 +115,19 @@ int hob_store_begin_run(struct hob_store *store, int64_t row, const struct hob_s
  * interrupted by its own fault. Sets `boot` to "" for every RUNNING execution. */
 int hob_store_expect_end(struct hob_store *store, struct hob_error *err);
 
-/** retry_later: failed steps are forgotten, finished ones stay; retries + 1. */
+/** retry_later: the first failed step is forgotten, and all that ended after it (a roll-back must
+ * be done again after the next failure); finished ones before it stay; retries + 1. A `once` step
+ * that failed as INTERRUPTED, or never finished, stays begun. HOB_ENOENT after an outcome. */
 int hob_store_put_wait(struct hob_store *store, int64_t row, int64_t resume_at_s, int64_t wait_s,
                        int64_t elapsed_ms, struct hob_error *err);
 
 /* ---- the version of the handler that an execution was begun with ----
  *
  * `name` is "" for the handler itself, or the name of a module in scripts/lib. Texts are kept once
- * for all executions (by their digest) and go when no execution that is not TOLD needs them. */
+ * for all executions (by their digest); those that no execution needs which is not TOLD go when the
+ * store is pruned, so that a handler that is used often is not written again for each job. */
 
-/** Rides on the next commit. @param digest  hex sha256 of the text */
+/** Rides on the next commit. HOB_EMSGSIZE: more than 1 MB. @param digest  hex sha256 of the text */
 int hob_store_put_source(struct hob_store *store, int64_t row, const char *name, const char *path,
                          const char *text, size_t len, const char *digest, struct hob_error *err);
 /** @return 0 with borrowed *path (as errors name it), *text and *len; HOB_ENOENT; or HOB_ESTORE */
@@ -131,7 +143,7 @@ int hob_store_put_step(struct hob_store *store, int64_t row, const char *name, b
                        const char *result, const char *state, int64_t elapsed_ms,
                        struct hob_error *err);
 
-/** A `once` step is about to begin. */
+/** A `once` step is about to begin. One that had finished (and is not valid any more) has not. */
 int hob_store_begin_step(struct hob_store *store, int64_t row, const char *name,
                          struct hob_error *err);
 /** Was it begun (and never finished)? @return 0, HOB_ENOENT, or HOB_ESTORE */
@@ -186,8 +198,8 @@ int hob_store_put_version(struct hob_store *store, int64_t row, int64_t version,
 int hob_store_mark_told(struct hob_store *store, int64_t row, const char *how, const char *theirs,
                         struct hob_error *err);
 
-/** Every execution of a thing in a state, oldest first. Stops when `fn` returns false. `fn` must
- * not call the store. */
+/** Every execution of a thing (NULL: of all) in a state, oldest first. Stops when `fn` returns
+ * false. `fn` must not call the store. */
 typedef bool hob_store_each_fn(void *user, const struct hob_store_execution *execution);
 int hob_store_each(struct hob_store *store, const char *thing, enum hob_store_state state,
                    hob_store_each_fn *fn, void *user, struct hob_error *err);
@@ -195,15 +207,16 @@ int hob_store_each(struct hob_store *store, const char *thing, enum hob_store_st
 /** Commit what rides on the next commit, if anything. */
 int hob_store_flush(struct hob_store *store, struct hob_error *err);
 
-/** Drop TOLD executions but for the newest `keep`. */
+/** Drop TOLD executions but for the newest `keep`, and sources that are not needed; and again, with
+ * the same `keep`, at every 100th hob_store_mark_told. Rides on the next commit. */
 int hob_store_prune(struct hob_store *store, int keep, struct hob_error *err);
 
 /** The file was written by a newer Hob: what runs in it cannot be gone on with (its steps may mean
  * something else there), but can be ended truthfully, and the outbox can be sent. */
 bool hob_store_is_newer(const struct hob_store *store);
 
-/** The file is damaged, found while it was in use: nothing can be written or read any more, and the
- * next hob_store_open sets it aside. */
+/** The file is damaged, found while it was in use (said in the log, once): every call fails with
+ * HOB_ESTORE and words, and the next hob_store_open sets it aside. */
 bool hob_store_is_damaged(const struct hob_store *store);
 
 const char *hob_store_library_version(void); /* "3.40.1" */

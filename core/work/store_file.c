@@ -1,12 +1,11 @@
 #include "work/store_file.h"
 
 #include "base/clock.h"
+#include "work/store_schema.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <sqlite3.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,38 +14,103 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SCHEMA_VERSION    1
-#define COMPATIBLE_SINCE  1          /* the oldest Hob schema that may open what we write */
-#define APPLICATION_ID    1215259219 /* "HobS" in the file's header */
-#define CHECKPOINT_FRAMES 512        /* a page is copied from the log once per 2 MB of log */
-#define DAMAGED           1          /* internal results of opening, never returned */
+#define CHECKPOINT_FRAMES 512               /* a page is copied from the log once per 2 MB of log */
+#define LOG_BYTES_KEPT    (4 * 1024 * 1024) /* it may have grown beyond while the disk was full */
+#define DAMAGED           1                 /* internal results of opening, never returned */
 #define UNEXPECTED        2
+#define MARKER            ".damaged"
 
-/* Documents, steps and job.state are tables of their own, so that a change of an execution does not
- * write their bytes again. */
-static const char schema_sql[] =
-    "CREATE TABLE execution("
-    " row INTEGER PRIMARY KEY, thing TEXT NOT NULL, job_id TEXT NOT NULL,"
-    " execution_number INTEGER NOT NULL, queued_at INTEGER NOT NULL, version INTEGER NOT NULL,"
-    " state INTEGER NOT NULL, handler TEXT NOT NULL, handler_digest TEXT NOT NULL,"
-    " runs INTEGER NOT NULL, status TEXT NOT NULL, details TEXT NOT NULL, told TEXT NOT NULL,"
-    " UNIQUE(thing, job_id, execution_number, queued_at));"
-    "CREATE TABLE document(execution INTEGER PRIMARY KEY, bytes BLOB NOT NULL);"
-    "CREATE TABLE job_state(execution INTEGER PRIMARY KEY, value TEXT NOT NULL);"
-    "CREATE TABLE step(execution INTEGER NOT NULL, name TEXT NOT NULL, failed INTEGER NOT NULL,"
-    " result TEXT NOT NULL, PRIMARY KEY(execution, name)) WITHOUT ROWID;"
-    "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
+/* ---- damage that is found while the file is in use ---- */
+
+/** So that a new file, or a renamed one, is still there after a power cut. */
+static void sync_directory(const char *path)
+{
+    char directory[4096];
+    const char *slash = strrchr(path, '/');
+    snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) + 1 : 1,
+             slash ? path : ".");
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    fsync(fd);
+    close(fd);
+}
+
+/** So that the next start knows of it, also if it looks whole then: a log that is cut where it was
+ * damaged gives an older state, which is not the truth. */
+static void write_marker(const struct hob_store_file *file)
+{
+    char path[4200];
+    snprintf(path, sizeof(path), "%s" MARKER, file->path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return; /* then the check at the start has to find it */
+    if (write(fd, file->damage, strlen(file->damage)) >= 0)
+        fsync(fd);
+    close(fd);
+    sync_directory(file->path);
+}
+
+static void mark_damaged(struct hob_store_file *file)
+{
+    if (file->damaged)
+        return;
+    file->damaged = true;
+    snprintf(file->damage, sizeof(file->damage), "%s", sqlite3_errmsg(file->db));
+    write_marker(file);
+    hob_log_write(file->log,
+                  &(struct hob_log_record){.level = HOB_LOG_ERROR,
+                                           .event = "store.damaged",
+                                           .code = "ESTORE",
+                                           .action = "the next start of hob sets the file aside "
+                                                     "and begins a new one"},
+                  "%s: found damaged while in use (%s); nothing can be stored or read any more",
+                  file->path, file->damage);
+    if (file->on_damaged)
+        file->on_damaged(file->user);
+}
+
+/** @return 0, or DAMAGED with the words that were found then */
+static int check_marker(const struct hob_store_file *file, struct hob_error *err)
+{
+    char path[4200], words[sizeof(file->damage)] = "";
+    snprintf(path, sizeof(path), "%s" MARKER, file->path);
+    FILE *marker = fopen(path, "re");
+    if (!marker)
+        return 0;
+    size_t len = fread(words, 1, sizeof(words) - 1, marker);
+    words[len] = '\0';
+    fclose(marker);
+    hob_error_set(err, HOB_ESTORE, "%s: was found damaged while in use%s%s", file->path,
+                  len ? ": " : "", words);
+    return DAMAGED;
+}
 
 /* ---- errors ---- */
 
-static int code_of(sqlite3 *db)
+static int code_of_errno(int errnum)
 {
-    int errnum = sqlite3_system_errno(db);
+    switch (errnum) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: /* RLIMIT_FSIZE, or the file system's own largest file */
+        return HOB_ENOSPC;
+    case EROFS:
+    case EACCES:
+    case EPERM:
+        return HOB_EACCES;
+    default:
+        return HOB_ESTORE;
+    }
+}
+
+static int code_of(sqlite3 *db, int errnum)
+{
     switch (sqlite3_extended_errcode(db) & 0xff) {
     case SQLITE_FULL:
         return HOB_ENOSPC;
     case SQLITE_IOERR:
-        return errnum == ENOSPC || errnum == EDQUOT ? HOB_ENOSPC : HOB_ESTORE;
+        return code_of_errno(errnum);
     case SQLITE_READONLY:
     case SQLITE_PERM:
         return HOB_EACCES;
@@ -77,17 +141,45 @@ static const char *advice_of(int code)
     }
 }
 
-int hob_store_file_fail(const struct hob_store_file *file, const char *doing, struct hob_error *err)
+static bool is_damage(sqlite3 *db)
 {
-    int code = code_of(file->db);
-    int errnum = sqlite3_system_errno(file->db);
-    return hob_error_set(err, code, "%s: %s: %s%s%s%s", file->path, doing, sqlite3_errmsg(file->db),
-                         errnum && code != HOB_ENOSPC ? ": " : "",
-                         errnum && code != HOB_ENOSPC ? strerror(errnum) : "", advice_of(code));
+    int rc = sqlite3_errcode(db) & 0xff;
+    return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB;
+}
+
+/** What the system said, if it was asked: SQLite does not keep it where a COMMIT fails. */
+static int errno_of(sqlite3 *db)
+{
+    int errnum = errno ? errno : sqlite3_system_errno(db);
+    int kind = sqlite3_errcode(db) & 0xff;
+    return kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ? errnum : 0;
+}
+
+int hob_store_file_fail(struct hob_store_file *file, const char *doing, struct hob_error *err)
+{
+    int errnum = errno_of(file->db);
+    int code = code_of(file->db, errnum);
+    hob_error_set(err, code, "%s: %.60s: %s%s%s%s", file->path, doing, sqlite3_errmsg(file->db),
+                  errnum ? ": " : "", errnum ? strerror(errnum) : "", advice_of(code));
+    if (!file->open || !is_damage(file->db))
+        return code;
+    mark_damaged(file);
+    return hob_store_file_usable(file, err);
+}
+
+int hob_store_file_usable(const struct hob_store_file *file, struct hob_error *err)
+{
+    if (!file->damaged)
+        return 0;
+    return hob_error_set(err, HOB_ESTORE,
+                         "%s: is damaged (%s): nothing can be stored or read until hob is started "
+                         "again, which sets the file aside and begins a new one",
+                         file->path, file->damage);
 }
 
 int hob_store_file_run(struct hob_store_file *file, const char *sql, struct hob_error *err)
 {
+    errno = 0;
     return sqlite3_exec(file->db, sql, NULL, NULL, NULL) == SQLITE_OK
                ? 0
                : hob_store_file_fail(file, sql, err);
@@ -104,12 +196,6 @@ int hob_store_file_commit(struct hob_store_file *file, struct hob_error *err)
 }
 
 /* ---- opening ---- */
-
-static bool is_damage(sqlite3 *db)
-{
-    int rc = sqlite3_errcode(db) & 0xff;
-    return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB;
-}
 
 /** The process that holds a lock on the file, by /proc/locks: opening the file to ask the kernel
  * would drop this process's own locks at close. @return 0 if unknown */
@@ -176,6 +262,7 @@ static int pragma(struct hob_store_file *file, const char *sql, const char *expe
                   struct hob_error *err)
 {
     sqlite3_stmt *statement = NULL;
+    errno = 0;
     int rc = sqlite3_prepare_v2(file->db, sql, -1, &statement, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(statement);
@@ -195,14 +282,15 @@ static int pragma(struct hob_store_file *file, const char *sql, const char *expe
 
 static int check_file(struct hob_store_file *file, struct hob_error *err)
 {
-    int rc = pragma(file, "PRAGMA quick_check(1)", "ok", err);
+    int rc = pragma(file, "PRAGMA integrity_check(1)", "ok", err);
     return rc == UNEXPECTED ? DAMAGED : rc;
 }
 
 static int configure(struct hob_store_file *file, struct hob_error *err)
 {
-    char checkpoint[64];
+    char checkpoint[64], log_limit[64];
     snprintf(checkpoint, sizeof(checkpoint), "PRAGMA wal_autocheckpoint=%d", CHECKPOINT_FRAMES);
+    snprintf(log_limit, sizeof(log_limit), "PRAGMA journal_size_limit=%d", LOG_BYTES_KEPT);
     const struct {
         const char *sql, *expected;
     } steps[] = {
@@ -214,6 +302,7 @@ static int configure(struct hob_store_file *file, struct hob_error *err)
         {"PRAGMA temp_store=MEMORY", NULL},
         {"PRAGMA cache_size=-512", NULL},
         {checkpoint, NULL},
+        {log_limit, NULL},
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
@@ -221,61 +310,12 @@ static int configure(struct hob_store_file *file, struct hob_error *err)
     return rc;
 }
 
-static int64_t number_of(struct hob_store_file *file, const char *sql)
-{
-    sqlite3_stmt *statement = NULL;
-    int64_t number = -1;
-    if (sqlite3_prepare_v2(file->db, sql, -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW)
-        number = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    return number;
-}
-
-static int create_schema(struct hob_store_file *file, struct hob_error *err)
-{
-    char sql[256];
-    snprintf(sql, sizeof(sql),
-             "INSERT INTO meta VALUES('schema_version', %d), ('compatible_since', %d);"
-             "PRAGMA application_id=%d; PRAGMA user_version=%d",
-             SCHEMA_VERSION, COMPATIBLE_SINCE, APPLICATION_ID, SCHEMA_VERSION);
-    int rc = hob_store_file_run(file, "BEGIN", err);
-    if (rc == 0)
-        rc = hob_store_file_run(file, schema_sql, err);
-    if (rc == 0)
-        rc = hob_store_file_run(file, sql, err);
-    return rc == 0 ? hob_store_file_commit(file, err) : rc;
-}
-
-static int check_schema(struct hob_store_file *file, struct hob_error *err)
-{
-    int64_t version = number_of(file, "PRAGMA user_version");
-    int64_t application = number_of(file, "PRAGMA application_id");
-    if (version == 0 && application == 0 && number_of(file, "PRAGMA page_count") <= 1 &&
-        number_of(file, "SELECT count(*) FROM sqlite_master") == 0)
-        return create_schema(file, err);
-    if (application != APPLICATION_ID)
-        return hob_error_set(err, HOB_ESTORE,
-                             "%s: is a database of another program; move it away or set another "
-                             "data directory",
-                             file->path);
-    int64_t since = number_of(file, "SELECT value FROM meta WHERE key = 'compatible_since'");
-    if (since < 0)
-        since = version;
-    if (version <= SCHEMA_VERSION || since <= SCHEMA_VERSION)
-        return 0;
-    return hob_error_set(err, HOB_ESTORE,
-                         "%s: was written by a newer hob (schema %" PRId64 ", usable from schema "
-                         "%" PRId64 " on; this is %d): install that hob again, or move the file "
-                         "away",
-                         file->path, version, since, SCHEMA_VERSION);
-}
-
 static int open_file(struct hob_store_file *file, struct hob_error *err)
 {
     int rc = create_file(file->path, err);
     if (rc < 0)
         return rc;
+    errno = 0;
     if (sqlite3_open_v2(file->path, &file->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                         NULL) != SQLITE_OK)
@@ -283,8 +323,10 @@ static int open_file(struct hob_store_file *file, struct hob_error *err)
                         : hob_error_set(err, HOB_ENOMEM, "%s: out of memory", file->path);
     rc = configure(file, err);
     if (rc == 0)
+        rc = check_marker(file, err);
+    if (rc == 0)
         rc = check_file(file, err);
-    return rc == 0 ? check_schema(file, err) : rc;
+    return rc == 0 ? hob_store_schema_check(file, err) : rc;
 }
 
 static void close_file(struct hob_store_file *file, bool damaged)
@@ -320,6 +362,8 @@ static int set_aside(struct hob_store_file *file, const char *why, struct hob_er
                                  "%s: is damaged (%s) and cannot be set aside as %s: %s",
                                  file->path, why, to, strerror(errno));
     }
+    snprintf(from, sizeof(from), "%s" MARKER, file->path);
+    unlink(from);
     hob_log_write(file->log,
                   &(struct hob_log_record){.level = HOB_LOG_ERROR,
                                            .event = "store.damaged",
@@ -328,20 +372,6 @@ static int set_aside(struct hob_store_file *file, const char *why, struct hob_er
                                                      "running is not known any more"},
                   "%s; set aside as %s, a new one is begun", why, aside);
     return 0;
-}
-
-/** So that a new file, or a renamed one, is still there after a power cut. */
-static void sync_directory(const char *path)
-{
-    char directory[4096];
-    const char *slash = strrchr(path, '/');
-    snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) + 1 : 1,
-             slash ? path : ".");
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    fsync(fd);
-    close(fd);
 }
 
 static int open_or_begin_anew(struct hob_store_file *file, struct hob_error *err)
@@ -367,6 +397,19 @@ static int open_or_begin_anew(struct hob_store_file *file, struct hob_error *err
 
 /* ---- life ---- */
 
+static void tell_newer(const struct hob_store_file *file)
+{
+    if (file->newer)
+        hob_log_write(file->log,
+                      &(struct hob_log_record){
+                          .level = HOB_LOG_WARN,
+                          .event = "store.newer",
+                          .action = "install the newer hob again to go on with running jobs"},
+                      "%s: was written by a newer hob: what ran there is ended here, and what "
+                      "waits to be told is told",
+                      file->path);
+}
+
 int hob_store_file_open(struct hob_store_file *file, struct hob_log *log, const char *path,
                         struct hob_error *err)
 {
@@ -376,12 +419,15 @@ int hob_store_file_open(struct hob_store_file *file, struct hob_log *log, const 
     int rc = open_or_begin_anew(file, err);
     if (rc < 0)
         hob_store_file_close(file);
+    else
+        tell_newer(file);
+    file->open = rc == 0;
     return rc;
 }
 
 void hob_store_file_close(struct hob_store_file *file)
 {
-    close_file(file, false);
+    close_file(file, file->damaged);
     free(file->path);
     file->path = NULL;
 }

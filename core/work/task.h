@@ -1,21 +1,31 @@
-/* task.h - Lua functions that look as if they blocked, on one loop. The only file that suspends and
- * resumes coroutines.
+/* task.h - Lua functions that look as if they blocked, on one loop. Only task.c suspends and
+ * resumes coroutines; task_internal.h says what the files beside it are for.
  *
  * Glossary
  *   task       one coroutine at the top, the operation it waits for, and what ends it
  *   scheduler  the tasks of one Lua state (a job's sandbox, or `hob lua`)
  *   wait       an operation of the core that a task is suspended on (a child process, a timer)
  *   engine error  cancel, reject, a breached limit: one token that Hob's own pcall, xpcall and
- *              coroutine functions raise again; no Lua code can catch it
+ *              coroutine functions raise again; no Lua code can catch it. `within` makes one that
+ *              ends only what it called
  *
  * Rules: the loop never pushes into a Lua state; a wait's `push` runs inside the resumed task, so
  * that a memory error there is an error of the task. Coroutines that a script makes itself are
  * passed through: a suspending call in one suspends the whole task. Where no yield is possible
  * (inside table.sort's comparator) a suspending call raises. A count hook forces a yield every
- * 10,000 instructions, so that a tight loop delays nobody.
+ * 10,000 instructions, or earlier after 20 ms, so that a tight loop delays nobody. What cannot
+ * yield for 200 ms of processor time, or has held the loop for a second of it in calls of C and is
+ * still there afterwards, ends with the engine error "limit".
+ *
+ * <close> functions run while an engine error passes: without waiting, and for 200 ms of processor
+ * time all together; after that each that is left has time for a few lines. So an ending takes one
+ * turn of the loop, whatever the script does. A coroutine's <close> variables are closed as soon as
+ * an error leaves it (plain Lua waits for coroutine.close). No coroutine can be left by
+ * coroutine.yield inside a critical section or a `within`.
  *
  * Life: hob_scheduler_new (installs pcall, xpcall, coroutine in L) -> tasks -> hob_scheduler_close,
- * which closes L. Loop thread only.  Spec: spec/unit/task_spec.lua
+ * which closes L. Loop thread only.  Specs: spec/unit/task_spec.lua,
+ * spec/unit/engine_errors_spec.lua
  */
 #ifndef HOB_WORK_TASK_H
 #define HOB_WORK_TASK_H
@@ -47,9 +57,10 @@ typedef void hob_task_done_fn(void *user, struct lua_State *L, int status, int r
  * @return the task, or NULL (out of memory; the values are popped) */
 struct hob_task *hob_task_start(struct lua_State *L, int nargs, hob_task_done_fn *done, void *user);
 
-/** Start a task for a callback: the function referenced by `ref`, with what `push` pushes (it
- * returns the number of arguments, and runs inside the new task). Errors go to the scheduler's
- * on_error. */
+/** Start a task for a callback: the function referenced by `ref` (the reference may be given up
+ * afterwards), with what `push` pushes (it returns the number of arguments, and runs inside the new
+ * task). No code of L runs before the loop's next turn. Errors go to the scheduler's on_error, also
+ * that memory was short. `op_free` is called once, at the end; it and `push` may be NULL. */
 typedef int hob_task_push_fn(struct lua_State *L, void *op);
 void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *push, void *op,
                    void (*op_free)(void *op));
@@ -103,15 +114,21 @@ bool hob_task_cancel(struct hob_task *task, const char *kind, const char *messag
 bool hob_task_in_critical(const struct hob_task *task);
 
 /** lua_CFunction critical(fn, ...) -> what fn returns: a hob_task_cancel that comes meanwhile (and
- * the end of a `within` around it) waits until it has ended, however it ends. Limits do not wait.
- * May be nested. */
+ * the end of a `within` around it) waits until it has ended, however it ends. Limits (a
+ * hob_task_cancel with the kind "limit", "limit/MORE" or "memory") and what fn itself raises do not
+ * wait. May be nested. It is the section of its own task, not of the state's other tasks. */
 int hob_task_critical(struct lua_State *L);
 
 /** lua_CFunction within(seconds or nil, fn) -> true, results... | false, error value | nil when the
  * time was up: what fn waited for is cancelled and an engine error raised in it, which only this
  * call catches; nothing in fn can. Engine errors of the whole task pass through, also one that
- * comes while fn is being ended. Monotonic time; what waits in a critical section ends late. */
+ * comes while fn is being ended. Monotonic time; what waits in a critical section ends late.
+ * Without any time (0, negative) fn is not called. What fn returns at the last moment stands; what
+ * a wait brought at the last moment is dropped. */
 int hob_task_within(struct lua_State *L);
+
+/** No limit for what a single call in C may take: for Hob's own commands. */
+void hob_scheduler_trust(struct hob_scheduler *scheduler);
 
 /** *flag is 1 while code of this state (or a core function called by it) is on the stack, else 0;
  * NULL: nobody wants to know. */

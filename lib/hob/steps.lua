@@ -4,11 +4,11 @@
 -- In this version: actions of type runCommand. A command is a list of words separated by commas
 -- (`\,` is a comma); no shell is involved. Programs must be in the config's `commands.allow`.
 
+local errors = require("hob.job.errors")
 local exec = require("hob.exec")
-local jobs = require("hob.job")
 
 local KEPT = 256 * 1024 -- of each stream, to count its lines
-local TAIL = 1024       -- of each stream, for the report
+local NAME_MAX = 100    -- bytes
 
 local function fail(path, expected, got)
   return nil, ("%s: expected %s, got %s"):format(path, expected,
@@ -70,6 +70,15 @@ local function read_action(action, path, facts)
   }
 end
 
+-- A name of the document as part of a step's name, which has its limits.
+local function short(name)
+  name = errors.clean(name):gsub("%c", " ")
+  if #name > NAME_MAX then
+    name = name:sub(1, NAME_MAX):gsub("[\192-\255][\128-\191]*$", "")
+  end
+  return name
+end
+
 local function read_document(document, facts)
   if document.version ~= "1.0" and document.version ~= 1.0 then
     return fail("version", '"1.0"', document.version)
@@ -83,7 +92,7 @@ local function read_document(document, facts)
     if not action then
       return nil, message
     end
-    action.key = ("%d %s"):format(i, action.name)
+    action.key = ("%d %s"):format(i, short(action.name))
     plan[i] = action
   end
   if document.finalStep ~= nil then
@@ -93,7 +102,7 @@ local function read_document(document, facts)
     if not action then
       return nil, message
     end
-    action.key = "final " .. action.name
+    action.key = "final " .. short(action.name)
     plan[#plan + 1] = action
   end
   return plan
@@ -102,11 +111,6 @@ end
 local function count_lines(text)
   local _, lines = text:gsub("\n", "")
   return lines + ((text == "" or text:sub(-1) == "\n") and 0 or 1)
-end
-
--- The end of what a program printed, from a whole character on.
-local function tail(text)
-  return jobs.clean((text:sub(-TAIL):gsub("^[\128-\191]+", "")))
 end
 
 local function too_many_errors(action, result)
@@ -118,6 +122,22 @@ local function too_many_errors(action, result)
   end
 end
 
+-- The same codes as of hob.exec.check.
+local function code_of(result)
+  return result.timed_out and "TIMED_OUT" or result.out_of_memory and "OUT_OF_MEMORY"
+    or result.signal and "SIGNAL" or "EXIT_CODE"
+end
+
+-- How it ended, if not well: words and a code.
+local function judge(action, result)
+  if result.code == 0 and not result.timed_out then
+    return too_many_errors(action, result), "FAILED"
+  end
+  local last = result.stderr:match("([^\n]+)%s*$")
+  return ("%s: %s%s"):format(action.words[1], result.words,
+    last and ": " .. errors.clean(last) or ""), code_of(result)
+end
+
 local function run_action(action)
   local options = { tail = KEPT }
   for i, word in ipairs(action.words) do
@@ -125,17 +145,15 @@ local function run_action(action)
   end
   local result, message = exec.run(options)
   if not result then
-    return { problem = jobs.clean(message), stdout = "", stderr = "" }
+    return { problem = errors.clean(message), code = "NOT_STARTED", stdout = "", stderr = "" }
   end
-  local problem
-  if result.code ~= 0 then
-    local last = result.stderr:match("([^\n]+)%s*$")
-    problem = ("%s: %s%s"):format(action.words[1], result.words,
-      last and ": " .. jobs.clean(last) or "")
-  else
-    problem = too_many_errors(action, result)
-  end
-  return { problem = problem, stdout = tail(result.stdout), stderr = tail(result.stderr) }
+  local problem, code = judge(action, result)
+  return {
+    problem = problem,
+    code = problem and code,
+    stdout = errors.tail(result.stdout, result.stdout_cut),
+    stderr = errors.tail(result.stderr, result.stderr_cut),
+  }
 end
 
 local function details(plan, result)
@@ -157,7 +175,11 @@ return {
         return run_action(action)
       end)
       if last.problem and not action.ignore_failure then
-        return nil, ("step '%s': %s"):format(action.name, last.problem), details(plan, last)
+        return nil, {
+          message = ("step '%s': %s"):format(action.name, last.problem),
+          code = last.code,
+          step = action.key,
+        }, details(plan, last)
       end
     end
     return details(plan, last)

@@ -54,7 +54,7 @@ describe("a job document", function()
     ["that has bytes that are not UTF-8"] = { '{"operation":"greet","s":"\xff"}', "UTF%-8" },
   }
   for what, case in pairs(too_much) do
-    it(what .. " is REJECTED with the reason; the job after it runs", function()
+    it(what .. " is REJECTED with the reason; the job after it runs (field failure 14)", function()
       create("bad", case[1])
       create("ok", '{"operation":"greet"}')
       local gateway = world:gateway({ scripts = SCRIPTS })

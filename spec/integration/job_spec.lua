@@ -151,7 +151,7 @@ describe("a job over TLS", function()
     world = worlds.start()
     gateway = world:gateway({
       scripts = SCRIPTS,
-      config = { commands = { allow = { "echo", "sh", "false" } }, memory = "8M" },
+      config = { commands = { allow = { "echo", "sh", "false", "not-there" } }, memory = "8M" },
     })
     gateway:wait_event("jobs.subscribed")
   end)
@@ -224,13 +224,13 @@ describe("a job over TLS", function()
       failed("refusal", "FAILED", "^the disk is full$")
       failed("falsehood", "FAILED", "^no$")
       failed("raised", "LUA_ERROR", "ends%.lua:%d+: boom$")
-      failed("check", "LUA_ERROR", "ends%.lua:%d+: false: exit code 1")
+      failed("check", "EXIT_CODE", "ends%.lua:%d+: false: exit code 1")
       failed("bytes", "LUA_ERROR", "^prot\u{FFFD}g\u{FFFD}$")
       failed("memory_in_coroutine", "OUT_OF_MEMORY", "out of memory")
       failed("object", "LUA_ERROR", "^an object$")
       failed("nothing_said", "BAD_RESULT", "nil without a reason")
       failed("number", "BAD_RESULT", "run returned a number: expected nothing, true, a table")
-      assert.equal("check", failed("failed_step", "LUA_ERROR", "it is not there").details.step)
+      assert.equal("check", failed("failed_step", "FAILED", "it is not there").details.step)
       failed("memory", "OUT_OF_MEMORY",
         "^out of memory: a job may use 8 MB here %(config key memory%)$")
       assert.equal("fill", failed("memory_in_step", "OUT_OF_MEMORY", "memory").details.step)
@@ -238,7 +238,7 @@ describe("a job over TLS", function()
       failed("twice", "LUA_ERROR", "the name is used twice")
       failed("nested", "LUA_ERROR", "cannot stand inside the step 'a'")
       failed("in_coroutine", "LUA_ERROR", "cannot stand in a coroutine")
-      failed("unsaveable", "LUA_ERROR", "step 'a': .*function")
+      failed("unsaveable", "BAD_RESULT", "step 'a': .*function")
     end)
 
     it("is REJECTED by job:reject, through any pcall", function()
@@ -331,7 +331,8 @@ describe("a job over TLS", function()
         'no handler for operation "frobnicate": there is no frobnicate%.lua in ')
     end)
 
-    it("that can never work is REJECTED before it was started, naming the member", function()
+    it("that can never work is REJECTED before it was started, naming the member "
+      .. "(field failures 14, 26)", function()
       rejected('{"a":1}', "BAD_DOCUMENT", "the document names no handler")
       rejected('{"operation":"../greet"}', "BAD_DOCUMENT", "expected the name of a handler")
       rejected('{"operation":"greet"}', "BAD_DOCUMENT", "^name: expected string, got nothing")
@@ -341,7 +342,7 @@ describe("a job over TLS", function()
         "^document%.name: the placeholder")
     end)
 
-    it("of strings is read as args says, from the member that args_at names", function()
+    it("of strings is read as args says, from args_at's member (field failure 26)", function()
       local execution = run('{"operation":"typed","n":1,"parameters":'
         .. '{"n":"1.5","i":"7","b":"false","s":""}}')
       assert.equal("SUCCEEDED", execution.status)
@@ -386,7 +387,20 @@ describe("a job over TLS", function()
       assert.equal("FAILED", execution.status)
       assert.equal("step 'Run-Command': sh: exit code 3: oops", execution.details.reason)
       assert.equal("oops ", execution.details.stderr)
-      assert.matches("killed by signal 9", run(steps("sh,-c,kill -9 $$")).details.reason)
+      assert.equal("EXIT_CODE", execution.details.code)
+      assert.equal("1 Run-Command", execution.details.step)
+      local details = run(steps("sh,-c,kill -9 $$")).details
+      assert.matches("killed by signal 9", details.reason)
+      assert.equal("SIGNAL", details.code)
+      details = run(steps("not-there,x")).details
+      assert.matches("step 'Run%-Command': not%-there: not found", details.reason)
+      assert.equal("NOT_STARTED", details.code)
+    end)
+
+    it("may have names of any length and content", function()
+      local document = steps("echo,x"):gsub("Run%-Command", "a\\n" .. ("é"):rep(100))
+      local execution = run(document)
+      assert.equal("SUCCEEDED", execution.status, execution.details.reason)
     end)
 
     it("go on after a failure that is to be ignored", function()
@@ -396,7 +410,7 @@ describe("a job over TLS", function()
 
     it("keep the end of what was printed, from a whole character on", function()
       local details = run(steps("sh,-c,for i in $(seq 700); do printf é; done")).details
-      assert.equal(("é"):rep(512), details.stdout)
+      assert.equal("[cut 440 bytes] " .. ("é"):rep(480), details.stdout)
     end)
 
     it("fail when there are more lines on standard error than allowed", function()

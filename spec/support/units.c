@@ -66,5 +66,9 @@ int luaopen_hob_units(lua_State *L)
     merge(L);
     hob_units_open_work(L);
     merge(L);
+    hob_units_open_task(L);
+    merge(L);
+    hob_units_open_device(L);
+    merge(L);
     return 1;
 }

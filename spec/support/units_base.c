@@ -1,7 +1,8 @@
-/* units_base.c - backoff, buf, clock, error, mbed, module, random for specs. */
+/* units_base.c - backoff, budget, buf, clock, error, mbed, module, random for specs. */
 #include "units.h"
 
 #include "base/backoff.h"
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -17,6 +18,7 @@
 
 #define BUF     "hob_units.buf"
 #define BACKOFF "hob_units.backoff"
+#define BUDGET  "hob_units.budget"
 
 /* ---- error ---- */
 
@@ -260,14 +262,54 @@ static int backoff_reset(lua_State *L)
     return 0;
 }
 
+static int backoff_raise(lua_State *L)
+{
+    struct backoff *backoff = luaL_checkudata(L, 1, BACKOFF);
+    hob_backoff_raise(&backoff->value, (unsigned)luaL_checkinteger(L, 2));
+    return 0;
+}
+
 static int backoff_gc(lua_State *L)
 {
     return 0;
 }
 
 static const luaL_Reg backoff_functions[] = {{"new", backoff_new}, {NULL, NULL}};
-static const luaL_Reg backoff_methods[] = {
-    {"next", backoff_next}, {"ceiling", backoff_ceiling}, {"reset", backoff_reset}, {NULL, NULL}};
+static const luaL_Reg backoff_methods[] = {{"next", backoff_next},
+                                           {"ceiling", backoff_ceiling},
+                                           {"reset", backoff_reset},
+                                           {"raise", backoff_raise},
+                                           {NULL, NULL}};
+
+/* ---- budget ---- */
+
+/* budget.new(per_minute, now) */
+static int budget_new(lua_State *L)
+{
+    struct hob_budget *budget = lua_newuserdatauv(L, sizeof *budget, 0);
+    hob_budget_init(budget, luaL_checknumber(L, 1), (uint64_t)luaL_checkinteger(L, 2));
+    luaL_setmetatable(L, BUDGET);
+    return 1;
+}
+
+/* budget:wait(reserve, now) -> ms */
+static int budget_wait(lua_State *L)
+{
+    struct hob_budget *budget = luaL_checkudata(L, 1, BUDGET);
+    lua_pushinteger(L, (lua_Integer)hob_budget_wait_ms(budget, luaL_checknumber(L, 2),
+                                                       (uint64_t)luaL_checkinteger(L, 3)));
+    return 1;
+}
+
+static int budget_take(lua_State *L)
+{
+    hob_budget_take(luaL_checkudata(L, 1, BUDGET));
+    return 0;
+}
+
+static const luaL_Reg budget_functions[] = {{"new", budget_new}, {NULL, NULL}};
+static const luaL_Reg budget_methods[] = {
+    {"wait", budget_wait}, {"take", budget_take}, {NULL, NULL}};
 
 /* ---- clock, random, utf8, mbed, module ---- */
 
@@ -416,10 +458,12 @@ int hob_units_open_base(lua_State *L)
 {
     hob_units_class(L, BUF, buf_methods, buf_free);
     hob_units_class(L, BACKOFF, backoff_methods, backoff_gc);
+    hob_units_class(L, BUDGET, budget_methods, backoff_gc);
     lua_newtable(L);
     hob_units_unit(L, "error", error_functions);
     hob_units_unit(L, "buf", buf_functions);
     hob_units_unit(L, "backoff", backoff_functions);
+    hob_units_unit(L, "budget", budget_functions);
     hob_units_unit(L, "clock", clock_functions);
     hob_units_unit(L, "random", random_functions);
     hob_units_unit(L, "utf8", utf8_functions);

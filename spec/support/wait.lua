@@ -9,7 +9,8 @@ local POLL_SECONDS = 0.005
 ---@generic T
 ---@param fn fun(): T?
 ---@param seconds number how long at most
----@param what string what was waited for: "the broker's port"
+---@param what string|fun(): string what was waited for: "the broker's port"; a function says it at
+---the deadline
 ---@return T
 function M.wait_until(fn, seconds, what)
   local deadline = time.mono() + seconds
@@ -19,7 +20,8 @@ function M.wait_until(fn, seconds, what)
       return value
     end
     if time.mono() >= deadline then
-      error(("waited %g s in vain for %s"):format(seconds, what), 2)
+      local words = type(what) == "function" and what() or what
+      error(("waited %g s in vain for %s"):format(seconds, words), 2)
     end
     time.sleep(POLL_SECONDS)
   end

@@ -29,7 +29,8 @@ require("hob.service.device")
 
 local M = {}
 
-local PATIENCE = 30 -- seconds; far above what anything here takes
+-- Seconds; far above what anything here takes. ./dev mutants waits for what will not come.
+local PATIENCE = tonumber(os.getenv("HOB_SPEC_PATIENCE")) or 30
 M.PATIENCE = PATIENCE
 
 -- The program that runs this spec.
@@ -71,15 +72,17 @@ local function config_text(values)
 end
 
 function gateway:launch()
-  self.events = self.events or {}
-  self.lines = self.lines or {}
   self.process = assert(exec.spawn({
     M.hob(), "run", "--config", self.config,
+    env = self.env,
     on_line = function(line)
       self.lines[#self.lines + 1] = line
       local event = json.decode(line)
       if type(event) == "table" then
         self.events[#self.events + 1] = event
+        if self.on_event then
+          self.on_event(event)
+        end
       end
     end,
   }))
@@ -104,8 +107,10 @@ function gateway:wait_event(name, fields, count)
       end
     end
     return false
-  end, PATIENCE, ("event %s; the gateway's last lines:\n%s"):format(name,
-    table.concat(self.lines, "\n", math.max(1, #self.lines - 20))))
+  end, PATIENCE, function()
+    return ("event %s; the gateway's last lines:\n%s"):format(name,
+      table.concat(self.lines, "\n", math.max(1, #self.lines - 20)))
+  end)
   return found
 end
 
@@ -125,6 +130,17 @@ function gateway:kill()
     assert(self.process:wait(PATIENCE))
     self.process = nil
   end
+end
+
+---Wait until it has ended by itself, or by a shim (see spec.support.shim).
+---@param seconds? number
+---@return table? result  as of hob.exec; nil: it still runs
+function gateway:wait_end(seconds)
+  local result = not self.process or self.process:wait(seconds or PATIENCE)
+  if result then
+    self.process = nil
+  end
+  return result
 end
 
 ---SIGTERM; it must end in order.
@@ -198,10 +214,11 @@ function world:stand_between()
       return { { topic = topic .. kind, payload = json.encode(instead) } }
     end
     local out = handle(engine, topic, payload, now, ...)
-    if self.on_answer and self.on_answer(topic, request) == "drop" then
+    local verdict = self.on_answer and self.on_answer(topic, request, out)
+    if verdict == "drop" then
       return {}
     end
-    return out
+    return type(verdict) == "table" and verdict or out
   end
 end
 
@@ -215,7 +232,8 @@ function world:before(fn)
   self.on_request = fn
 end
 
----fn(topic, request) is called after the service has handled it, before the answer goes out.
+---fn(topic, request, out) is called after the service has handled it, before the answer goes out;
+---`out` is a list of { topic, payload }, and a list that it returns goes out instead.
 function world:after(fn)
   self.on_answer = fn
 end
@@ -233,7 +251,15 @@ function world:update_behind(job_id, request, thing)
   self.service_handle(self.engine, topic, json.encode(request), time.now())
 end
 
----@param options { scripts?: table<string, string>, config?: table, thing?: string }
+---`env` is added to its environment, each time it is launched; with `launch = false` it is not yet.
+---@class world.gateway_options
+---@field scripts? table<string, string>
+---@field config? table
+---@field thing? string
+---@field env? table<string, string>
+---@field launch? boolean
+
+---@param options world.gateway_options
 function world:gateway(options)
   local thing = options.thing or "gw-1"
   local dir = ("%s/%s-%d"):format(self.dir, thing, #self.gateways + 1)
@@ -254,9 +280,11 @@ function world:gateway(options)
     config[key] = value
   end
   assert(fs.write(dir .. "/hob.conf.lua", config_text(config)))
-  local self_gateway = setmetatable({ config = dir .. "/hob.conf.lua", dir = dir }, gateway)
+  local self_gateway = setmetatable({
+    config = dir .. "/hob.conf.lua", dir = dir, env = options.env, events = {}, lines = {},
+  }, gateway)
   self.gateways[#self.gateways + 1] = self_gateway
-  return self_gateway:launch()
+  return options.launch == false and self_gateway or self_gateway:launch()
 end
 
 local function arn(thing)
@@ -299,7 +327,9 @@ function world:ended(job_id, thing)
   wait_until(function()
     local execution = self:describe(job_id, thing)
     return execution and not OPEN[execution.status]
-  end, PATIENCE, "the end of " .. job_id .. "; " .. self:explain())
+  end, PATIENCE, function()
+    return "the end of " .. job_id .. "; " .. self:explain()
+  end)
   return self:describe(job_id, thing)
 end
 

@@ -36,6 +36,15 @@ describe("backoff", function()
     assert.equal(500, b:next())
   end)
 
+  it("can be told to begin higher, and never goes down by it", function()
+    local b = backoff.new(1000, 60000, 0, draws(1))
+    b:raise(2)
+    assert.equal(4000, b:ceiling())
+    b:next()
+    b:raise(2)
+    assert.equal(8000, b:ceiling())
+  end)
+
   it("starts again after a success", function()
     local b = backoff.new(1000, 60000, 0, draws(1))
     for _ = 1, 5 do

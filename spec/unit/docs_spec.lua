@@ -79,7 +79,7 @@ describe("the documentation", function()
 
     it("describes each member of a handler's table", function()
         local page = read("docs/reference/handlers.md")
-        local members = read("lib/hob/job.lua"):match("local MEMBERS = {(.-)\n}")
+        local members = read("lib/hob/job/contract.lua"):match("local MEMBERS = {(.-)\n}")
         local count = 0
         for name in members:gmatch("([%w_]+) =") do
             count = count + 1

@@ -1,6 +1,7 @@
 local exec = require("hob.exec")
 local fs = require("hob.fs")
 local time = require("hob.time")
+local units = require("hob_units")
 local wait_until = require("spec.support.wait").wait_until
 
 local function sh(script, options)
@@ -86,14 +87,25 @@ describe("hob.exec", function()
             assert.equals(9, result.signal)
         end)
 
-        it("kills what is left of the group after a program that ended at its time-out", function()
-            local process = exec.spawn(sh(straggling(), { timeout = 1, grace = 60 }))
+        it("kills what is left of the group, after the grace, before a time-out is told", function()
+            local process = exec.spawn(sh(straggling(), { timeout = 1, grace = 0.3 }))
             local pid = pid_from("pid")
             finally(function() exec.run({ "kill", "-KILL", tostring(pid) }) end)
             local result = process:wait(30)
             assert.is_true(result.timed_out)
             assert.equals(0, result.code)
-            wait_until(function() return not alive(pid) end, 10, "the straggler's end")
+            assert.is_false(alive(pid))
+        end)
+
+        it("leaves the rest of a group its grace after a time-out", function()
+            local script = [[(exec >/dev/null 2>&1
+                trap 'sleep 0.2; echo tidy >%s/tidy; exit 0' TERM
+                echo 1 >%s/ready; while :; do sleep 0.01; done) &
+                while [ ! -e %s/ready ]; do sleep 0.01; done
+                trap 'exit 0' TERM; while :; do sleep 0.01; done]]
+            local result = exec.run(sh(script:format(dir, dir, dir), { timeout = 1, grace = 20 }))
+            assert.is_true(result.timed_out)
+            assert.equals("tidy\n", fs.read(dir .. "/tidy"))
         end)
 
         it("ends a stopped program at its time-out", function()
@@ -247,26 +259,76 @@ describe("hob.exec", function()
     end)
 
     describe("check", function()
+        local function raised(...)
+            local ok, err = pcall(exec.check, ...)
+            assert.is_false(ok)
+            return err
+        end
+
         it("returns the result of a success", function()
             assert.equals("hi\n", exec.check({ "echo", "hi" }).stdout)
         end)
 
         it("raises naming the command, how it ended and the last line of stderr", function()
-            local ok, message = pcall(exec.check, sh("echo one >&2; echo two >&2; exit 4"))
-            assert.is_false(ok)
-            assert.matches("sh %-c .*: exit code 4: two$", message)
+            local err = raised(sh("echo one >&2; echo two >&2; exit 4"))
+            assert.matches("sh %-c .*: exit code 4: two$", err.message)
         end)
 
-        it("raises when a signal ended the command", function()
-            local ok, message = pcall(exec.check, sh("kill -KILL $$"))
-            assert.is_false(ok)
-            assert.matches("killed by signal 9", message)
+        it("raises an object that knows an exit code from a signal (field failure 16)", function()
+            local err = raised(sh("echo out; echo err >&2; exit 1"))
+            assert.equals("EXIT_CODE", err.code)
+            assert.equals(1, err.exit_code)
+            assert.is_nil(err.signal)
+            assert.equals("out\n", err.stdout)
+            assert.equals("err\n", err.stderr)
+
+            err = raised(sh("kill -HUP $$"))
+            assert.matches("killed by signal 1 %(Hangup%)", err.message)
+            assert.equals("SIGNAL", err.code)
+            assert.equals(1, err.signal)
+            assert.is_nil(err.exit_code)
         end)
 
-        it("raises when the command could not be started", function()
-            local ok, message = pcall(exec.check, { "fw-install-nowhere" })
-            assert.is_false(ok)
-            assert.matches("not found in PATH", message)
+        it("raises TIMED_OUT, whatever the program makes of its end", function()
+            assert.equals("TIMED_OUT", raised({ "sleep", "100", timeout = 0.1 }).code)
+            local polite = sh("trap 'exit 0' TERM; while :; do sleep 0.01; done", { timeout = 0.3 })
+            assert.equals("TIMED_OUT", raised(polite).code)
+        end)
+
+        it("raises NOT_STARTED when there is no such program", function()
+            local err = raised({ "fw-install-nowhere" })
+            assert.equals("NOT_STARTED", err.code)
+            assert.matches("not found in PATH", err.message)
+        end)
+
+        it("keeps all bytes of that line, also NUL", function()
+            local err = raised(sh("printf 'a\\000b\\377' >&2; exit 4"))
+            assert.matches("exit code 4: a\0b\xff$", err.message)
+        end)
+
+        it("raises an object that reads like its message", function()
+            local err = raised({ "false" })
+            assert.equals(err.message, tostring(err))
+            assert.equals("update: " .. err.message, "update: " .. err)
+            assert.equals(err.message .. "!", err .. "!")
+            assert.matches("^.*exec_spec.lua:%d+: ", select(2, pcall(function()
+                exec.check({ "false" })
+            end)).message)
+        end)
+    end)
+
+    describe("report", function()
+        local function reported()
+            return debug.getregistry()["hob.exec.reported"]
+        end
+
+        it("keeps the output of the latest command that asked for it", function()
+            exec.run(sh("echo first", { report = true }))
+            pcall(exec.check, sh("head -c 20 /dev/zero | tr '\\0' x; echo bad >&2; exit 1",
+                { report = true, tail = 10 }))
+            exec.run(sh("echo other"))
+            assert.same({ stdout = ("x"):rep(10), stdout_cut = 10, stderr = "bad\n",
+                stderr_cut = 0 }, reported())
         end)
     end)
 
@@ -389,7 +451,7 @@ describe("hob.exec", function()
         end)
 
         it("kills what is left of the group after a closed program that ended at TERM", function()
-            local process = exec.spawn(sh(straggling(), { grace = 60 }))
+            local process = exec.spawn(sh(straggling(), { grace = 0.3 }))
             local pid = pid_from("pid")
             finally(function() exec.run({ "kill", "-KILL", tostring(pid) }) end)
             pid_from("ready")
@@ -425,6 +487,190 @@ describe("hob.exec", function()
             assert.equals("exit code 0", result.words .. result.stderr)
             local pid = pid_from("pid")
             wait_until(function() return not alive(pid) end, 20, "the grandchild's end")
+        end)
+    end)
+
+    describe("a set", function()
+        local set
+
+        before_each(function()
+            set = units.exec_set.new()
+        end)
+
+        after_each(function()
+            set:close()
+        end)
+
+        local function turns_until(fn, what)
+            return wait_until(function()
+                set:turn()
+                return fn()
+            end, 20, what)
+        end
+
+        local function said(text)
+            return set:events():find(text, 1, true)
+        end
+
+        it("is gone in a later turn if it is empty", function()
+            set:when_gone(true)
+            assert.equals("", set:events())
+            turns_until(function() return said("gone\n") end, "gone")
+        end)
+
+        it("is not told that it is gone after that was taken back", function()
+            set:when_gone(true)
+            set:when_gone(false)
+            set:start({ "true" }, {})
+            turns_until(function() return set:count() == 0 end, "its end")
+            set:turn()
+            assert.is_nil(said("gone"))
+        end)
+
+        it("tells of each process, and of all that it prints", function()
+            local _, pid = set:start(sh("echo hello; echo oops >&2"), {})
+            assert.equals(("started %d\n"):format(pid), set:events())
+            assert.equals(1, set:count())
+            set:when_gone(true)
+            turns_until(function() return said("gone\n") end, "gone")
+            local events = set:events()
+            assert.matches("out of sh: hello\n", events, 1, true)
+            assert.matches("err of sh: oops\n", events, 1, true)
+            assert.matches(("done exit code 0\nended %d\ngone\n$"):format(pid), events)
+            assert.equals(0, set:count())
+        end)
+
+        it("keeps what a program left in the background, until it is ended (field failures 11, 25)",
+            function()
+                set:start(sh(("(exec >/dev/null 2>&1; sleep 1000) & echo $! >%s/pid"):format(dir)),
+                    {})
+                local pid = pid_from("pid")
+                turns_until(function() return said("done exit code 0") end, "the program's end")
+                assert.equals(1, set:count())
+                assert.is_true(alive(pid))
+                set:when_gone(true)
+                set:end_all()
+                turns_until(function() return said("gone\n") end, "gone")
+                assert.is_false(alive(pid))
+            end)
+
+        it("is gone only when the whole group is, also what ignores TERM (field failure 12)",
+            function()
+                set:start(sh(straggling()), { grace_ms = 300 })
+                local pid = pid_from("pid")
+                finally(function() exec.run({ "kill", "-KILL", tostring(pid) }) end)
+                pid_from("ready")
+                set:when_gone(true)
+                set:end_all()
+                turns_until(function()
+                    assert.is_true(alive(pid) or not said("gone\n"))
+                    return not alive(pid)
+                end, "the straggler's end")
+                turns_until(function() return said("gone\n") end, "gone")
+                assert.matches("done exit code 0\nended %d+\ngone\n$", set:events())
+            end)
+
+        it("waits for a cancelled program, of which nothing but its output is told", function()
+            local script = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done"
+            local number = set:start(sh(script), { grace_ms = 20000 })
+            turns_until(function() return said("up") end, "its start")
+            set:cancel(number)
+            set:when_gone(true)
+            assert.equals(1, set:count())
+            turns_until(function() return said("gone\n") end, "gone")
+            assert.truthy(said("out of sh: bye"))
+            assert.is_nil(said("done"))
+        end)
+
+        it("does not wait for the dead whom nobody buries", function()
+            -- The inner shell leaves the group, and its child in it, which it will never wait for.
+            set:start(sh(([[(exec >/dev/null 2>&1
+                sh -c 'echo $PPID' >%s/out; true & exec setsid sleep 1000) & exit 0]]):format(dir)),
+                {})
+            local outside = pid_from("out")
+            finally(function() exec.run({ "kill", "-KILL", tostring(outside) }) end)
+            set:when_gone(true)
+            turns_until(function() return said("gone\n") end, "gone")
+            assert.is_true(alive(outside))
+        end)
+
+        it("that is dropped leaves what may go on, and ends what was being ended", function()
+            set:start(sh(("(exec >/dev/null 2>&1; sleep 1000) & echo $! >%s/stays"):format(dir)),
+                {})
+            local stays = pid_from("stays")
+            finally(function() exec.run({ "kill", "-KILL", tostring(stays) }) end)
+            turns_until(function() return said("done") end, "the program's end")
+            set:drop()
+            for _ = 1, 5 do set:turn() end
+            assert.is_true(alive(stays))
+        end)
+
+        it("that is dropped while it is ended ends it all the same", function()
+            set:start(sh(straggling()), { grace_ms = 300 })
+            local pid = pid_from("pid")
+            finally(function() exec.run({ "kill", "-KILL", tostring(pid) }) end)
+            pid_from("ready")
+            set:end_all()
+            turns_until(function() return not fs.stat(("/proc/%d"):format(pid))
+                or set:events() ~= "" end, "a sign")
+            set:close() -- waits for it
+            assert.is_false(alive(pid))
+        end)
+    end)
+
+    describe("out of memory", function()
+        local set
+
+        before_each(function()
+            set = units.exec_set.new()
+            assert(fs.write(dir .. "/vmstat", "nr_free_pages 1\noom_kill 7\n"))
+        end)
+
+        after_each(function()
+            set:close()
+        end)
+
+        local function outcome(script, options)
+            options.oom_file = dir .. "/vmstat"
+            set:start(sh(script), options)
+            wait_until(function()
+                set:turn()
+                return set:events():match("done")
+            end, 20, "its end")
+            return set:events():match("done ([^\n]*)")
+        end
+
+        local function grow()
+            return ("printf 'nr_free_pages 1\\noom_kill 8\\n' >%s/vmstat; "):format(dir)
+        end
+
+        it("is told when the kernel killed one more while the program died by signal 9", function()
+            assert.equals("killed by the kernel: out of memory",
+                outcome(grow() .. "kill -KILL $$", {}))
+        end)
+
+        it("is not told of a KILL while the count stayed", function()
+            assert.equals("killed by signal 9 (Killed)", outcome("kill -KILL $$", {}))
+        end)
+
+        it("is not told of our own KILL", function()
+            local number = set:start(sh(grow() .. "echo up; while :; do sleep 0.01; done"),
+                { oom_file = dir .. "/vmstat" })
+            wait_until(function()
+                set:turn()
+                return set:events():match("up\n")
+            end, 20, "its start")
+            set:kill(number, 9)
+            wait_until(function()
+                set:turn()
+                return set:events():match("done")
+            end, 20, "its end")
+            assert.matches("done killed by signal 9 %(Killed%)\n", set:events())
+        end)
+
+        it("is not told of another signal", function()
+            assert.equals("killed by signal 15 (Terminated)",
+                outcome(grow() .. "kill -TERM $$", {}))
         end)
     end)
 end)

@@ -95,6 +95,26 @@ describe("hob_handlers", function()
       assert.matches("ran for over 200 ms", broken("while true do end"))
     end)
 
+    it("is told which values of its members cannot be", function()
+      local function with(member)
+        return broken(("return { api = 1, %s, run = print }"):format(member))
+      end
+      for _, value in ipairs({ "0", "-1", "604801", "0/0", "1/0" }) do
+        assert.matches("/x%.lua: timeout: expected seconds, over 0 and at most 604800, got ",
+          with("timeout = " .. value))
+      end
+      for _, value in ipairs({ "0", "1.5", "1001" }) do
+        assert.matches("max_runs: expected a whole number from 1 to 1000, got ",
+          with("max_runs = " .. value))
+      end
+      assert.matches("timeout: expected number, got string", with('timeout = "1"'))
+      assert.matches("cleanup: expected function, got table", with("cleanup = {}"))
+      assert.matches("already_done: expected function, got boolean", with("already_done = true"))
+      assert.matches("rerun: expected boolean, got number", with("rerun = 1"))
+      put("good.lua", "return { api = 1, timeout = 604800, max_runs = 1000, run = print }")
+      assert.equal("good", (units.handlers(dir, '{"operation":"good"}')))
+    end)
+
     it("leaves the others alone", function()
       put("good.lua", GOOD)
       broken("syntax error")

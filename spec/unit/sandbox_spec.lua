@@ -57,6 +57,18 @@ describe("hob_sandbox", function()
       end
       fs.remove(dir, { recursive = true })
     end)
+
+    it("names file and line of a module that is broken, and refuses one over 1 MB", function()
+      local dir = assert(fs.tempdir())
+      assert(fs.write(dir .. "/broken.lua", "local x\nreturn = 1"))
+      assert(fs.write(dir .. "/raises.lua", "\nerror('boom')"))
+      assert(fs.write(dir .. "/big.lua", "return 1 --" .. ("x"):rep(1 << 20)))
+      assert.matches("/broken%.lua:2: ", select(2, sandbox([[require("broken")]], 0, dir)))
+      assert.matches("/raises%.lua:2: boom", select(2, sandbox([[require("raises")]], 0, dir)))
+      assert.matches("module 'big': .*/big%.lua: larger than 1 MB",
+        select(2, sandbox([[require("big")]], 0, dir)))
+      fs.remove(dir, { recursive = true })
+    end)
   end)
 
   describe("limits", function()

@@ -1,107 +1,43 @@
 local store = require("hob_units").store
+local box = require("spec.support.store")
 
--- A directory of its own for each spec.
-local dir
-
-local function path()
-    return dir .. "/hob.db"
-end
-
-local function shell(command)
-    local pipe = assert(io.popen(command .. " 2>&1; echo $?"))
-    local lines = {}
-    for line in pipe:lines() do
-        lines[#lines + 1] = line
-    end
-    pipe:close()
-    local code = tonumber(table.remove(lines))
-    assert(code == 0, command .. ": " .. table.concat(lines, "\n"))
-    return lines
-end
-
-local function read_all(name)
-    local file = assert(io.open(name, "rb"))
-    local bytes = file:read("a")
-    file:close()
-    return bytes
-end
-
-local function write_all(name, bytes)
-    local file = assert(io.open(name, "wb"))
-    file:write(bytes)
-    file:close()
-end
-
--- The program that runs this: hob, or a plain Lua.
-local function interpreter()
-    local program = shell("readlink /proc/$PPID/exe")[1]
-    return program:match("/hob$") and program .. " lua" or program
-end
-
-local function sql(statement)
-    return shell(("sqlite3 '%s' \"%s\""):format(path(), statement))
-end
-
-local opened = {}
-
-local function open(log)
-    local s = assert(store.open(path(), log))
-    opened[#opened + 1] = s
-    return s
-end
-
-local function execution(more)
-    local e = { thing = "gw-1", job_id = "job-1", document = '{"a": 1}' }
-    for key, value in pairs(more or {}) do
-        e[key] = value
-    end
-    return e
-end
+local open, execution = box.open, box.execution
 
 describe("hob_store", function()
-    before_each(function()
-        dir = shell("mktemp -d")[1]
-    end)
-
-    after_each(function()
-        for _, s in ipairs(opened) do
-            s:close()
-        end
-        opened = {}
-        shell("rm -rf '" .. dir .. "'")
-    end)
+    before_each(box.before_each)
+    after_each(box.after_each)
 
     describe("open", function()
         it("makes a file that only its owner can read, whatever the umask", function()
             open()
-            assert.equal("600", shell("stat -c %a '" .. path() .. "'")[1])
-            assert.equal("600", shell("stat -c %a '" .. path() .. "-wal'")[1])
+            assert.equal("600", box.shell("stat -c %a '" .. box.path .. "'")[1])
+            assert.equal("600", box.shell("stat -c %a '" .. box.path .. "-wal'")[1])
         end)
 
         it("takes the rights of others away from a file that had them", function()
             open():close()
-            shell("chmod 644 '" .. path() .. "'")
+            box.shell("chmod 644 '" .. box.path .. "'")
             open()
-            assert.equal("600", shell("stat -c %a '" .. path() .. "'")[1])
+            assert.equal("600", box.shell("stat -c %a '" .. box.path .. "'")[1])
         end)
 
-        it("leaves one file when it is closed", function()
+        it("leaves one file, and the reserve, when it is closed", function()
             local s = open()
             s:add(execution())
             s:close()
-            assert.same({ "hob.db" }, shell("ls '" .. dir .. "'"))
+            assert.same({ "hob.db", "reserve" }, box.shell("ls '" .. box.dir .. "'"))
         end)
 
         it("refuses a second process and names the first", function()
             local holder = store.child(function()
                 open():add(execution())
             end)
-            local s, message, code = store.open(path())
+            local s, message, code = store.open(box.path)
             assert.is_nil(s)
             assert.equal("EBUSY", code)
             assert.equal(
                 ("%s: another hob (pid %d) uses this data directory: end that one, or give "
-                    .. "this one its own directory (the key data)"):format(path(), holder:pid()),
+                    .. "this one its own directory (the key data)"):format(box.path, holder:pid()),
                 message
             )
             holder:kill()
@@ -109,11 +45,11 @@ describe("hob_store", function()
         end)
 
         it("says which directory is missing", function()
-            local s, message, code = store.open(dir .. "/none/hob.db")
+            local s, message, code = store.open(box.dir .. "/none/hob.db")
             assert.is_nil(s)
             assert.equal("ENOENT", code)
             local reason = "/none/hob.db: cannot be created: No such file or directory"
-            assert.equal(dir .. reason, message)
+            assert.equal(box.dir .. reason, message)
         end)
 
         it("says which file system takes no files", function()
@@ -124,154 +60,19 @@ describe("hob_store", function()
         end)
 
         it("refuses a directory in the file's place", function()
-            shell("mkdir '" .. path() .. "'")
-            local s, message = store.open(path())
+            box.shell("mkdir '" .. box.path .. "'")
+            local s, message = store.open(box.path)
             assert.is_nil(s)
-            assert.equal(path() .. ": is not a file", message)
+            assert.equal(box.path .. ": is not a file", message)
         end)
 
         it("refuses another program's database and leaves it alone", function()
-            sql("CREATE TABLE precious(x); INSERT INTO precious VALUES(1)")
-            local s, message, code = store.open(path())
+            box.sql("CREATE TABLE precious(x); INSERT INTO precious VALUES(1)")
+            local s, message, code = store.open(box.path)
             assert.is_nil(s)
             assert.equal("ESTORE", code)
             assert.matches("is a database of another program", message, 1, true)
-            assert.same({ "1" }, sql("SELECT x FROM precious"))
-        end)
-    end)
-
-    describe("schema", function()
-        it("carries a version and since which version it is compatible", function()
-            open():close()
-            assert.same({ "1" }, sql("PRAGMA user_version"))
-            assert.same(
-                { "compatible_since|1", "schema_version|1" },
-                sql("SELECT key, value FROM meta ORDER BY key")
-            )
-        end)
-
-        it("of a newer hob is opened if it says that it is compatible", function()
-            local s = open()
-            local row = s:add(execution())
-            s:close()
-            sql("ALTER TABLE execution ADD COLUMN mood TEXT NOT NULL DEFAULT 'fine'")
-            sql("CREATE TABLE extra(x)")
-            sql("PRAGMA user_version=3")
-            s = open()
-            assert.equal("job-1", s:get(row).job_id)
-            assert.truthy(s:add(execution({ job_id = "job-2" })))
-            s:close()
-            assert.same({ "3" }, sql("PRAGMA user_version"))
-        end)
-
-        it("of a newer hob is refused, and kept, if it is not compatible", function()
-            open():close()
-            sql("PRAGMA user_version=9; UPDATE meta SET value = 8 WHERE key = 'compatible_since'")
-            local s, message, code = store.open(path())
-            assert.is_nil(s)
-            assert.equal("ESTORE", code)
-            assert.equal(
-                path()
-                    .. ": was written by a newer hob (schema 9, usable from schema 8 on; this is 1)"
-                    .. ": install that hob again, or move the file away",
-                message
-            )
-            assert.same({ "hob.db" }, shell("ls '" .. dir .. "'"))
-        end)
-    end)
-
-    describe("a damaged file", function()
-        local function set_aside()
-            local names = {}
-            for _, name in ipairs(shell("ls '" .. dir .. "'")) do
-                if name:match("^hob%.db%.damaged%-") then
-                    names[#names + 1] = name
-                end
-            end
-            return names
-        end
-
-        local function assert_set_aside(bytes)
-            local names = set_aside()
-            assert.truthy(#names == 1 or #names == 2 and names[2] == names[1] .. "-wal")
-            assert.matches("^hob%.db%.damaged%-%d%d%d%d%d%d%d%dT%d%d%d%d%d%dZ$", names[1])
-            assert.equal(bytes, read_all(dir .. "/" .. names[1]))
-            return names[1]
-        end
-
-        it("that is no database is set aside, a new one begun, and the log says so", function()
-            local bytes = ("not a database, but long enough to be read as one. "):rep(20)
-            write_all(path(), bytes)
-            local s = open(dir .. "/log")
-            assert.equal(1, s:add(execution()))
-            local name = assert_set_aside(bytes)
-            local line = read_all(dir .. "/log")
-            assert.matches('"event":"store.damaged"', line, 1, true)
-            assert.matches(name, line, 1, true)
-            assert.matches("file is not a database", line, 1, true)
-        end)
-
-        it("that is broken in its middle is found when it is opened", function()
-            local s = open()
-            for i = 1, 200 do
-                s:add(execution({ job_id = "job-" .. i, document = ("x"):rep(500) }))
-            end
-            s:close()
-            local bytes = read_all(path())
-            bytes = bytes:sub(1, 12288) .. ("\xA5"):rep(8192) .. bytes:sub(12288 + 8193)
-            write_all(path(), bytes)
-            s = open(dir .. "/log")
-            assert_set_aside(bytes)
-            assert.same({}, s:each("gw-1", "claiming"))
-        end)
-
-        it("is set aside together with its log", function()
-            write_all(path(), ("damaged "):rep(1000))
-            write_all(path() .. "-wal", ("its log "):rep(1000))
-            open():close()
-            local names = set_aside()
-            assert.equal(2, #names)
-            assert.equal(names[1] .. "-wal", names[2])
-            assert.equal(("damaged "):rep(1000), read_all(dir .. "/" .. names[1]))
-            assert.equal(("its log "):rep(1000), read_all(dir .. "/" .. names[2]))
-        end)
-
-        it("is never put over an earlier one", function()
-            for i = 1, 3 do
-                write_all(path(), ("damaged " .. i):rep(1000))
-                open():close()
-            end
-            local found = {}
-            for _, name in ipairs(set_aside()) do
-                found[read_all(dir .. "/" .. name):sub(1, 9)] = true
-            end
-            assert.same({ ["damaged 1"] = true, ["damaged 2"] = true, ["damaged 3"] = true }, found)
-        end)
-
-        it("is healed from its log where that is whole", function()
-            store
-                .child(function()
-                    open():add(execution())
-                end)
-                :kill()
-            write_all(path(), ("damaged "):rep(1000))
-            assert.equal("job-1", open():get(1).job_id)
-            assert.same({}, set_aside())
-        end)
-
-        it("is not what a cut log is: the commits before the cut stay", function()
-            local child = store.child(function()
-                local s = open()
-                s:add(execution())
-                s:add(execution({ job_id = "job-2" }))
-            end)
-            child:kill()
-            local wal = read_all(path() .. "-wal")
-            write_all(path() .. "-wal", wal:sub(1, #wal - 100))
-            local s = open()
-            assert.equal("job-1", s:get(1).job_id)
-            assert.is_nil(s:get(2))
-            assert.same({}, set_aside())
+            assert.same({ "1" }, box.sql("SELECT x FROM precious"))
         end)
     end)
 
@@ -325,13 +126,37 @@ describe("hob_store", function()
                 handler_digest = ("ab"):rep(32),
                 runs = 2,
                 status = "REJECTED",
+                boot = "b2c7",
+                interrupted = 2,
+                deaths = 1,
+                elapsed_ms = 3600001,
+                resume_at_s = 1790000000,
+                wait_s = 600,
+                retries = 4,
+                ending_status = "FAILED",
+                ending_kind = "timed_out",
+                ending_details = '{"code":"TIMED_OUT"}',
+                cleanups = 3,
                 details = '{"reason":"no handler"}',
-                told = "",
+                ended_at_s = 1789000999,
+                told = "VersionMismatch",
+                theirs = "CANCELED",
+                told_at_s = 1789001000,
             }
-            local row = open():add(given)
+            local s = open()
+            local row = s:add(given)
             given.row = row
-            opened[1]:close()
+            s:close()
             assert.same(given, open():get(row))
+        end)
+
+        it("notes when an outcome came that is there from the beginning", function()
+            local s = open()
+            local before = os.time()
+            local row = s:add(execution({ state = "ended", status = "REJECTED" }))
+            local at = s:get(row).ended_at_s
+            assert.truthy(at >= before and at <= os.time(), at)
+            assert.equal(0, s:get(s:add(execution({ job_id = "b" }))).ended_at_s)
         end)
 
         it("takes a document of 256 KB and refuses a larger one", function()
@@ -367,7 +192,7 @@ describe("hob_store", function()
             local none, message, code = s:remove(row)
             assert.is_nil(none)
             assert.equal("ENOENT", code)
-            assert.equal(path() .. ": no execution in row " .. row, message)
+            assert.equal(box.path .. ": no execution in row " .. row, message)
         end)
     end)
 
@@ -382,6 +207,19 @@ describe("hob_store", function()
             assert.equal("d2", e.handler_digest)
             assert.equal(3, e.version)
             assert.equal("running", e.state)
+        end)
+
+        it("notes the boot and what was counted, and ends a wait", function()
+            local s = open()
+            local row = s:add(execution())
+            s:begin_run(row, "install", "d1", 2, false, "boot-1", 0, 0)
+            s:put_wait(row, 1790000000, 600, 5000)
+            s:begin_run(row, "install", "d1", 2, true, "boot-2", 2, 1)
+            local e = s:get(row)
+            assert.same(
+                { "boot-2", 2, 1, 0, 0, 1 },
+                { e.boot, e.interrupted, e.deaths, e.resume_at_s, e.wait_s, e.retries }
+            )
         end)
 
         for _, case in ipairs({
@@ -452,10 +290,11 @@ describe("hob_store", function()
         end)
 
         it("needs an execution", function()
-            local ok, _, code = open():put_step(5, "a", false, "1")
+            local s = open()
+            local ok, _, code = s:put_step(5, "a", false, "1")
             assert.is_nil(ok)
             assert.equal("ENOENT", code)
-            assert.is_nil(opened[1]:get_step(5, "a"))
+            assert.is_nil(s:get_step(5, "a"))
         end)
     end)
 
@@ -480,11 +319,14 @@ describe("hob_store", function()
         it("counts only once: the second is EEXIST and names the first", function()
             local s = open()
             local row = s:add(execution())
+            local before = os.time()
             assert.is_true(s:put_outcome(row, "FAILED", "{}"))
+            local at = s:get(row).ended_at_s
+            assert.truthy(at >= before and at <= os.time(), at)
             local ok, message, code = s:put_outcome(row, "SUCCEEDED", "{}")
             assert.is_nil(ok)
             assert.equal("EEXIST", code)
-            assert.equal(path() .. ": job job-1 has its outcome already: FAILED", message)
+            assert.equal(box.path .. ": job job-1 has its outcome already: FAILED", message)
             s:mark_told(row, "accepted")
             assert.equal("EEXIST", select(3, s:put_outcome(row, "SUCCEEDED", "{}")))
             assert.equal("FAILED", s:get(row).status)
@@ -513,6 +355,26 @@ describe("hob_store", function()
             assert.is_nil(e.document)
             assert.is_nil(s:get_step(row, "a"))
             assert.is_nil(s:get_state(row))
+        end)
+
+        it("notes when that was", function()
+            local s = open()
+            local row = s:add(execution())
+            s:put_outcome(row, "SUCCEEDED", "{}")
+            assert.equal(0, s:get(row).told_at_s)
+            local before = os.time()
+            s:mark_told(row, "accepted")
+            local at = s:get(row).told_at_s
+            assert.truthy(at >= before and at <= os.time(), at)
+        end)
+
+        it("keeps what the service had where it refused", function()
+            local s = open()
+            local row = s:add(execution())
+            s:put_outcome(row, "SUCCEEDED", "{}")
+            s:mark_told(row, "InvalidStateTransition", "CANCELED")
+            local e = s:get(row)
+            assert.same({ "InvalidStateTransition", "CANCELED" }, { e.told, e.theirs })
         end)
 
         it("is refused without an outcome", function()
@@ -605,11 +467,19 @@ describe("hob_store", function()
             assert.same({ "j2" }, ids(s:each("gw-1", "ended")))
             assert.same({ "j1" }, ids(s:each("gw-2", "claiming")))
             assert.same({}, ids(s:each("gw-3", "claiming")))
+            assert.same({ "j1", "j3", "j4", "j5", "j1" }, ids(s:each(nil, "claiming")))
             assert.same({ "j1", "j3" }, ids(s:each("gw-1", "claiming", 2)))
         end)
     end)
 
     describe("prune", function()
+        local function end_one(s, name)
+            local row = s:add(execution({ job_id = name }))
+            s:put_outcome(row, "SUCCEEDED", "{}")
+            s:mark_told(row, "accepted")
+            return row
+        end
+
         it("drops the told ones but for the newest, and nothing else", function()
             local s = open()
             for i = 1, 6 do
@@ -628,59 +498,42 @@ describe("hob_store", function()
             end
             assert.same({ false, true, true, false, true, true }, left)
         end)
-    end)
 
-    describe("a full disk", function()
-        -- A file system of 1 MB in a mount namespace of its own; needs root or user namespaces.
-        local namespace = "unshare --mount --map-root-user"
-        local possible = os.execute(namespace .. " true >/dev/null 2>&1")
-
-        it("is ENOSPC with the path, and writing works again when there is room", function()
-            if not possible then
-                return pending("this machine gives no mount namespaces")
+        it("is done again at every 100th that is told", function()
+            local s = open()
+            s:prune(30)
+            for i = 1, 99 do
+                end_one(s, "j" .. i)
             end
-            local script = dir .. "/full.lua"
-            write_all(
-                script,
-                ([[
-                package.cpath = %q
-                local store = require("hob_units").store
-                local at = %q
-                local s = assert(store.open(at .. "/hob.db"))
-                local rows, message, code = {}, nil, nil
-                local d = ("d"):rep(100 * 1024)
-                for i = 1, 100 do
-                    local row
-                    row, message, code = s:add({ thing = "t", job_id = "j" .. i, document = d })
-                    if not row then break end
-                    rows[#rows + 1] = row
-                end
-                print(code)
-                print(message)
-                assert(#rows > 0 and s:get(rows[#rows]).document == d)
-                assert(os.remove(at .. "/ballast"))
-                print(s:add({ thing = "t", job_id = "after", document = d }) and "again")
-                s:close()
-                s = assert(store.open(at .. "/hob.db"))
-                print(s:find("t", "after", 1, 1700000000) and "kept", s:get(rows[1]) and "kept")
-            ]]):format(package.cpath, dir .. "/small")
-            )
-            shell("mkdir '" .. dir .. "/small'")
-            local lines = shell(
-                ([[%s sh -ec 'mount -t tmpfs -o size=1m none %s/small;
-                    head -c 300000 /dev/zero >%s/small/ballast; exec %s %s']]):format(
-                    namespace,
-                    dir,
-                    dir,
-                    interpreter(),
-                    script
-                )
-            )
-            assert.equal("ENOSPC", lines[1])
-            assert.matches(dir .. "/small/hob.db: ", lines[2], 1, true)
-            assert.matches("make room on its file system", lines[2], 1, true)
-            assert.equal("again", lines[3])
-            assert.equal("kept\tkept", lines[4])
+            assert.equal(99, #s:each("gw-1", "told"))
+            end_one(s, "j100")
+            local told = s:each("gw-1", "told")
+            assert.equal(30, #told)
+            assert.same({ "j71", "j100" }, { told[1].job_id, told[30].job_id })
+            for i = 101, 199 do
+                end_one(s, "j" .. i)
+            end
+            assert.equal(129, #s:each("gw-1", "told"))
+            end_one(s, "j200")
+            assert.equal(30, #s:each("gw-1", "told"))
+        end)
+
+        it("is not done by itself where nobody said how many to keep", function()
+            local s = open()
+            for i = 1, 100 do
+                end_one(s, "j" .. i)
+            end
+            assert.equal(100, #s:each("gw-1", "told"))
+        end)
+
+        it("rides on the next commit", function()
+            box.killed_after(function(s)
+                end_one(s, "a")
+                end_one(s, "b")
+                s:flush()
+                s:prune(1)
+            end)
+            assert.equal(2, #open():each("gw-1", "told"))
         end)
     end)
 

@@ -18,8 +18,7 @@ usage: hob job create --thing T|--group G ... --document FILE|--template NAME [-
        hob job delete J [--thing T] [--force]
        hob job watch [J ...]
 
-Talks to a local Jobs service (`hob service`), not to this gateway, whose own jobs are told in its
-log (job.* events).
+Talks to a local Jobs service (`hob service`); for this gateway use `hob jobs`.
 
   --service URL         the service (HOB_SERVICE, else http://127.0.0.1:8180)
   --json                print JSON, for programs

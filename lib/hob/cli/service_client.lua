@@ -53,8 +53,8 @@ function M:call(method, path, query, body)
     headers = { ["Content-Type"] = "application/json" },
   }
   if not answer then
-    return nil, ("no local Jobs service at %s; start one with `hob service ...` (%s); a gateway's "
-      .. "own jobs are told in its log: job.* events"):format(self.url, message)
+    return nil, ("no local Jobs service at %s; start one with `hob service ...` (%s); for this "
+      .. "gateway use `hob jobs`"):format(self.url, message)
   end
   local value, why, code = json.decode(answer.body)
   if code == "EMSGSIZE" then

@@ -1,0 +1,41 @@
+/* child.h - what exec, power and the black box have in common about processes: how they are
+ * started, whether their group still runs, who was killed for want of memory.
+ *
+ * Plain functions over /proc and kill(2).  Loop thread only.
+ * Specs: spec/unit/exec_spec.lua, spec/unit/blackbox_spec.lua
+ */
+#ifndef HOB_DEVICE_CHILD_H
+#define HOB_DEVICE_CHILD_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Every descriptor but the standard three stays ours: some libraries, and whoever started us,
+ * leave some open to every child. Call it before uv_spawn. */
+void hob_child_keep_descriptors(void);
+
+/** Why uv_spawn gave `status`: "fw-install: not found in PATH". @param cwd  NULL: inherited.
+ * @return the code */
+int hob_child_why_not_started(const char *program, const char *cwd, int status,
+                              struct hob_error *err);
+
+/** Does anything of this process group still run? What has ended but was never waited for (its
+ * parent is gone, and process 1 of a container may not care) does not count, if `look`: that reads
+ * all of /proc. */
+bool hob_child_group_runs(int group, bool look);
+
+/** The same for a group whose leader was started then, and in a session of its own, by a process
+ * that is dead: another one that has the same id by now is not meant. Reads all of /proc. */
+bool hob_child_group_is(int group, uint64_t started);
+
+/** When a process was started, in the kernel's ticks since the boot; 0: there is none of that id.
+ * With its id it names a process for good. */
+uint64_t hob_child_started(int pid);
+
+/** How many processes the kernel has killed so far for want of memory. @param file  read instead of
+ * the kernel's own counts, for specs; NULL: those */
+uint64_t hob_child_oom_kills(const char *file);
+
+#endif

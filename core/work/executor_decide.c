@@ -1,0 +1,211 @@
+/* executor_decide.c - what becomes of one execution that was found. */
+#include "work/executor_parts.h"
+#include "work/filter.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- a new execution ---- */
+
+/* In the store first, then claimed. False: the store failed, it will be looked at again. */
+static bool add(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution)
+{
+    struct hob_error err = {0};
+    int rc = hob_slot_add(seat->slot, execution->document, execution->document_len, &err);
+    if (rc) {
+        hob_slot_release(seat->slot); /* whatever it got to */
+        hob_executor_clear(seat);
+        hob_executor_find_later(seat->executor, "taking the job", hob_error_name(rc));
+    }
+    return rc == 0;
+}
+
+static void refuse(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
+                   enum hob_jobs_status status, const char *reason, const char *code)
+{
+    if (add(seat, execution)) {
+        hob_slot_end(seat->slot, status, reason, code);
+    }
+}
+
+static void leave_alone(struct hob_executor *executor, const struct hob_jobs_execution *execution,
+                        const char *reason)
+{
+    struct hob_executor_identity identity = hob_executor_identity_of(execution);
+    if (!hob_executor_find_passed(executor, &identity)) {
+        hob_executor_find_pass(executor, &identity);
+        hob_executor_say(executor, HOB_LOG_INFO, "job.ignored", NULL, &identity, reason);
+    }
+}
+
+static void take_begun(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
+                       const struct hob_handler *handler)
+{
+    struct hob_error err = {0};
+    if (!handler || !handler->rerun) {
+        refuse(seat, execution, HOB_JOBS_FAILED,
+               "state lost: the job was begun, but this gateway's store does not know it (factory "
+               "reset, or another agent's job)",
+               "STATE_LOST");
+    } else if (hob_slot_prepare(seat->slot, handler, execution->document, execution->document_len,
+                                &err) == HOB_EREJECTED) {
+        refuse(seat, execution, HOB_JOBS_REJECTED, err.message, "BAD_DOCUMENT");
+    } else if (add(seat, execution)) {
+        hob_executor_say(seat->executor, HOB_LOG_INFO, "job.resumed", NULL, &seat->identity,
+                         "it was begun, its state is lost, and its handler may run again");
+        hob_executor_run(seat, execution->version_number);
+    }
+}
+
+static void take_queued(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
+                        const struct hob_handler *handler, const struct hob_error *why)
+{
+    struct hob_error err = {0};
+    if (!handler) {
+        refuse(seat, execution, HOB_JOBS_REJECTED, why->message,
+               why->code == HOB_ENOENT ? "NO_HANDLER" : "BAD_DOCUMENT");
+    } else if (hob_slot_prepare(seat->slot, handler, execution->document, execution->document_len,
+                                &err) == HOB_EREJECTED) {
+        refuse(seat, execution, HOB_JOBS_REJECTED, err.message, "BAD_DOCUMENT");
+    } else if (add(seat, execution)) {
+        hob_executor_claim(seat);
+    }
+}
+
+static void offer(struct hob_executor *executor, struct hob_executor_seat *seat,
+                  const struct hob_jobs_execution *execution)
+{
+    struct hob_error err = {0};
+    if (!hob_filter_takes_id(executor->options.filter, execution->job_id) ||
+        !hob_filter_takes(executor->options.filter, execution)) {
+        leave_alone(executor, execution, "not this gateway's: job_filter");
+        return;
+    }
+    const struct hob_handler *handler =
+        hob_executor_choose(executor, execution->document, execution->document_len, &err);
+    if (!handler && err.code == HOB_ENOENT && executor->options.unknown == HOB_EXECUTOR_IGNORE) {
+        leave_alone(executor, execution, err.message);
+        return;
+    }
+    hob_executor_take(seat, execution);
+    if (execution->status == HOB_JOBS_IN_PROGRESS) {
+        take_begun(seat, execution, handler);
+    } else {
+        take_queued(seat, execution, handler, &err);
+    }
+}
+
+/* ---- one that the store knows ---- */
+
+static void take_known(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
+                       const struct hob_store_execution *known)
+{
+    struct hob_error err = {0};
+    const char *step;
+    enum hob_slot_past past = hob_executor_resume_past(seat->executor, known, &step);
+    hob_executor_take(seat, execution);
+    if (execution->status == HOB_JOBS_IN_PROGRESS) {
+        hob_executor_say(seat->executor, HOB_LOG_INFO, "job.resumed", NULL, &seat->identity,
+                         "its claim had been accepted when Hob ended");
+    }
+    if (hob_executor_prepare(seat, known, past, step, &err)) {
+        hob_slot_end(seat->slot, HOB_JOBS_REJECTED, err.message, "BAD_DOCUMENT");
+    } else if (execution->status == HOB_JOBS_IN_PROGRESS) {
+        hob_executor_run(seat, execution->version_number);
+    } else {
+        hob_executor_claim(seat); /* ours was lost on its way */
+    }
+}
+
+static void tell_again(struct hob_executor *executor, const struct hob_store_execution *known)
+{
+    struct hob_error err = {0};
+    if (hob_outbox_push(executor->options.outbox, known->row, &err)) {
+        hob_executor_store_failed(executor, NULL, &err);
+    }
+}
+
+/* Claimed by an earlier process, which was a newer Hob: it may have begun to run. */
+static bool was_newer(const struct hob_executor *executor,
+                      const struct hob_jobs_execution *execution, int64_t row)
+{
+    return row == executor->find.asked_row && execution->status == HOB_JOBS_IN_PROGRESS &&
+           hob_store_is_newer(executor->options.store);
+}
+
+static bool decide_known(struct hob_executor *executor, const struct hob_jobs_execution *execution,
+                         const struct hob_store_execution *known, bool asked)
+{
+    struct hob_error err = {0};
+    bool ended = known->state == HOB_STORE_ENDED;
+    if (hob_executor_find_over(known)) {
+        if (asked) {
+            tell_again(executor, known);
+        }
+        return !ended || executor->count > 1; /* one at a time: its end is to be told first */
+    }
+    if (!was_newer(executor, execution, known->row)) {
+        take_known(hob_executor_free_seat(executor), execution, known);
+        return true;
+    }
+    int rc = hob_executor_resume_end_downgraded(executor, known->row, &err);
+    if (rc) {
+        hob_executor_store_failed(executor, NULL, &err);
+        hob_executor_find_later(executor, "ending the job", hob_error_name(rc));
+    }
+    return rc == 0;
+}
+
+static bool decide_new(struct hob_executor *executor, const struct hob_jobs_execution *execution,
+                       bool asked)
+{
+    if (execution->status == HOB_JOBS_IN_PROGRESS && !asked) {
+        executor->find.missed = true; /* by now it may be over: ask */
+        hob_executor_find_soon(executor);
+        return false;
+    }
+    offer(executor, hob_executor_free_seat(executor), execution);
+    return true;
+}
+
+/* Nothing is to be done about it, at least now. */
+static bool stands_back(struct hob_executor *executor, const struct hob_jobs_execution *execution,
+                        const struct hob_executor_identity *identity)
+{
+    struct hob_executor_seat *holder = hob_executor_seat_of(executor, identity->job_id);
+    if (execution->status != HOB_JOBS_QUEUED && execution->status != HOB_JOBS_IN_PROGRESS) {
+        hob_executor_find_pass(executor, identity);
+        return true;
+    }
+    if (holder && !hob_executor_same(&holder->identity, identity)) {
+        hob_executor_watch_suspect(holder); /* its id was used again */
+    }
+    return holder || hob_executor_find_passed(executor, identity);
+}
+
+bool hob_executor_decide(struct hob_executor *executor, const struct hob_jobs_execution *execution,
+                         bool asked)
+{
+    struct hob_error err = {0};
+    struct hob_store_execution known;
+    struct hob_executor_identity identity = hob_executor_identity_of(execution);
+    if (stands_back(executor, execution, &identity)) {
+        return true;
+    }
+    if (!hob_executor_can_take(executor)) {
+        executor->find.missed = true;
+        return false;
+    }
+    int rc = hob_executor_find_known(executor, &identity, &known, &err);
+    if (rc && rc != HOB_ENOENT) {
+        hob_executor_store_failed(executor, &identity, &err);
+        hob_executor_find_later(executor, "looking for jobs", hob_error_name(rc));
+        return false;
+    }
+    bool more = rc == 0 ? decide_known(executor, execution, &known, asked)
+                        : decide_new(executor, execution, asked);
+    if (!hob_executor_free_seat(executor)) {
+        hob_timer_stop(executor->find.soon); /* the end of one starts it again */
+    }
+    return more;
+}

@@ -1,0 +1,145 @@
+#include "base/clock.h"
+#include "work/job_parts.h"
+
+#include <lua.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- how it ended ---- */
+
+const char *hob_job_engine_kind(const char *kind, const char *code, char out[HOB_JOB_ENGINE_MAX])
+{
+    snprintf(out, HOB_JOB_ENGINE_MAX, "%s/%s", kind, code);
+    return out;
+}
+
+static void fail(struct hob_job *job, const char *kind, const char *reason, const char *code)
+{
+    const char *label = job->label;
+    char attempt[16];
+    snprintf(attempt, sizeof attempt, "%d", job->attempt);
+    struct hob_jobs_detail details[5] = {{.key = "reason", .value = reason, .len = strlen(reason)},
+                                         {.key = "code", .value = code, .len = strlen(code)},
+                                         {.key = "handler", .value = label, .len = strlen(label)}};
+    size_t count = 3;
+    if (job->step[0]) {
+        details[count++] =
+            (struct hob_jobs_detail){.key = "step", .value = job->step, .len = strlen(job->step)};
+    }
+    if (job->attempt > 1) {
+        details[count++] =
+            (struct hob_jobs_detail){.key = "attempt", .value = attempt, .len = strlen(attempt)};
+    }
+    bool rejected = strcmp(kind, HOB_JOB_REJECTED) == 0;
+    snprintf(job->reason, sizeof job->reason, "%s", reason);
+    hob_job_set_outcome(job, rejected ? HOB_JOBS_REJECTED : HOB_JOBS_FAILED, kind, details, count);
+}
+
+static void out_of_memory(struct hob_job *job)
+{
+    char reason[128];
+    size_t limit = job->options.memory_bytes ? job->options.memory_bytes : HOB_SANDBOX_MEMORY;
+    snprintf(reason, sizeof reason, "out of memory: a job may use %zu MB here (config key memory)",
+             limit >> 20);
+    fail(job, HOB_JOB_LIMIT, reason, "OUT_OF_MEMORY");
+}
+
+/* A cancel that a critical section held up says so. */
+static void fail_late(struct hob_job *job, const char *kind, const char *message, const char *code)
+{
+    if (!job->cancelled_ms) {
+        fail(job, kind, message, code);
+        return;
+    }
+    char reason[HOB_JOB_REASON_MAX];
+    snprintf(reason, sizeof reason, "%s (%.1f s late: a critical section had to end first)",
+             message, (double)(hob_clock_mono_ms() - job->cancelled_ms) / 1000);
+    fail(job, kind, reason, code);
+}
+
+/* An engine error ends run() however it was written: "KIND/CODE", or one of task.h's own. */
+static void end_by_engine(struct hob_job *job, const char *engine, const char *message)
+{
+    char kind[HOB_JOB_KIND_MAX];
+    const char *code = strchr(engine, '/');
+    snprintf(kind, sizeof kind, "%.*s", (int)strcspn(engine, "/"), engine);
+    if (strcmp(kind, "memory") == 0) {
+        out_of_memory(job);
+    } else if (strcmp(kind, "limit") == 0 && !code) {
+        fail(job, HOB_JOB_LIMIT, message, "LIMIT");
+    } else if (strcmp(kind, HOB_JOB_RETRY) == 0) {
+        job->has_outcome = true;
+        job->status = HOB_JOBS_STATUS_NONE;
+        snprintf(job->kind, sizeof job->kind, "%s", kind);
+        snprintf(job->reason, sizeof job->reason, "%s", message);
+    } else {
+        fail_late(job, kind, message, code ? code + 1 : "CANCELLED");
+    }
+}
+
+static void tell_end(struct hob_job *job)
+{
+    bool plain = job->cleaning || job->status == HOB_JOBS_STATUS_NONE;
+    struct hob_job_outcome outcome = {.status = job->status,
+                                      .kind = job->kind,
+                                      .details =
+                                          plain ? job->reason : hob_buf_string(&job->details),
+                                      .retry_ms = job->retry_ms};
+    job->options.on_end(job->options.user, &outcome); /* may free the job */
+}
+
+void hob_job_ended(void *user, lua_State *L, int status, int results)
+{
+    struct hob_job *job = user;
+    const char *message = NULL;
+    const char *kind = hob_task_engine_error(hob_sandbox_scheduler(job->sandbox), &message);
+    job->task = NULL;
+    hob_timer_stop(job->limit);
+    hob_timer_stop(job->stop);
+    if (kind) {
+        end_by_engine(job, kind, message);
+    } else if (status != LUA_OK || (!job->has_outcome && !job->cleaning)) {
+        const char *reason = status != LUA_OK ? lua_tostring(L, -1) : NULL;
+        fail(job, HOB_JOB_FAILED, reason ? reason : "the handler ended without an outcome",
+             "LUA_ERROR");
+    } else if (job->cleaning) {
+        hob_job_set_outcome(job, HOB_JOBS_SUCCEEDED, HOB_JOB_SUCCEEDED, NULL, 0);
+    }
+    tell_end(job);
+}
+
+void hob_job_set_outcome(struct hob_job *job, enum hob_jobs_status status, const char *kind,
+                         const struct hob_jobs_detail *details, size_t count)
+{
+    hob_buf_clear(&job->details);
+    job->has_outcome = true;
+    job->status = status;
+    snprintf(job->kind, sizeof job->kind, "%s", kind);
+    if (hob_jobs_details_fit(&job->details, details, count) < 0) {
+        hob_buf_clear(&job->details);
+        hob_buf_append_string(&job->details, "{}");
+    }
+}
+
+void hob_job_set_retry(struct hob_job *job, uint64_t ms)
+{
+    job->retry_ms = ms;
+}
+
+int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler,
+                    const char *step)
+{
+    struct hob_jobs_detail details[4] = {{.key = "reason", .value = reason, .len = strlen(reason)},
+                                         {.key = "code", .value = code, .len = strlen(code)}};
+    size_t count = 2;
+    if (handler[0]) {
+        details[count++] =
+            (struct hob_jobs_detail){.key = "handler", .value = handler, .len = strlen(handler)};
+    }
+    if (step[0]) {
+        details[count++] =
+            (struct hob_jobs_detail){.key = "step", .value = step, .len = strlen(step)};
+    }
+    int rc = hob_jobs_details_fit(out, details, count);
+    return rc < 0 ? rc : 0;
+}

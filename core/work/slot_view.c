@@ -1,0 +1,54 @@
+/* slot_view.c - what a slot holds, for people who look; see hob_executor_each. */
+#include "work/executor.h"
+#include "work/slot_parts.h"
+
+static const char *state_of(const struct hob_slot *slot)
+{
+    if (slot->state == HOB_SLOT_RUNNING && hob_slot_reboots(slot)) {
+        return "rebooting";
+    }
+    switch (slot->state) {
+    case HOB_SLOT_TAKEN:
+        return "claiming";
+    case HOB_SLOT_RUNNING:
+        return "running";
+    case HOB_SLOT_WAITING:
+        return "waiting";
+    case HOB_SLOT_ENDING:
+        return "ending";
+    default:
+        return "";
+    }
+}
+
+static const char *why_of(const struct hob_slot *slot)
+{
+    if (slot->store_failing) {
+        return "the store cannot be written; it is tried again until it can";
+    }
+    if (slot->state == HOB_SLOT_WAITING) {
+        return slot->wait_reason ? slot->wait_reason : "";
+    }
+    if (slot->state == HOB_SLOT_RUNNING && hob_slot_reboots(slot)) {
+        return slot->reboot_reason ? slot->reboot_reason : "";
+    }
+    if (slot->state == HOB_SLOT_ENDING) {
+        return slot->cleaning ? "its cleanup runs" : "its programs are being ended";
+    }
+    return slot->stopped ? "Hob is stopping: it goes on at the next start" : "";
+}
+
+void hob_slot_view(const struct hob_slot *slot, struct hob_executor_view *out)
+{
+    *out = (struct hob_executor_view){
+        .job_id = slot->job_id,
+        .execution_number = slot->execution_number,
+        .queued_at = slot->queued_at,
+        .state = state_of(slot),
+        .step = slot->job ? hob_job_step(slot->job) : "",
+        .handler = slot->job ? hob_job_label(slot->job) : slot->handler,
+        .attempt = slot->runs,
+        .elapsed_ms = hob_slot_elapsed_ms(slot),
+        .resume_ms = slot->state == HOB_SLOT_WAITING ? hob_slot_wait_left_ms(slot) : -1,
+        .why = why_of(slot)};
+}

@@ -1,0 +1,184 @@
+/* task_internal.h - what the files of task.h share; nobody else includes it.
+ *
+ *   task_scheduler.c  life; the functions that are installed; calls outside any task
+ *   task_new.c        making a task, its body, its end
+ *   task.c            turns, suspending and resuming, the forced yield
+ *   task_engine.c     engine errors: whether one is due, raising it, what <close> functions may do
+ *   task_frames.c     critical sections and time limits
+ *   task_pcall.c      pcall and xpcall
+ *   task_coroutine.c  the coroutine library
+ *
+ * An ending has three states. *Delayed*: a cancel came in a critical section. *Due*: the whole task
+ * is to end, or a `within` of it; whoever meets it first (the hook, a wait, a protected call)
+ * throws the token. *Thrown*: the token is on its way up; from there on the only Lua code that runs
+ * is that of <close> functions (and message handlers), until a `within` catches it or the task has
+ * ended. All of that happens in one turn: nothing waits, nothing is yielded.
+ */
+#ifndef HOB_WORK_TASK_INTERNAL_H
+#define HOB_WORK_TASK_INTERNAL_H
+
+#include "work/task.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdint.h>
+
+#define HOB_TASK_KIND_MAX    32
+#define HOB_TASK_MESSAGE_MAX 1024
+
+/* A critical section or a `within` that is open. Whatever opened it closes it: they are entered
+ * through protected calls, and no coroutine can be left suspended in one. */
+struct hob_task_frame {
+    struct hob_task *task;
+    struct hob_task_frame *outer;
+    lua_State *L; /* the coroutine that it was opened in */
+    bool critical;
+    bool expired; /* of a `within` */
+    uint64_t deadline_ms;
+    struct hob_timer *timer; /* NULL: no limit */
+};
+
+struct hob_task {
+    struct hob_scheduler *scheduler;
+    lua_State *co;                /* NULL until it first runs, of hob_task_call */
+    int ref;                      /* in the registry: co, or the function before there is one */
+    struct hob_task *next, *prev; /* of all tasks */
+    struct hob_task *next_ready;
+    bool ready;
+    bool waiting;
+    struct hob_task_wait wait;
+    struct hob_task_wait spent;  /* its op is still to be freed */
+    hob_task_push_fn *call_push; /* of hob_task_call: pushes the arguments */
+    void *call_op;
+    void (*call_op_free)(void *op);
+
+    bool engine;  /* the whole task is to end: due */
+    bool delayed; /* likewise, once its critical section has ended */
+    bool thrown;
+    bool overspent;        /* <close> functions have had their time, */
+    unsigned late;         /* and so often were ended those after them */
+    uint64_t thrown_at_ms; /* processor time */
+    int thrown_at_depth;   /* coroutines up to here are being unwound, deeper ones are new */
+    char kind[HOB_TASK_KIND_MAX];
+    /* Of the engine error; NULL if memory was short. Not an array: tasks are made by the thousand,
+     * and the C library tidies all its small chunks for each one over 1 KB. */
+    char *message;
+    struct hob_task_frame *frames; /* the innermost */
+
+    hob_task_done_fn *done;
+    void *user;
+};
+
+struct hob_task_now {
+    struct hob_task *current;
+    int depth;               /* of coroutines inside one another */
+    lua_State *running;      /* the innermost coroutine of the current task */
+    bool chain_yieldable;    /* every coroutine below the running one can yield */
+    unsigned ticks;          /* of the slice: what runs between two turns */
+    uint64_t slice_ms;       /* when it began, */
+    uint64_t slice_cpu_ms;   /* in processor time */
+    uint64_t tick_ms;        /* when the hook (or a wait) last looked */
+    bool stuck;              /* the hook found that it cannot yield, */
+    uint64_t stuck_at_ms;    /* since then, */
+    uint64_t stuck_since_ms; /* in processor time */
+    unsigned stuck_looks;    /* has looked so often since */
+};
+
+struct hob_scheduler {
+    struct hob_loop *loop;
+    lua_State *L;
+    void *user;
+    struct hob_task *tasks;
+    struct hob_task *ready_head, *ready_tail;
+    bool turn_pending;
+    bool freed;       /* waits only for the turn that is pending */
+    bool passing;     /* a yield of ours is on its way up through the script's coroutines */
+    unsigned closing; /* coroutines that are being closed, one inside the other */
+    struct hob_task_now now;
+    bool trusted;
+    unsigned executing; /* how often code of this state is on the stack */
+    volatile int *executing_flag;
+    char ended_kind[HOB_TASK_KIND_MAX];
+    char ended_message[HOB_TASK_MESSAGE_MAX];
+    void (*on_error)(void *user, const char *message);
+    void *on_error_user;
+};
+
+/* ---- task.c ---- */
+
+/** lua_resume, with the hook set. Only task.c suspends and resumes; the coroutine library borrows
+ * the next three. */
+int hob_task_resume(lua_State *co, lua_State *from, int nargs, int *results);
+int hob_task_pass_on(lua_State *L, lua_KContext context, lua_KFunction k); /* a yield of ours */
+int hob_task_yield(lua_State *L, int results);                             /* one of the script's */
+
+/** Have the hook called soon, or as usual: after each change of what is due. */
+void hob_task_set_pace(lua_State *L);
+/** Likewise, and count from here. */
+void hob_task_give_tick(lua_State *L);
+void hob_task_begin_slice(struct hob_task_now *now);
+void hob_task_make_ready(struct hob_task *task);
+void hob_task_drop_wait(struct hob_task *task);
+void hob_task_free_spent(struct hob_task *task);
+/** Something is due: what the task waits for is cancelled, and it runs in the next turn. */
+void hob_task_interrupt(struct hob_task *task);
+
+/* ---- task_new.c ---- */
+
+/** Message handler: what is no text becomes one. */
+int hob_task_add_message(lua_State *L);
+/** Of hob_task_call, before it first runs. @return false: out of memory */
+bool hob_task_give_coroutine(struct hob_task *task);
+/** It has ended as lua_resume said; frees it. */
+void hob_task_end(struct hob_task *task, int resumed, int results);
+void hob_task_tell_end(struct hob_task *task, int status, int results);
+void hob_task_free(struct hob_task *task); /* must be unlinked */
+
+/* ---- task_scheduler.c ---- */
+
+/** Code of this state is (is no longer) on the stack. */
+void hob_task_enter(struct hob_scheduler *scheduler);
+void hob_task_leave(struct hob_scheduler *scheduler);
+/** A coroutine that a passing yield has left suspended: only its own resumer may go on with it. */
+bool hob_task_is_busy(lua_State *co);
+void hob_task_set_busy(lua_State *co, bool busy);
+
+/* ---- task_engine.c ---- */
+
+bool hob_task_is_token(lua_State *L, int index);
+/** An ending is due, or thrown. NULL is legal. */
+bool hob_task_is_ending(const struct hob_task *task);
+/** Due, and not thrown yet. */
+bool hob_task_is_due(lua_State *L);
+/** The token has been thrown and not caught: the running code is that of a <close> function. */
+bool hob_task_is_closing(lua_State *L);
+/** So it is, and the running coroutine itself is being unwound: it cannot yield. */
+bool hob_task_is_unwinding(lua_State *L);
+/** <close> functions have had their time. */
+bool hob_task_is_overspent(struct hob_task *task);
+int hob_task_throw(lua_State *L);
+/** Throw if an ending is due. */
+void hob_task_check(lua_State *L);
+void hob_task_set_engine(struct hob_task *task, const char *kind, const char *message);
+/** Due once the critical section has ended. The first reason stands. */
+void hob_task_delay(struct hob_task *task, const char *kind, const char *message);
+const char *hob_task_engine_message(const struct hob_task *task);
+/** A protected call ended with an error, which is on top of L: does not return if an engine error
+ * must go on. `closing`: the call was made by a <close> function, which may handle its own errors.
+ */
+void hob_task_let_through(lua_State *L, int status, bool closing);
+/** One call in C held the loop for too long: raise. `level` says where, as luaL_where. */
+void hob_task_check_held(lua_State *L, int level);
+
+/* ---- task_frames.c ---- */
+
+bool hob_task_within_is_due(const struct hob_task *task);
+void hob_task_free_frames(struct hob_task *task);
+
+/* ---- what is installed ---- */
+
+int hob_task_pcall(lua_State *L);
+int hob_task_xpcall(lua_State *L);
+int hob_task_open_coroutine(lua_State *L); /* leaves the library on the stack */
+
+#endif

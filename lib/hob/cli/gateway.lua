@@ -1,0 +1,127 @@
+--- The gateway of this machine as its commands see it: where its data is, its control socket, and
+--- its store where no gateway runs.
+local fs = require("hob.fs")
+local json = require("hob.json")
+local sockets = require("hob.local")
+local store = require("hob.store")
+
+local M = {}
+
+M.DATA = "/var/lib/hob"
+
+--- The flags of every command that talks to a gateway.
+M.FLAGS = {
+  data = { value = "DIR" },
+  socket = { value = "PATH" },
+  config = { value = "FILE" },
+}
+
+--- `data` as a configuration says it, evaluated with nothing in reach, as `hob run` does.
+---@return string|nil data
+---@return string|nil message
+local function data_of(path)
+  local text, why = fs.read(path)
+  if not text then
+    return nil, why
+  end
+  local chunk, config
+  chunk, why = load(text, "@" .. path, "t", {})
+  if not chunk then
+    return nil, why
+  end
+  local ok
+  ok, config = pcall(chunk)
+  if not ok or type(config) ~= "table" then
+    return nil, ok and path .. ": expected a table" or tostring(config)
+  elseif type(config.data) ~= "string" then
+    return nil, path .. ": has no `data`; give the directory as --data DIR"
+  elseif config.data:sub(1, 1) == "/" then
+    return config.data
+  end
+  return (path:match("^(.*)/[^/]*$") or ".") .. "/" .. config.data
+end
+
+--- Where the gateway is that the flags mean.
+---@param given table
+---@return table|nil gateway  { data = string|nil, socket = string }
+---@return string|nil message
+function M.find(given)
+  local count = (given.data and 1 or 0) + (given.socket and 1 or 0) + (given.config and 1 or 0)
+  if count > 1 then
+    return nil, "expected one of --data, --socket and --config"
+  elseif given.socket then
+    return { socket = given.socket }
+  end
+  local data = given.data or M.DATA
+  if given.config then
+    local why
+    data, why = data_of(given.config)
+    if not data then
+      return nil, "--config: " .. why
+    end
+  end
+  data = data:gsub("(.)/+$", "%1")
+  return { data = data, socket = data .. "/hob.sock" }
+end
+
+---@class hob.cli.gateway
+local gateway = {}
+gateway.__index = gateway
+
+--- Ask a running gateway.
+---@return hob.cli.gateway|nil
+---@return string|nil message
+---@return string|nil code  ENOENT, EREFUSED: no gateway runs
+function M.connect(path)
+  local connection, why, code = sockets.connect(path)
+  if not connection then
+    return nil, why, code
+  end
+  return setmetatable({ connection = connection, path = path }, gateway)
+end
+
+--- Send a request; give each line of its answer but the last to `each`.
+---@param request table
+---@param each fun(line: table)
+---@return table|nil last
+---@return string|nil message
+function gateway:ask(request, each)
+  local ok, why = self.connection:send(json.encode(request) .. "\n")
+  while ok do
+    local line, value
+    line, why = self.connection:read_line(30)
+    if not line then
+      break
+    end
+    value, why = json.decode(line)
+    if type(value) ~= "table" then
+      break
+    elseif value.error then
+      return nil, value.error.message
+    elseif value["end"] then
+      return value
+    end
+    each(value)
+  end
+  return nil, ("%s: %s"):format(self.path, why)
+end
+
+--- Read the store of a gateway that does not run.
+---@param ended boolean
+---@param before integer
+---@param limit integer
+---@return table[]|nil executions
+---@return any next_or_message
+---@return string|nil code
+function M.stored(data, ended, before, limit)
+  local lines, following, code = store.executions(data .. "/hob.db", ended, before, limit)
+  if not lines then
+    return nil, following, code
+  end
+  for i, line in ipairs(lines) do
+    lines[i] = assert(json.decode(line))
+  end
+  return lines, following
+end
+
+return M
