@@ -10,12 +10,10 @@ static const luaL_Reg job_modules[] = {{"hob.exec", hob_lua_open_exec},
                                        {"hob.time", hob_lua_open_time},
                                        {NULL, NULL}};
 
-static const luaL_Reg tool_modules[] = {{"hob.httpd", hob_lua_open_httpd},
-                                        {"hob.local", hob_lua_open_local},
-                                        {"hob.mqtt", hob_lua_open_mqtt},
-                                        {"hob.process", hob_lua_open_process},
-                                        {"hob.store", hob_lua_open_store},
-                                        {NULL, NULL}};
+static const luaL_Reg tool_modules[] = {
+    {"hob.httpd", hob_lua_open_httpd}, {"hob.local", hob_lua_open_local},
+    {"hob.mqtt", hob_lua_open_mqtt},   {"hob.process", hob_lua_open_process},
+    {"hob.store", hob_lua_open_store}, {NULL, NULL}};
 
 static void preload(lua_State *L, const luaL_Reg *modules)
 {

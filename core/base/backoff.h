@@ -27,7 +27,8 @@ void hob_backoff_init(struct hob_backoff *backoff, uint64_t base_ms, uint64_t ca
 /** Count one failure. @return how long to wait before the next try */
 uint64_t hob_backoff_next_ms(struct hob_backoff *backoff);
 
-/** Go on as after at least `tries` failures: for a peer that says itself that it has too much to do.
+/** Go on as after at least `tries` failures: for a peer that says itself that it has too much to
+ * do.
  */
 void hob_backoff_raise(struct hob_backoff *backoff, unsigned tries);
 

@@ -155,6 +155,46 @@ bool hob_child_group_is(int group, uint64_t started)
     return members.ours > 0;
 }
 
+/* ---- who holds a pipe ---- */
+
+static bool has_pipe(int pid, const uint64_t pipes[2])
+{
+    char path[64], file[512], link[64];
+    snprintf(path, sizeof path, "/proc/%d/fd", pid);
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    bool found = false;
+    while (dir && !found && (entry = readdir(dir))) {
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        ssize_t len = readlink(file, link, sizeof link - 1);
+        link[len > 0 ? len : 0] = '\0';
+        uint64_t inode = 0;
+        found = sscanf(link, "pipe:[%" SCNu64 "]", &inode) == 1 && inode &&
+                (inode == pipes[0] || inode == pipes[1]);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+int hob_child_group_with(const uint64_t pipes[2], uint64_t *started)
+{
+    DIR *dir = opendir("/proc");
+    const struct dirent *entry;
+    struct process process, leader;
+    int group = 0;
+    while (dir && group == 0 && (entry = readdir(dir))) {
+        int pid = atoi(entry->d_name);
+        if (pid < 1 || pid == getpid() || !has_pipe(pid, pipes) || !read_process(pid, &process))
+            continue;
+        group = process.group;
+        *started = read_process(group, &leader) ? leader.started : process.started;
+    }
+    if (dir)
+        closedir(dir);
+    return group;
+}
+
 /* ---- out of memory ---- */
 
 static uint64_t count_in(const char *path)

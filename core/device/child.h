@@ -34,6 +34,11 @@ bool hob_child_group_is(int group, uint64_t started);
  * With its id it names a process for good. */
 uint64_t hob_child_started(int pid);
 
+/** The group of a process, not this one, that has one of two pipes open, named by their inodes (0:
+ * none); 0: there is none. `started` gets what hob_child_group_is wants to know of it. Reads all of
+ * /proc. */
+int hob_child_group_with(const uint64_t pipes[2], uint64_t *started);
+
 /** How many processes the kernel has killed so far for want of memory. @param file  read instead of
  * the kernel's own counts, for specs; NULL: those */
 uint64_t hob_child_oom_kills(const char *file);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHUNK_BYTES      (32 * 1024)
@@ -380,6 +381,12 @@ static int open_pipes(struct pipes *pipes, bool with_input, struct hob_error *er
     return 0;
 }
 
+static uint64_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) ? 0 : st.st_ino;
+}
+
 static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
                  const struct pipes *pipes)
 {
@@ -399,6 +406,7 @@ static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
         .stdio = stdio,
     };
     hob_child_keep_descriptors();
+    hob_exec_set_start(options->set, inode_of(pipes->out[1]), inode_of(pipes->err[1]));
     return uv_spawn(hob_loop_uv(exec->loop), &exec->process, &how);
 }
 
@@ -484,12 +492,14 @@ int hob_exec_start(struct hob_loop *loop, const struct hob_exec_options *options
     }
     int status = spawn(exec, options, &pipes);
     if (status) {
+        hob_exec_set_start(options->set, 0, 0);
         close_pipes(&pipes);
         close_all(exec);
         return hob_child_why_not_started(options->argv[0], options->cwd, status, err);
     }
     if (options->set)
         hob_exec_set_add(options->set, &exec->member, options->argv[0]);
+    hob_exec_set_start(options->set, 0, 0);
     open_stream(&exec->out, &pipes.out[0]);
     open_stream(&exec->err, &pipes.err[0]);
     if (options->input)
@@ -514,6 +524,22 @@ void hob_exec_end(struct hob_exec *exec)
     terminate(exec);
 }
 
+void hob_exec_end_within(struct hob_exec *exec, uint64_t most_ms)
+{
+    if (exec->grace_ms > most_ms)
+        exec->grace_ms = most_ms;
+    if (exec->phase == TERMINATING && !exec->closed && uv_timer_get_due_in(&exec->timer) > most_ms)
+        start_timer(exec, most_ms);
+    terminate(exec);
+}
+
+const char *hob_exec_ending(const struct hob_exec *exec)
+{
+    static const char *const words[] = {
+        [RUNNING] = "runs", [TERMINATING] = "got TERM", [KILLED] = "got KILL"};
+    return words[exec->phase];
+}
+
 void hob_exec_cancel(struct hob_exec *exec)
 {
     if (exec->told)
@@ -529,8 +555,11 @@ void hob_exec_set_lost(struct hob_exec *exec)
 {
     if (!exec->told || exec->closed)
         return;
-    if (exec->phase != RUNNING)
-        hold(exec);
+    if (exec->phase == RUNNING) {
+        close_all(exec);
+        return;
+    }
+    hold(exec);
     settle_soon(exec);
 }
 

@@ -4,9 +4,11 @@
  * Output never blocks or fails the child: each stream is read as it comes, its tail is kept (the
  * last tail_bytes), the rest is counted; on_line gets whole lines (cut at 64 KB) as they come.
  * The run ends when the process ends and both pipes are drained, but a background child that keeps
- * a pipe open holds it for at most one second: stragglers are ended with the group. After a
- * time-out or a cancel the whole group is ended, whatever it holds open. The streams are true pipes
- * (not libuv's sockets, on which `echo x >/dev/stderr` fails).
+ * a pipe open holds it for at most one second: then the group is killed. What holds no pipe may go
+ * on after a normal end, as long as its set is not ended. After a time-out or a cancel the whole
+ * group is ended, whatever it holds open: TERM, after the grace KILL, and only when it is gone is a
+ * time-out told. The streams are true pipes (not libuv's sockets, on which `echo x >/dev/stderr`
+ * fails).
  *
  * Life: hob_exec_start -> done, after which it is freed by itself; or hob_exec_cancel, after which
  * nothing is called any more (the group gets TERM, after grace_ms KILL, and is reaped in the
@@ -28,19 +30,28 @@ struct hob_exec;
 struct hob_exec_set;
 
 struct hob_exec_set_options {
+    /** One is about to be started whose output goes into these pipes (their inodes); 0, 0: it was
+     * (on_child has come), or could not be. May be NULL. */
+    void (*on_start)(void *user, uint64_t out, uint64_t err);
     void (*on_child)(void *user, int pid, bool runs); /* started, or gone; may be NULL */
     void (*on_data)(void *user, const char *program, bool is_err, const char *data,
                     size_t len); /* all output, as it comes, also of one cancelled; may be NULL */
+    /** Whoever asked with hob_exec_set_when_gone has waited for ten seconds, and each minute from
+     * then on. `who`: "fw-install (process 123, got KILL)"; may be NULL */
+    void (*on_wait)(void *user, const char *who, uint64_t waited_ms);
     void *user;
 };
 
 struct hob_exec_set *hob_exec_set_new(struct hob_loop *loop,
                                       const struct hob_exec_set_options *options); /* or NULL */
-/** Its processes stay as they are, and tell nobody any more. NULL is legal. */
+/** Its processes stay as they are, and tell nobody any more; what was being ended is ended. NULL is
+ * legal. */
 void hob_exec_set_free(struct hob_exec_set *set);
 size_t hob_exec_set_count(const struct hob_exec_set *set);
 /** TERM to each group, after its grace KILL; as hob_exec_cancel, but `done` still comes. */
 void hob_exec_set_end(struct hob_exec_set *set);
+/** Likewise, and KILL after `most_ms` at the latest, also to those that got TERM before. */
+void hob_exec_set_end_within(struct hob_exec_set *set, uint64_t most_ms);
 /** `gone` is called once, in a later turn of the loop, when no process of the set is left (in the
  * next turn if there is none now). One at a time; NULL takes it back. */
 void hob_exec_set_when_gone(struct hob_exec_set *set, void (*gone)(void *user), void *user);

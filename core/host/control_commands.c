@@ -232,6 +232,15 @@ static int answer_object(struct hob_control_request *request)
                              "command: there is no '%.100s' in hob %s", name, HOB_VERSION);
 }
 
+static bool begins_an_object(const char *line, size_t len)
+{
+    size_t at = 0;
+    while (at < len && (line[at] == ' ' || line[at] == '\t' || line[at] == '\r')) {
+        at++;
+    }
+    return at < len && line[at] == '{';
+}
+
 int hob_control_answer(struct hob_control *control, const char *line, size_t len,
                        struct hob_buf *out)
 {
@@ -245,7 +254,7 @@ int hob_control_answer(struct hob_control *control, const char *line, size_t len
     request.json = json;
     if (hob_json_parse(json, line, len, &err)) {
         rc = hob_control_error(out, "", err.code, "the request: %s", err.message);
-    } else if (len == 0 || line[strspn(line, " \t\r")] != '{') {
+    } else if (!begins_an_object(line, len)) {
         rc = hob_control_error(out, "", HOB_EJSON, "the request: expected a JSON object");
     } else {
         rc = answer_object(&request);

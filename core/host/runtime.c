@@ -84,7 +84,8 @@ static void stop_by_signal(struct runtime *runtime, const char *signal_name)
     if (runtime->stopping && !runtime->again) {
         hob_log_event(runtime->log, HOB_LOG_WARN, "hob.stopping", "%s again: ending at once",
                       signal_name);
-        _exit(1); /* the store is safe at any moment */
+        hob_store_expect_end(runtime->store, NULL); /* or the next start blames a job for it */
+        _exit(1);                                   /* the store is safe at any moment */
     }
     runtime->again = false; /* a person's word counts more than a job's */
     if (!runtime->stopping) {
@@ -408,6 +409,7 @@ static int execute_again(const char *program, int argc, char **argv)
     }
     fprintf(stderr, "hob: a new process was asked for, but %s cannot be executed: %s\n", program,
             strerror(errno));
+    free(words);
     return 1;
 }
 

@@ -26,7 +26,7 @@ static int address_of(const char *path, struct sockaddr_un *address, int *dir,
     *dir = -1;
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
     if (strlen(path) < sizeof address->sun_path) {
-        strcpy(address->sun_path, path);
+        snprintf(address->sun_path, sizeof address->sun_path, "%s", path);
         return 0;
     }
     const char *slash = strrchr(path, '/');

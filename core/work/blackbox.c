@@ -42,6 +42,7 @@ struct hob_blackbox_entry {
     int64_t row;
     _Atomic uint32_t which; /* of the two names is the step's */
     char steps[2][HOB_BLACKBOX_STEP_MAX + 8];
+    _Atomic uint64_t starting[2]; /* the pipes of a child whose id is not known yet; 0: none */
     struct child children[HOB_BLACKBOX_CHILDREN];
 };
 
@@ -56,6 +57,8 @@ struct map {
 };
 
 struct hob_blackbox {
+    struct hob_log *log;
+    bool full; /* said already */
     struct map *map;
     bool is_file; /* else memory of our own, that nobody reads after us */
     struct hob_blackbox_past past[HOB_BLACKBOX_ENTRIES];
@@ -210,6 +213,7 @@ int hob_blackbox_open(struct hob_log *log, const char *path, const char *boot_id
     struct hob_blackbox *box = calloc(1, sizeof *box);
     if (!box)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", path);
+    box->log = log;
     box->map = open_file(path, &number);
     box->is_file = box->map != NULL;
     if (!box->map)
@@ -263,15 +267,36 @@ size_t hob_blackbox_past(const struct hob_blackbox *box, const struct hob_blackb
 
 /* ---- what the last process had started ---- */
 
+static struct child *find_child(struct hob_blackbox_entry *entry, int pid)
+{
+    for (size_t i = 0; i < HOB_BLACKBOX_CHILDREN; i++)
+        if (entry->children[i].pid == pid)
+            return &entry->children[i];
+    return NULL;
+}
+
 static bool child_runs(const struct child *child)
 {
     int pid = child->pid;
     return pid > 1 && pid != getpgrp() && hob_child_group_is(pid, child->started);
 }
 
+static void find_started(struct hob_blackbox_entry *entry)
+{
+    uint64_t pipes[2] = {entry->starting[0], entry->starting[1]}, started = 0;
+    int group = pipes[0] || pipes[1] ? hob_child_group_with(pipes, &started) : 0;
+    struct child *child = group > 1 && !find_child(entry, group) ? find_child(entry, 0) : NULL;
+    if (child) {
+        child->started = started;
+        child->pid = group;
+    }
+    entry->starting[0] = entry->starting[1] = 0;
+}
+
 static size_t end_children_of(struct hob_blackbox_entry *entry)
 {
     size_t count = 0;
+    find_started(entry);
     for (size_t i = 0; i < HOB_BLACKBOX_CHILDREN; i++) {
         struct child *child = &entry->children[i];
         if (child_runs(child)) {
@@ -309,9 +334,26 @@ static struct hob_blackbox_entry *free_entry(struct hob_blackbox *box)
     return NULL;
 }
 
+static void say_full(struct hob_blackbox *box)
+{
+    if (box->full)
+        return;
+    box->full = true;
+    hob_log_write(box->log,
+                  &(struct hob_log_record){
+                      .level = HOB_LOG_WARN,
+                      .event = "blackbox.full",
+                      .action = "lower max_concurrent_jobs, or serve fewer things in one process"},
+                  "more than %d jobs are at work at once: should this process die, the programs of "
+                  "those beyond go on, and finding the one that did it takes longer",
+                  HOB_BLACKBOX_ENTRIES);
+}
+
 struct hob_blackbox_entry *hob_blackbox_begin(struct hob_blackbox *box, int64_t row)
 {
     struct hob_blackbox_entry *entry = box ? free_entry(box) : NULL;
+    if (box && !entry)
+        say_full(box);
     if (!entry)
         return NULL;
     entry->row = row;
@@ -320,6 +362,7 @@ struct hob_blackbox_entry *hob_blackbox_begin(struct hob_blackbox *box, int64_t 
     memset(entry->steps, 0, sizeof entry->steps);
     for (size_t i = 0; i < HOB_BLACKBOX_CHILDREN; i++)
         entry->children[i].pid = 0;
+    entry->starting[0] = entry->starting[1] = 0;
     entry->state = LIVE;
     return entry;
 }
@@ -334,12 +377,12 @@ void hob_blackbox_step(struct hob_blackbox_entry *entry, const char *name)
     entry->which = other;
 }
 
-static struct child *find_child(struct hob_blackbox_entry *entry, int pid)
+void hob_blackbox_starts(struct hob_blackbox_entry *entry, uint64_t out, uint64_t err)
 {
-    for (size_t i = 0; i < HOB_BLACKBOX_CHILDREN; i++)
-        if (entry->children[i].pid == pid)
-            return &entry->children[i];
-    return NULL;
+    if (!entry)
+        return;
+    entry->starting[0] = out;
+    entry->starting[1] = err;
 }
 
 void hob_blackbox_child(struct hob_blackbox_entry *entry, int pid, bool runs)

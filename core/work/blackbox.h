@@ -54,6 +54,10 @@ size_t hob_blackbox_end_children(struct hob_blackbox *box);
 /** @return NULL when there is no room: works without being remembered. All below take NULL. */
 struct hob_blackbox_entry *hob_blackbox_begin(struct hob_blackbox *box, int64_t row);
 void hob_blackbox_step(struct hob_blackbox_entry *entry, const char *name); /* NULL: none */
+/** A child is about to be started whose output goes into these two pipes, named by their inodes;
+ * 0, 0: _child was called for it, or there is none. A process that dies between the two leaves one
+ * whose id is not here: it is known by its pipes then, unless it has closed both of them. */
+void hob_blackbox_starts(struct hob_blackbox_entry *entry, uint64_t out, uint64_t err);
 void hob_blackbox_child(struct hob_blackbox_entry *entry, int pid, bool runs);
 /** For hob_scheduler_mark_executing; NULL for NULL. */
 volatile int *hob_blackbox_executing(struct hob_blackbox_entry *entry);

@@ -118,6 +118,13 @@ static void on_slot_sound(void *user)
     hob_executor_resume_sound(user);
 }
 
+/* Nobody beside one on probation, and nothing is begun before a reboot. */
+static bool on_slot_may_go_on(void *user)
+{
+    const struct hob_executor *executor = ((struct hob_executor_seat *)user)->executor;
+    return !hob_executor_resume_probation(executor) && !hob_executor_reboots(executor);
+}
+
 static void on_slot_restart(void *user, const char *reason)
 {
     struct hob_executor *executor = ((struct hob_executor_seat *)user)->executor;
@@ -148,7 +155,7 @@ int hob_executor_run(struct hob_executor_seat *seat, int64_t version)
     int rc = hob_slot_run(seat->slot, version, &err);
     if (rc) {
         hob_executor_clear(seat);
-        hob_executor_find_later(seat->executor, "starting the job", hob_error_name(rc));
+        hob_executor_find_hold(seat->executor, "starting the job", rc);
     }
     return rc;
 }
@@ -201,6 +208,9 @@ static void on_claim(void *user, int status, const struct hob_jobs_answer *answe
 {
     struct hob_executor_seat *seat = user;
     seat->claiming = false;
+    if (hob_slot_state(seat->slot) != HOB_SLOT_TAKEN) {
+        return; /* its end was decided meanwhile */
+    }
     if (status == 0) {
         claimed(seat, hob_slot_version(seat->slot) + 1);
     } else if (status == HOB_EREJECTED) {
@@ -284,11 +294,13 @@ int hob_executor_prepare(struct hob_executor_seat *seat, const struct hob_store_
     if (handler || seat->begun) { /* the store has what it was begun with */
         rc = hob_slot_prepare(seat->slot, handler, document, len, err);
     }
-    if (rc && (rc != HOB_EREJECTED || seat->begun)) {
+    free(document);
+    if (hob_slot_is_passing(rc)) {
+        hob_slot_postpone(seat->slot, err);
+    } else if (rc && (rc != HOB_EREJECTED || seat->begun)) {
         hob_slot_break(seat->slot, err->message);
         rc = 0;
     }
-    free(document);
     return rc;
 }
 
@@ -416,6 +428,7 @@ static int make_seat(struct hob_executor *executor, struct hob_executor_seat *se
                                        .cleanup_timeout_ms = o->cleanup_timeout_ms,
                                        .on_free = on_slot_free,
                                        .on_sound = on_slot_sound,
+                                       .may_go_on = on_slot_may_go_on,
                                        .on_restart = o->on_restart ? on_slot_restart : NULL,
                                        .user = seat};
     seat->executor = executor;

@@ -15,7 +15,7 @@ static bool add(struct hob_executor_seat *seat, const struct hob_jobs_execution 
     if (rc) {
         hob_slot_release(seat->slot); /* whatever it got to */
         hob_executor_clear(seat);
-        hob_executor_find_later(seat->executor, "taking the job", hob_error_name(rc));
+        hob_executor_find_hold(seat->executor, "taking the job", rc);
     }
     return rc == 0;
 }
@@ -103,12 +103,19 @@ static void take_known(struct hob_executor_seat *seat, const struct hob_jobs_exe
     struct hob_error err = {0};
     const char *step;
     enum hob_slot_past past = hob_executor_resume_past(seat->executor, known, &step);
+    if (known->state == HOB_STORE_CLAIMING && execution->status == HOB_JOBS_QUEUED) {
+        past = HOB_SLOT_PAST_ORDER; /* what was never claimed did not run */
+    }
     hob_executor_take(seat, execution);
     if (execution->status == HOB_JOBS_IN_PROGRESS) {
         hob_executor_say(seat->executor, HOB_LOG_INFO, "job.resumed", NULL, &seat->identity,
                          "its claim had been accepted when Hob ended");
     }
-    if (hob_executor_prepare(seat, known, past, step, &err)) {
+    int rc = hob_executor_prepare(seat, known, past, step, &err);
+    if (rc && rc != HOB_EREJECTED) {
+        hob_executor_clear(seat);
+        hob_executor_find_hold(seat->executor, "starting the job", rc);
+    } else if (rc) {
         hob_slot_end(seat->slot, HOB_JOBS_REJECTED, err.message, "BAD_DOCUMENT");
     } else if (execution->status == HOB_JOBS_IN_PROGRESS) {
         hob_executor_run(seat, execution->version_number);
@@ -151,7 +158,7 @@ static bool decide_known(struct hob_executor *executor, const struct hob_jobs_ex
     int rc = hob_executor_resume_end_downgraded(executor, known->row, &err);
     if (rc) {
         hob_executor_store_failed(executor, NULL, &err);
-        hob_executor_find_later(executor, "ending the job", hob_error_name(rc));
+        hob_executor_find_hold(executor, "ending the job", rc);
     }
     return rc == 0;
 }
@@ -192,14 +199,14 @@ bool hob_executor_decide(struct hob_executor *executor, const struct hob_jobs_ex
     if (stands_back(executor, execution, &identity)) {
         return true;
     }
-    if (!hob_executor_can_take(executor)) {
+    if (!hob_executor_can_take(executor) || (!asked && hob_executor_find_is_held(executor))) {
         executor->find.missed = true;
         return false;
     }
     int rc = hob_executor_find_known(executor, &identity, &known, &err);
     if (rc && rc != HOB_ENOENT) {
         hob_executor_store_failed(executor, &identity, &err);
-        hob_executor_find_later(executor, "looking for jobs", hob_error_name(rc));
+        hob_executor_find_hold(executor, "looking for jobs", rc);
         return false;
     }
     bool more = rc == 0 ? decide_known(executor, execution, &known, asked)

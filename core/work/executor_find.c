@@ -99,6 +99,17 @@ void hob_executor_find_later(struct hob_executor *executor, const char *what, co
     hob_timer_start(executor->find.retry, ms);
 }
 
+void hob_executor_find_hold(struct hob_executor *executor, const char *what, int code)
+{
+    executor->find.held = true;
+    hob_executor_find_later(executor, what, hob_error_name(code));
+}
+
+bool hob_executor_find_is_held(const struct hob_executor *executor)
+{
+    return executor->find.held && hob_timer_active(executor->find.retry);
+}
+
 /* Without a link hob_executor_online asks again; cancelled: we are being closed. */
 static void no_answer(struct hob_executor *executor, int status)
 {
@@ -259,6 +270,7 @@ static void asked_is_gone(struct hob_executor *executor)
     forget_claim(executor, find->asked_row);
     hob_executor_say(executor, HOB_LOG_INFO, "job.claim_refused", NULL, &find->asked,
                      "it was over before its claim was accepted: it never ran");
+    hob_outbox_forget(executor->options.outbox, find->asked_row);
     if (hob_store_remove(executor->options.store, find->asked_row, &err)) {
         hob_executor_store_failed(executor, &find->asked, &err);
     }
@@ -444,7 +456,7 @@ void hob_executor_find_afresh(struct hob_executor *executor)
 {
     struct hob_executor_find *find = &executor->find;
     find->passed_count = 0;
-    find->listed = false;
+    find->listed = find->held = false;
     hob_backoff_reset(&find->backoff);
     hob_timer_stop(find->retry);
     hob_executor_find_look(executor);
@@ -462,7 +474,9 @@ static void on_poll(void *user)
 
 static void on_retry(void *user)
 {
-    hob_executor_find_look(user);
+    struct hob_executor *executor = user;
+    executor->find.held = false;
+    hob_executor_find_look(executor);
 }
 
 int hob_executor_find_init(struct hob_executor *executor)

@@ -64,6 +64,7 @@ struct hob_executor_find {
     size_t count;
     bool listed; /* it is as the service last told it */
     bool missed; /* something was named that no list has shown */
+    bool held;   /* the store fails: what is announced waits for `retry`, too */
     /* Not for us, or over: not to be asked about again till the next poll. */
     struct hob_executor_identity passed[HOB_EXECUTOR_PASSED_MAX];
     size_t passed_count; /* of all times; the newest are kept */
@@ -78,7 +79,8 @@ struct hob_executor_resume {
     bool ready;    /* no process of a dead Hob runs any more */
     int64_t *rows; /* waiting for a seat, oldest first */
     size_t count, capacity;
-    bool probation; /* somebody among them takes the process down, nobody knows who */
+    bool probation; /* somebody among them takes the process down, nobody knows who: each goes on
+                     * alone until it ends or waits */
     struct hob_timer *children;
     uint64_t since_ms; /* waiting for the children */
     bool said;
@@ -137,7 +139,8 @@ const struct hob_handler *hob_executor_choose(struct hob_executor *executor, con
                                               size_t len, struct hob_error *err);
 /** The slot takes over what the store knows, with the handler that it was begun with. That may be
  * gone or broken by now: hob_executor_run tells.
- * @return 0, or HOB_EREJECTED and why this document can never work here */
+ * @return 0; HOB_EREJECTED and why this document can never work here; or another code: the store
+ * could not be read, which was said, and the slot is free again (its seat is not) */
 int hob_executor_prepare(struct hob_executor_seat *seat, const struct hob_store_execution *known,
                          enum hob_slot_past past, const char *step, struct hob_error *err);
 
@@ -170,6 +173,9 @@ void hob_executor_find_end(struct hob_executor *executor);
 void hob_executor_find_look(struct hob_executor *executor);
 void hob_executor_find_afresh(struct hob_executor *executor);
 void hob_executor_find_later(struct hob_executor *executor, const char *what, const char *why);
+/** Likewise, because of the store: until then nothing that is announced is taken either. */
+void hob_executor_find_hold(struct hob_executor *executor, const char *what, int code);
+bool hob_executor_find_is_held(const struct hob_executor *executor);
 /** Something may be there for a free seat: look when what was announced has settled. */
 void hob_executor_find_soon(struct hob_executor *executor);
 /** An earlier process had claimed it, or was about to. */
@@ -200,7 +206,7 @@ enum hob_slot_past hob_executor_resume_past(const struct hob_executor *executor,
 /** It ran under a newer Hob than this one: it ends FAILED, saying what it did. */
 int hob_executor_resume_end_downgraded(struct hob_executor *executor, int64_t row,
                                        struct hob_error *err);
-/** It has proved sound, or is gone: whoever waits for its turn may go on. */
+/** Nothing of it runs any more: whoever waits for its turn may go on. */
 void hob_executor_resume_sound(struct hob_executor_seat *seat);
 /** Something of this process goes on on probation. */
 bool hob_executor_resume_probation(const struct hob_executor *executor);

@@ -44,19 +44,35 @@ static const struct hob_blackbox_past *death_of(const struct deaths *deaths, int
     return NULL;
 }
 
+/* An end in order was stored before it came, whatever is in the box. */
 static enum hob_slot_past past_of(const struct hob_executor *executor, const struct deaths *deaths,
                                   const struct hob_store_execution *known)
 {
     const struct hob_blackbox_past *death = death_of(deaths, known->row);
     const char *boot = executor->options.boot_id;
+    if (!known->boot || !known->boot[0]) {
+        return HOB_SLOT_PAST_ORDER;
+    }
     if (death) { /* only what died within this boot is in there */
         bool guilty = death->executing || deaths->count == 1;
         return guilty ? HOB_SLOT_PAST_GUILT : HOB_SLOT_PAST_OTHER;
     }
-    if (!known->boot || !known->boot[0]) {
-        return HOB_SLOT_PAST_ORDER;
+    if (!boot || strcmp(known->boot, boot) != 0) {
+        return HOB_SLOT_PAST_POWER;
     }
-    return boot && strcmp(known->boot, boot) == 0 ? HOB_SLOT_PAST_OTHER : HOB_SLOT_PAST_POWER;
+    /* Only claimed: it would be in the box if it had run. */
+    return known->state == HOB_STORE_CLAIMING ? HOB_SLOT_PAST_ORDER : HOB_SLOT_PAST_OTHER;
+}
+
+/* It may be the one that took the process down: it was at work then, beside others and with nobody
+ * executing; or it was waiting for its turn already when the one on probation died. */
+static bool is_suspect(const struct hob_executor *executor, const struct deaths *deaths,
+                       const struct hob_store_execution *known)
+{
+    if (past_of(executor, deaths, known) != HOB_SLOT_PAST_OTHER || known->resume_at_s) {
+        return false;
+    }
+    return death_of(deaths, known->row) ? deaths->executing == 0 : deaths->count > 0;
 }
 
 enum hob_slot_past hob_executor_resume_past(const struct hob_executor *executor,
@@ -138,8 +154,8 @@ static void go_on(struct hob_executor_seat *seat, const struct hob_store_executi
     if (resume->probation) {
         executor->turn->suspect = seat;
     }
-    hob_executor_prepare(seat, known, past, step, &err);
-    if (hob_slot_run(seat->slot, execution.version_number, &err)) {
+    if (hob_executor_prepare(seat, known, past, step, &err) ||
+        hob_slot_run(seat->slot, execution.version_number, &err)) {
         hob_executor_clear(seat);
         try_again(executor);
         return;
@@ -277,14 +293,11 @@ static void ready(struct hob_executor *executor)
     hob_executor_find_look(executor);
 }
 
-static void say_probation(struct hob_executor *executor, size_t count)
+static void say_probation(struct hob_executor *executor)
 {
-    char text[200];
-    snprintf(text, sizeof text,
-             "the last process died while %zu jobs were at work, and none of them is known to have "
-             "done it: they go on one at a time, until each has finished a step or ended",
-             count);
-    hob_executor_say(executor, HOB_LOG_WARN, "job.probation", NULL, NULL, text);
+    hob_executor_say(executor, HOB_LOG_WARN, "job.probation", NULL, NULL,
+                     "the last process died, and nobody knows yet which of several jobs did it: "
+                     "each goes on alone, until it has ended or waits; new jobs come after them");
 }
 
 static void say_children(struct hob_executor *executor, size_t count)
@@ -335,9 +348,16 @@ static void on_children(void *user)
     }
 }
 
+struct found {
+    struct hob_executor *executor;
+    struct deaths deaths;
+};
+
 static bool add_row(void *user, const struct hob_store_execution *known)
 {
-    struct hob_executor_resume *resume = user;
+    struct found *found = user;
+    struct hob_executor_resume *resume = &found->executor->resume;
+    resume->probation = resume->probation || is_suspect(found->executor, &found->deaths, known);
     if (resume->count == resume->capacity) {
         size_t capacity = resume->capacity ? resume->capacity * 2 : 8;
         int64_t *rows = realloc(resume->rows, capacity * sizeof *rows);
@@ -351,19 +371,14 @@ static bool add_row(void *user, const struct hob_store_execution *known)
     return true;
 }
 
-struct claims {
-    struct hob_executor *executor;
-    struct deaths deaths;
-};
-
 /* One that was at work had its claim accepted, though the store does not say so: its first commit
  * was yet to come. */
 static bool add_claim(void *user, const struct hob_store_execution *known)
 {
-    struct claims *claims = user;
-    return death_of(&claims->deaths, known->row)
-               ? add_row(&claims->executor->resume, known)
-               : hob_executor_find_add_claim(claims->executor, known) == 0;
+    struct found *found = user;
+    return death_of(&found->deaths, known->row)
+               ? add_row(found, known)
+               : hob_executor_find_add_claim(found->executor, known) == 0;
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -376,19 +391,17 @@ void hob_executor_resume_start(struct hob_executor *executor)
 {
     struct hob_executor_resume *resume = &executor->resume;
     struct hob_store *store = executor->options.store;
-    struct claims claims = {executor, read_deaths(executor)};
+    struct found found = {executor, read_deaths(executor)};
     struct hob_error err = {0};
-    if (hob_store_each(store, executor->thing, HOB_STORE_RUNNING, add_row, resume, &err) ||
-        hob_store_each(store, executor->thing, HOB_STORE_CLAIMING, add_claim, &claims, &err)) {
+    if (hob_store_each(store, executor->thing, HOB_STORE_RUNNING, add_row, &found, &err) ||
+        hob_store_each(store, executor->thing, HOB_STORE_CLAIMING, add_claim, &found, &err)) {
         hob_executor_store_failed(executor, NULL, &err);
     }
     if (resume->count > 1) {
         qsort(resume->rows, resume->count, sizeof *resume->rows, compare_rows);
     }
-    resume->probation =
-        resume->count > 0 && claims.deaths.count > 1 && claims.deaths.executing == 0;
     if (resume->probation) {
-        say_probation(executor, claims.deaths.count);
+        say_probation(executor);
     }
     resume->since_ms = hob_clock_mono_ms();
     end_children(executor, true);

@@ -67,14 +67,17 @@ static int find_source(struct hob_job *job, struct source *source, struct hob_er
     return rc == HOB_ENOENT ? own_source(job, source, err) : rc;
 }
 
-static void find_module(void *user, const char *name, const char **path, const char **text,
-                        size_t *len)
+static int find_module(void *user, const char *name, const char **path, const char **text,
+                       size_t *len, struct hob_error *err)
 {
     struct hob_job *job = user;
-    struct hob_error err = {0};
-    if (hob_journal_source(job->journal, name, path, text, len, &err)) {
-        *text = NULL;
+    int rc = hob_journal_source(job->journal, name, path, text, len, err);
+    if (rc == 0 || rc == HOB_ENOENT) {
+        *text = rc ? NULL : *text;
+        return 0;
     }
+    job->source_failed = rc; /* what the one on disk is by now must not take its place */
+    return rc;
 }
 
 /* One that is required on the way is committed at once: the next run must find what this one has
@@ -170,8 +173,8 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
     hob_scheduler_mark_executing(hob_sandbox_scheduler(job->sandbox), job->options.executing);
     rc = find_source(job, &prep.source, err);
     rc = rc ? rc : hob_sandbox_call(job->sandbox, prepare, &prep, err);
-    if (rc && prep.rejected) {
-        rc = HOB_EREJECTED;
+    if (rc && (prep.rejected || job->source_failed)) {
+        rc = prep.rejected ? HOB_EREJECTED : job->source_failed;
         if (err) {
             err->code = rc;
         }
@@ -362,9 +365,11 @@ bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, c
 static void time_is_up(void *user)
 {
     struct hob_job *job = user;
-    char reason[64];
-    snprintf(reason, sizeof reason, "%stimed out after %.10g s", job->cleaning ? "cleanup " : "",
-             (double)job->limit_ms / 1000);
+    char reason[128];
+    bool own = job->cleaning || job->timeout_ms > 0;
+    snprintf(reason, sizeof reason, "%stimed out after %.10g s%s", job->cleaning ? "cleanup " : "",
+             (double)job->limit_ms / 1000,
+             own ? "" : ": its handler has no timeout of its own (config key job_timeout)");
     hob_job_cancel(job, HOB_JOB_TIMED_OUT, reason, "TIMED_OUT");
 }
 

@@ -85,7 +85,8 @@ struct hob_job_options {
 };
 
 /** @return 0, HOB_EREJECTED (this document can never work here), HOB_EHANDLER (the handler is
- * broken: it may work once mended), or HOB_ENOMEM; err has the reason as it is to be reported */
+ * broken: it may work once mended), HOB_ENOMEM, or what the store said; err has the reason as it is
+ * to be reported */
 int hob_job_new(const struct hob_job_options *options, struct hob_job **out, struct hob_error *err);
 
 /** Put the source of the handler, and of the modules that it has required so far, into the store

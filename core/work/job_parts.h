@@ -32,7 +32,8 @@ struct hob_job {
     int max_runs;
     /* This run. */
     int attempt, interrupted;
-    bool cleaning; /* it is that of cleanup */
+    int source_failed; /* the store's code: a module that it may have could not be read */
+    bool cleaning;     /* it is that of cleanup */
     struct hob_job_why_copy why;
     uint64_t started_ms;
     int64_t former_ms;

@@ -417,6 +417,20 @@ void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
     hob_outbox_wake(outbox);
 }
 
+void hob_outbox_forget_waiter(struct hob_outbox *outbox, const void *user)
+{
+    struct waiter **link = &outbox->waiters;
+    while (*link) {
+        struct waiter *waiter = *link;
+        if (waiter->user == user) {
+            *link = waiter->next;
+            free(waiter);
+        } else {
+            link = &waiter->next;
+        }
+    }
+}
+
 /* @return whether it is for us to tell; else the service has ended it, and knows */
 static void set_outcome(struct hob_outbox_entry *entry, const char *status)
 {

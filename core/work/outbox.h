@@ -73,6 +73,8 @@ void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *det
  * drops it. */
 void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
                           void (*done)(void *user), void *user);
+/** `user` does not want to know any more. */
+void hob_outbox_forget_waiter(struct hob_outbox *outbox, const void *user);
 
 /** The outcome of `row` is in the store: tell it. Also for one that was told before. A status that
  * is the service's to give (CANCELED ...) is marked as told, nothing is sent. */

@@ -343,12 +343,22 @@ int hob_outputs_new(struct hob_log *log, const struct hob_output_options *option
     return 0;
 }
 
+static void free_output(struct hob_output *output)
+{
+    if (output->fd >= 0)
+        close(output->fd);
+    free(output);
+}
+
 void hob_outputs_free(struct hob_outputs *outputs)
 {
     if (!outputs)
         return;
-    while (outputs->open)
-        hob_output_close(outputs->open);
+    while (outputs->open) {
+        struct hob_output *output = outputs->open;
+        outputs->open = output->next;
+        free_output(output);
+    }
     free(outputs->dir);
     free(outputs);
 }
@@ -390,7 +400,5 @@ void hob_output_close(struct hob_output *output)
     while (*place != output)
         place = &(*place)->next;
     *place = output->next;
-    if (output->fd >= 0)
-        close(output->fd);
-    free(output);
+    free_output(output);
 }

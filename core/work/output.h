@@ -1,10 +1,10 @@
 /* output.h - what the programs of a job print, whole: one log file for each execution.
  *
- * Files are DIR/JOB-NUMBER-QUEUED.log and, when one is full, its former half .log.1: the newest
- * bytes stay. All files together have a limit, too: the oldest go first. Bytes are kept as they
- * came (NUL, invalid UTF-8), each chunk from a line's start under a line that says which program
- * and stream it is. A disk that is full is no reason to disturb the job: what could not be written
- * is counted and said once in the file when it can be written again. No fsync.
+ * Files are DIR/THING@JOB-NUMBER-QUEUED.log and, when one is full, its former half .log.1: the
+ * newest bytes stay. All files together have a limit, too: the oldest go first. Bytes are kept as
+ * they came (NUL, invalid UTF-8), each chunk from a line's start under a line that says which
+ * program and stream it is. A disk that is full is no reason to disturb the job: what could not be
+ * written is counted and said once in the file when it can be written again. No fsync.
  *
  * Life: hob_output_new -> hob_output_open ... hob_output_close for each execution ->
  * hob_output_free. Loop thread only.  Spec: spec/unit/output_spec.lua
@@ -32,7 +32,7 @@ int hob_outputs_new(struct hob_log *log, const struct hob_output_options *option
                     struct hob_outputs **out, struct hob_error *err);
 void hob_outputs_free(struct hob_outputs *outputs); /* NULL is legal */
 
-/** @param name  "JOB-NUMBER-QUEUED"; a second open of the same name goes on with the file.
+/** @param name  "THING@JOB-NUMBER-QUEUED"; a second open of the same name goes on with the file.
  * @return NULL: out of memory */
 struct hob_output *hob_output_open(struct hob_outputs *outputs, const char *name);
 void hob_output_write(struct hob_output *output, const char *program, bool is_err, const char *data,

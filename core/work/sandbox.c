@@ -7,6 +7,9 @@
 #include <limits.h>
 #include <lua.h>
 #include <lualib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +17,19 @@
 
 #define SOURCE_MAX      (1u << 20)
 #define COLLECTOR_PAUSE 120 /* small states: collect early rather than grow */
+#define MUCH_MEMORY     (4u << 20)
 
 struct hob_sandbox {
     struct hob_modules_host host; /* first: hob_scheduler_user gives this */
     lua_State *L;
     struct hob_scheduler *scheduler;
-    void (*find_source)(void *user, const char *name, const char **path, const char **text,
-                        size_t *len);
+    int (*find_source)(void *user, const char *name, const char **path, const char **text,
+                       size_t *len, struct hob_error *err);
     void (*on_source)(void *user, const char *name, const char *path, const char *text, size_t len);
     void *source_user;
     char *script_lib;
     char *lib;
-    size_t used;
+    size_t used, peak;
     size_t limit;
 };
 
@@ -46,6 +50,7 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
     void *moved = realloc(block, new_size);
     if (moved) {
         sandbox->used += new_size - old;
+        sandbox->peak = sandbox->used > sandbox->peak ? sandbox->used : sandbox->peak;
     }
     return moved;
 }
@@ -202,9 +207,11 @@ static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *n
 {
     const char *saved_path = NULL, *saved = NULL;
     char path[PATH_MAX];
+    struct hob_error err = {0};
     size_t len = 0;
-    if (sandbox->find_source) {
-        sandbox->find_source(sandbox->source_user, name, &saved_path, &saved, &len);
+    if (sandbox->find_source &&
+        sandbox->find_source(sandbox->source_user, name, &saved_path, &saved, &len, &err)) {
+        luaL_error(L, "module '%s': %s", name, err.message);
     }
     if (saved) {
         return load_text(L, saved_path, saved, len) == LUA_OK || lua_error(L);
@@ -212,7 +219,6 @@ static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *n
     if (!sandbox->script_lib || !module_path(L, sandbox->script_lib, name, path, sizeof path)) {
         return false;
     }
-    struct hob_error err = {0};
     char *text = read_text(path, &len, &err);
     if (!text) {
         luaL_error(L, "module '%s': %s", name, err.message);
@@ -337,11 +343,22 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
     return 0;
 }
 
+/* The C library keeps what was freed for the next one who asks for as much. */
+static void give_back_memory(size_t peak)
+{
+#ifdef __GLIBC__
+    if (peak > MUCH_MEMORY) {
+        malloc_trim(0);
+    }
+#endif
+}
+
 void hob_sandbox_free(struct hob_sandbox *sandbox)
 {
     if (!sandbox) {
         return;
     }
+    size_t peak = sandbox->peak;
     if (sandbox->scheduler) {
         hob_scheduler_close(sandbox->scheduler);
     } else if (sandbox->L) {
@@ -350,6 +367,7 @@ void hob_sandbox_free(struct hob_sandbox *sandbox)
     free(sandbox->script_lib);
     free(sandbox->lib);
     free(sandbox);
+    give_back_memory(peak);
 }
 
 lua_State *hob_sandbox_lua(struct hob_sandbox *sandbox)

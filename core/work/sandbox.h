@@ -31,9 +31,10 @@ struct hob_sandbox_options {
     const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
     struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
     /** A module of script_lib is wanted: leave a saved text of it, if there is one (*text NULL
-     * else; borrowed until the next call). NULL: only the directory is looked at. */
-    void (*find_source)(void *user, const char *name, const char **path, const char **text,
-                        size_t *len);
+     * else; borrowed until the next call). A code: it cannot be known, and `require` raises.
+     * NULL: only the directory is looked at. */
+    int (*find_source)(void *user, const char *name, const char **path, const char **text,
+                       size_t *len, struct hob_error *err);
     /** One was loaded from the directory. NULL: nobody wants to know. */
     void (*on_source)(void *user, const char *name, const char *path, const char *text, size_t len);
     void *source_user;

@@ -75,6 +75,17 @@ int hob_slot_prepare(struct hob_slot *slot, const struct hob_handler *handler, c
     return rc;
 }
 
+bool hob_slot_is_passing(int code)
+{
+    return code == HOB_ESTORE || code == HOB_EIO || code == HOB_ENOSPC || code == HOB_EACCES;
+}
+
+void hob_slot_postpone(struct hob_slot *slot, const struct hob_error *err)
+{
+    hob_slot_store_failed(slot, err);
+    hob_slot_release(slot);
+}
+
 void hob_slot_break(struct hob_slot *slot, const char *why)
 {
     snprintf(slot->broken, sizeof slot->broken, "%s", why);
@@ -92,7 +103,7 @@ int hob_slot_add(struct hob_slot *slot, const char *document, size_t len, struct
                                       .document_len = document ? len : 0,
                                       .handler = slot->job ? hob_job_handler(slot->job) : "",
                                       .handler_digest = slot->job ? hob_job_digest(slot->job) : "",
-                                      .boot = "",
+                                      .boot = slot->options.boot_id ? slot->options.boot_id : "",
                                       .ending_status = "",
                                       .ending_kind = "",
                                       .ending_details = "",
@@ -139,10 +150,7 @@ static void known_ending(struct hob_slot *slot, const struct hob_store_execution
 static void count_past(struct hob_slot *slot, const struct hob_store_execution *known,
                        enum hob_slot_past past)
 {
-    bool at_work = known->resume_at_s == 0 && !slot->ending;
-    /* Claimed, but the run's beginning was lost with the commit that it was to ride on. */
-    bool first_was_cut = past == HOB_SLOT_PAST_ORDER && known->runs == 0 && slot->was_claimed;
-    past = first_was_cut ? HOB_SLOT_PAST_POWER : past;
+    bool at_work = slot->runs > 0 && known->resume_at_s == 0 && !slot->ending;
     slot->past = at_work ? past : HOB_SLOT_PAST_ORDER;
     slot->interrupted = known->interrupted;
     slot->deaths = known->deaths;
@@ -158,8 +166,11 @@ static void count_past(struct hob_slot *slot, const struct hob_store_execution *
 void hob_slot_known(struct hob_slot *slot, const struct hob_store_execution *known,
                     enum hob_slot_past past, const char *step)
 {
+    /* The beginning of a first run is lost with the commit that it was to ride on; after an end in
+     * order it is not. */
+    bool first_was_cut = known->runs == 0 && slot->was_claimed && past != HOB_SLOT_PAST_ORDER;
     slot->row = known->row;
-    slot->runs = known->runs;
+    slot->runs = first_was_cut ? 1 : known->runs;
     slot->retries = known->retries;
     slot->cleanups = known->cleanups;
     slot->elapsed_ms = known->elapsed_ms;
@@ -170,7 +181,7 @@ void hob_slot_known(struct hob_slot *slot, const struct hob_store_execution *kno
     snprintf(slot->past_step, sizeof slot->past_step, "%s", step ? step : "");
     known_ending(slot, known);
     count_past(slot, known, past);
-    slot->began = known->runs > 0 || slot->was_claimed;
+    slot->began = slot->runs > 0;
     struct hob_store_execution execution = {.row = slot->row,
                                             .job_id = slot->job_id,
                                             .execution_number = slot->execution_number,
@@ -193,7 +204,8 @@ static int begin_run(struct hob_slot *slot, struct hob_error *err)
                                 .version = slot->version,
                                 .boot = slot->options.boot_id ? slot->options.boot_id : "",
                                 .interrupted = slot->interrupted,
-                                .deaths = slot->deaths};
+                                .deaths = slot->deaths,
+                                .former_runs = slot->runs};
     return hob_store_begin_run(slot->options.store, slot->row, &run, slot->known || slot->runs > 0,
                                err);
 }
@@ -257,16 +269,30 @@ static void started_again(struct hob_slot *slot)
     }
 }
 
+/* What the store has is tried again until it can be read; a broken handler stays broken. */
+static int begin_anew(struct hob_slot *slot, struct hob_error *err)
+{
+    int rc = slot->job ? 0 : hob_slot_make_job(slot, err);
+    if (rc && !hob_slot_is_passing(rc)) {
+        hob_slot_break(slot, err->message);
+        return 0;
+    }
+    return rc ? rc : begin_run(slot, err);
+}
+
+static void begun_anew(struct hob_slot *slot)
+{
+    if (slot->job) {
+        started_again(slot);
+    } else {
+        hob_slot_conclude_with(slot, HOB_JOB_FAILED, slot->broken, "HANDLER_BROKEN", "");
+    }
+}
+
 void hob_slot_begin_again(struct hob_slot *slot)
 {
-    struct hob_error err = {0};
     slot->resume_at_s = 0;
-    if (!slot->job && hob_slot_make_job(slot, &err)) {
-        hob_slot_break(slot, err.message);
-        hob_slot_conclude_with(slot, HOB_JOB_FAILED, slot->broken, "HANDLER_BROKEN", "");
-        return;
-    }
-    hob_slot_commit(slot, begin_run, started_again);
+    hob_slot_commit(slot, begin_anew, begun_anew);
 }
 
 static void brake(struct hob_slot *slot)
@@ -349,8 +375,7 @@ void hob_slot_release(struct hob_slot *slot)
                              .turn_timer = slot->turn_timer,
                              .store_failing = slot->store_failing,
                              .stopped = slot->stopped,
-                             .stopped_user = slot->stopped_user,
-                             .sound = slot->sound};
+                             .stopped_user = slot->stopped_user};
     *slot = empty;
     if (slot->stopped) {
         hob_timer_stop(slot->stop_timer);
@@ -361,7 +386,6 @@ void hob_slot_release(struct hob_slot *slot)
 void hob_slot_is_free(struct hob_slot *slot)
 {
     hob_slot_release(slot);
-    hob_slot_is_sound(slot);
     slot->options.on_free(slot->options.user);
 }
 
@@ -406,8 +430,11 @@ int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
     slot->reboot_timer = hob_timer_new(options->loop, hob_slot_on_reboot_timer, slot);
     slot->stop_timer = hob_timer_new(options->loop, hob_slot_on_stop_timer, slot);
     slot->turn_timer = hob_timer_new(options->loop, on_turn, slot);
-    struct hob_exec_set_options children = {
-        .on_child = hob_slot_on_child, .on_data = hob_slot_on_data, .user = slot};
+    struct hob_exec_set_options children = {.on_start = hob_slot_on_start,
+                                            .on_child = hob_slot_on_child,
+                                            .on_data = hob_slot_on_data,
+                                            .on_wait = hob_slot_on_wait_for_children,
+                                            .user = slot};
     slot->children = hob_exec_set_new(options->loop, &children);
     bool whole = slot->store_retry && slot->wait_timer && slot->reboot_timer && slot->stop_timer &&
                  slot->turn_timer && slot->children;

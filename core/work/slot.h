@@ -11,8 +11,8 @@
  *   RUNNING --(retry_later)--> WAITING --(its time has come)--> RUNNING
  *
  * Life: hob_slot_new -> hob_slot_free. on_free is called when an outcome was stored, never inside
- * the call that led to it, but for hob_slot_end. Loop thread only.  Spec:
- * spec/integration/job_spec.lua, spec/integration/cancel_spec.lua, spec/integration/reboot_spec.lua
+ * the call that led to it, but for hob_slot_end. Loop thread only.  Specs: in spec/integration,
+ * job_spec.lua, cancel_spec.lua, cleanup_spec.lua, reboot_spec.lua, brake_spec.lua, stop_spec.lua
  */
 #ifndef HOB_WORK_SLOT_H
 #define HOB_WORK_SLOT_H
@@ -68,8 +68,11 @@ struct hob_slot_options { /* borrowed for its life */
     uint64_t timeout_ms;         /* of a job whose handler names none; 0: none */
     uint64_t cleanup_timeout_ms; /* 0: 60,000 */
     void (*on_free)(void *user);
-    /** It has finished a step, ended or begun to wait: whoever is on probation may go on. */
+    /** Nothing of it runs any more: it has ended, or waits (retry_later). Whoever must not run
+     * beside it may go on. A finished step is no such sign: what comes after it may kill. */
     void (*on_sound)(void *user);
+    /** May one whose time of waiting is over run again? If not, it asks again. NULL: it may. */
+    bool (*may_go_on)(void *user);
     /** A job asks for a new process of Hob (hob_slot_stop comes next, for every slot). */
     void (*on_restart)(void *user, const char *reason);
     void *user;
@@ -91,6 +94,12 @@ void hob_slot_take(struct hob_slot *slot, const struct hob_jobs_execution *execu
 int hob_slot_prepare(struct hob_slot *slot, const struct hob_handler *handler, const char *document,
                      size_t len, struct hob_error *err);
 
+/** A code that hob_slot_prepare gave for what passes: the store or its file system could not be
+ * read. */
+bool hob_slot_is_passing(int code);
+/** Say so, and give it up as it is: it is found again. */
+void hob_slot_postpone(struct hob_slot *slot, const struct hob_error *err);
+
 /** There is no handler to prepare: hob_slot_run will tell why, as FAILED. */
 void hob_slot_break(struct hob_slot *slot, const char *why);
 
@@ -109,8 +118,9 @@ int hob_slot_run(struct hob_slot *slot, int64_t version, struct hob_error *err);
 
 /** End the run: the service has ended the execution (`status`: CANCELED, TIMED_OUT, REMOVED; NONE:
  * deleted), or a person here did (IN_PROGRESS: the service does not know yet and will be told
- * FAILED). `who` goes into the reason: "in the cloud". Nothing to do: not running, or ending
- * already. */
+ * FAILED). `who` goes into the reason: "in the cloud". One whose end is decided goes on with it,
+ * also with its cleanup; one that is only claimed ends when it turns out to be ours (hob_slot_run).
+ */
 void hob_slot_cancel(struct hob_slot *slot, enum hob_jobs_status status, const char *who);
 
 /** Let it reach its next step, then give it up as it is; `stopped` is called, later, when it is (or

@@ -210,22 +210,40 @@ static void cleanup_begun(struct hob_slot *slot)
     }
 }
 
+/* What the store has is tried again until it can be read; a broken handler stays broken. */
+static int make_cleanup(struct hob_slot *slot, struct hob_error *err)
+{
+    int rc = slot->job ? 0 : hob_slot_make_job(slot, err);
+    if (rc && !hob_slot_is_passing(rc)) {
+        hob_slot_break(slot, err->message);
+        return 0;
+    }
+    return rc || !hob_job_has_cleanup(slot->job) ? rc : put_cleanup(slot, err);
+}
+
+static void cleanup_made(struct hob_slot *slot)
+{
+    char message[HOB_ERROR_MESSAGE_MAX + 16];
+    if (!slot->job) {
+        snprintf(message, sizeof message, "not run: %s", slot->broken);
+        cleanup_failed(slot, message);
+    } else if (hob_job_has_cleanup(slot->job)) {
+        cleanup_begun(slot);
+    } else {
+        store_outcome(slot);
+    }
+}
+
 /* No process of the run is left. */
 static void clean(void *user)
 {
     struct hob_slot *slot = user;
-    struct hob_error err = {0};
-    char message[HOB_ERROR_MESSAGE_MAX + 16];
+    char message[64];
     if (slot->cleanups >= CLEANUPS_MAX) {
         snprintf(message, sizeof message, "interrupted %d times", slot->cleanups);
         cleanup_failed(slot, message);
-    } else if (!slot->job && hob_slot_make_job(slot, &err)) {
-        snprintf(message, sizeof message, "not run: %s", err.message);
-        cleanup_failed(slot, message);
-    } else if (hob_job_has_cleanup(slot->job)) {
-        hob_slot_commit(slot, put_cleanup, cleanup_begun);
     } else {
-        store_outcome(slot);
+        hob_slot_commit(slot, make_cleanup, cleanup_made);
     }
 }
 
@@ -276,6 +294,7 @@ void hob_slot_conclude(struct hob_slot *slot, const char *status, const char *ki
     hob_slot_uncommit(slot);
     hob_slot_forget_reboot(slot);
     hob_timer_stop(slot->wait_timer);
+    hob_exec_set_when_gone(slot->children, NULL, NULL); /* retry_later may wait for them */
     if (!slot->details) {
         lose(slot);
         return;

@@ -15,6 +15,8 @@
 #define HOB_SLOT_STEP_MAX 128
 #define HOB_SLOT_DETAILS  (64 * 1024)
 #define HOB_SLOT_STATUS   16 /* bytes of a status' name */
+/* What a handler gave its programs as `grace` counts while it runs; its end waits no longer. */
+#define HOB_SLOT_GRACE_MAX_MS 30000
 
 struct hob_slot_reboot; /* the command that runs, in slot_reboot.c */
 
@@ -83,7 +85,7 @@ struct hob_slot {
     void *stopped_user;
     uint64_t stop_limit_ms; /* monotonic */
     bool at_step, delay_said, given_up;
-    bool sound; /* on_sound is to be called */
+    bool sound; /* it waits: on_sound is to be called */
 };
 
 /* ---- slot.c ---- */
@@ -114,8 +116,11 @@ int hob_slot_make_job(struct hob_slot *slot, struct hob_error *err); /* anew, fr
 void hob_slot_end_job(struct hob_slot *slot);                        /* and what it started */
 void hob_slot_at_work(struct hob_slot *slot); /* in the black box, with slot->job */
 void hob_slot_leave_box(struct hob_slot *slot);
-void hob_slot_off_work(struct hob_slot *slot);          /* likewise, and its output is complete */
-void hob_slot_on_child(void *user, int pid, bool runs); /* of its processes, as exec.h says */
+void hob_slot_off_work(struct hob_slot *slot); /* likewise, and its output is complete */
+/* Of its processes, as exec.h says. */
+void hob_slot_on_start(void *user, uint64_t out, uint64_t err);
+void hob_slot_on_child(void *user, int pid, bool runs);
+void hob_slot_on_wait_for_children(void *user, const char *who, uint64_t waited_ms);
 void hob_slot_on_data(void *user, const char *program, bool is_err, const char *data, size_t len);
 
 /* ---- slot_end.c ---- */

@@ -45,6 +45,9 @@ void hob_slot_forget_reboot(struct hob_slot *slot)
         slot->asking = NULL;
     }
     hob_timer_stop(slot->reboot_timer);
+    if (slot->reboot_stage == SAYING) { /* else it is said for the next one in this slot */
+        hob_outbox_forget_waiter(slot->options.outbox, slot);
+    }
     slot->reboot_stage = NONE;
     free(slot->reboot_key);
     free(slot->reboot_reason);
@@ -151,9 +154,8 @@ static void reboot_stored(struct hob_slot *slot)
 
 static int put_reboot(struct hob_slot *slot, struct hob_error *err)
 {
-    int rc = hob_store_put_reboot(slot->options.store, slot->row, slot->reboot_key, mark_of(slot),
-                                  slot->reboot_tries, err);
-    return rc ? rc : hob_store_expect_end(slot->options.store, err);
+    return hob_store_put_reboot(slot->options.store, slot->row, slot->reboot_key, mark_of(slot),
+                                slot->reboot_tries, err);
 }
 
 static void try_once(struct hob_slot *slot)

@@ -5,13 +5,22 @@
 
 #include <stdio.h>
 
-#define WATCH_MS 50 /* nobody tells when a critical section ends */
+#define WATCH_MS     50   /* nobody tells when a critical section ends */
+#define GRACE_MIN_MS 5000 /* of programs, also when there is no time left */
 
 /* ---- giving up what does not come to an end by itself ---- */
 
 static void given_up(void *user)
 {
     hob_slot_release(user);
+}
+
+/* Whoever has asked Hob to stop waits. */
+static void end_children(struct hob_slot *slot)
+{
+    uint64_t now = hob_clock_mono_ms();
+    uint64_t left = slot->stop_limit_ms > now ? slot->stop_limit_ms - now : 0;
+    hob_exec_set_end_within(slot->children, left > GRACE_MIN_MS ? left : GRACE_MIN_MS);
 }
 
 static void give_up(struct hob_slot *slot)
@@ -29,6 +38,7 @@ static void give_up(struct hob_slot *slot)
     hob_timer_stop(slot->wait_timer);
     hob_timer_stop(slot->stop_timer);
     hob_slot_end_job(slot);
+    end_children(slot);
     hob_exec_set_when_gone(slot->children, given_up, slot);
 }
 

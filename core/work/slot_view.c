@@ -35,6 +35,9 @@ static const char *why_of(const struct hob_slot *slot)
     if (slot->state == HOB_SLOT_ENDING) {
         return slot->cleaning ? "its cleanup runs" : "its programs are being ended";
     }
+    if (slot->state == HOB_SLOT_RUNNING && slot->cancel_who[0]) {
+        return "it is cancelled: it ends when its critical section has ended";
+    }
     return slot->stopped ? "Hob is stopping: it goes on at the next start" : "";
 }
 

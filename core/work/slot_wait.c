@@ -10,6 +10,7 @@
 #define MAX_RUNS 10
 /* The service's step timer can be set for seven days at most. */
 #define KEEP_ALIVE_MS (24 * 3600 * 1000)
+#define ASK_AGAIN_MS  1000
 
 int64_t hob_slot_wait_left_ms(const struct hob_slot *slot)
 {
@@ -40,9 +41,12 @@ static void wait_is_over(void *user)
 void hob_slot_on_wait(void *user)
 {
     struct hob_slot *slot = user;
+    const struct hob_slot_options *options = &slot->options;
     if (hob_slot_wait_left_ms(slot) > 0) {
         say_waits(slot);
         wait_on(slot);
+    } else if (options->may_go_on && !options->may_go_on(options->user)) {
+        hob_timer_start(slot->wait_timer, ASK_AGAIN_MS);
     } else {
         hob_exec_set_when_gone(slot->children, wait_is_over, slot);
     }

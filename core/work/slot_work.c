@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,12 @@ static int make_dir(struct hob_slot *slot, struct hob_error *err)
 
 /* ---- the black box, and what its programs print ---- */
 
+void hob_slot_on_start(void *user, uint64_t out, uint64_t err)
+{
+    struct hob_slot *slot = user;
+    hob_blackbox_starts(slot->entry, out, err);
+}
+
 void hob_slot_on_child(void *user, int pid, bool runs)
 {
     struct hob_slot *slot = user;
@@ -122,15 +129,27 @@ void hob_slot_on_data(void *user, const char *program, bool is_err, const char *
     hob_output_write(slot->output, program, is_err, data, len);
 }
 
+void hob_slot_on_wait_for_children(void *user, const char *who, uint64_t waited_ms)
+{
+    struct hob_slot *slot = user;
+    struct hob_log_record record = hob_slot_record(slot, HOB_LOG_WARN, "job.waits_for_processes");
+    record.action = "one that got KILL and stays hangs in the kernel (state D in ps: a device or a "
+                    "file system), or belongs to a user that Hob may not signal: end it by hand, "
+                    "or reboot";
+    hob_log_write(slot->options.log, &record,
+                  "%s does not end, after %.0f s; nothing goes on in its place before", who,
+                  (double)waited_ms / 1000);
+}
+
 void hob_slot_at_work(struct hob_slot *slot)
 {
-    char name[HOB_JOBS_ID_MAX + 48];
+    char name[NAME_MAX];
     if (!slot->entry && slot->options.blackbox) {
         slot->entry = hob_blackbox_begin(slot->options.blackbox, slot->row);
     }
     if (!slot->output && slot->options.outputs) {
-        snprintf(name, sizeof name, "%s-%lld-%lld", slot->job_id, (long long)slot->execution_number,
-                 (long long)slot->queued_at);
+        snprintf(name, sizeof name, "%s@%s-%lld-%lld", slot->options.thing, slot->job_id,
+                 (long long)slot->execution_number, (long long)slot->queued_at);
         slot->output = hob_output_open(slot->options.outputs, name);
     }
     hob_job_mark_executing(slot->job, hob_blackbox_executing(slot->entry));
@@ -172,11 +191,9 @@ static void on_job_step(void *user, const char *name, bool once)
 {
     struct hob_slot *slot = user;
     hob_blackbox_step(slot->entry, name);
-    if (name) {
-        return;
+    if (!name) {
+        slot->interrupted = slot->deaths = 0; /* the store counts anew with each finished step */
     }
-    slot->interrupted = slot->deaths = 0; /* the store counts anew with each finished step */
-    hob_slot_is_sound(slot);
 }
 
 static void on_job_end(void *user, const struct hob_job_outcome *outcome)
@@ -200,7 +217,7 @@ void hob_slot_end_job(struct hob_slot *slot)
     slot->job = NULL;
     slot->job_ran = false;
     hob_job_free(job);
-    hob_exec_set_end(slot->children);
+    hob_exec_set_end_within(slot->children, HOB_SLOT_GRACE_MAX_MS);
 }
 
 int hob_slot_new_job(struct hob_slot *slot, const struct hob_handler *handler, const char *document,

@@ -156,6 +156,9 @@ int hob_store_each(struct hob_store *store, const char *thing, enum hob_store_st
 
 /* ---- writing executions ---- */
 
+/* While this process lives no row's number is given again after a removal: somebody may still mean
+ * the one that is gone. */
+
 struct addition {
     const struct hob_store_execution *execution;
     int64_t *row;
@@ -172,8 +175,8 @@ static int add_execution(struct hob_store *store, const struct hob_store_executi
     int64_t ended_at_s = when(e->ended_at_s, e->state >= HOB_STORE_ENDED);
     int64_t told_at_s = when(e->told_at_s, e->state == HOB_STORE_TOLD);
     return hob_store_statement_write(
-        store, HOB_STORE_ADD, err, "ttiiiittitiiiiiitttittitti", e->thing, e->job_id,
-        e->execution_number, e->queued_at, e->version, (int64_t)e->state, e->handler,
+        store, HOB_STORE_ADD, err, "ittiiiittitiiiiiitttittitti", store->latest_row, e->thing,
+        e->job_id, e->execution_number, e->queued_at, e->version, (int64_t)e->state, e->handler,
         e->handler_digest, (int64_t)e->runs, e->boot, (int64_t)e->interrupted, (int64_t)e->deaths,
         e->elapsed_ms, e->resume_at_s, e->wait_s, (int64_t)e->retries, e->ending_status,
         e->ending_kind, e->ending_details, (int64_t)e->cleanups, e->status, e->details, ended_at_s,
@@ -206,7 +209,16 @@ int64_t hob_store_add(struct hob_store *store, const struct hob_store_execution 
         rc = hob_store_statement_fits("the details of an outcome", strlen(execution->details),
                                       HOB_STORE_TEXT_LIMIT, err);
     if (rc == 0)
+        rc = hob_store_file_usable(&store->file, err);
+    /* What was given back is for the ends of those that run. */
+    if (rc == 0 && !hob_store_reserve_ensure(&store->reserve))
+        rc = hob_error_set(err, HOB_ENOSPC,
+                           "%s: the disk is full: its reserve is used up; make room on its file "
+                           "system",
+                           store->file.path);
+    if (rc == 0)
         rc = hob_store_statement_transact(store, HOB_STORE_COMMITS, add, &addition, err);
+    store->latest_row = rc < 0 ? store->latest_row : row;
     return rc < 0 ? rc : row;
 }
 
@@ -236,9 +248,10 @@ static int begin_run(struct hob_store *store, const void *args, struct hob_error
 {
     const struct begun_run *begun = args;
     const struct hob_store_run *run = begun->run;
-    return hob_store_statement_change(store, HOB_STORE_BEGIN_RUN, begun->row, err, "ittitii",
+    return hob_store_statement_change(store, HOB_STORE_BEGIN_RUN, begun->row, err, "ittitiii",
                                       begun->row, run->handler, run->digest, run->version,
-                                      run->boot, (int64_t)run->interrupted, (int64_t)run->deaths);
+                                      run->boot, (int64_t)run->interrupted, (int64_t)run->deaths,
+                                      (int64_t)run->former_runs);
 }
 
 int hob_store_begin_run(struct hob_store *store, int64_t row, const struct hob_store_run *run,

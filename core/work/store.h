@@ -50,8 +50,9 @@ struct hob_store_execution {
     const char *handler;        /* its name; "" before one was chosen */
     const char *handler_digest; /* sha256 of its source; "" likewise */
     int runs;                   /* how often run() was begun */
-    const char *boot;           /* boot id in which the latest run was begun; "" once the end of
-                                 * that process was in order, or asked for by a reboot of ours */
+    const char *boot;           /* boot id in which the latest run was begun (before the first: in
+                                 * which it was claimed); "" once the end of that process was in
+                                 * order, or asked for by a reboot of ours */
     int interrupted;            /* runs since the last finished step that a power cut ended, or the
                                  * job itself by taking the process down */
     int deaths;                 /* of these: the process died within `boot` */
@@ -103,6 +104,8 @@ struct hob_store_run {
     int64_t version;
     const char *boot;        /* the present boot id */
     int interrupted, deaths; /* as they are now */
+    int former_runs; /* as far as known otherwise: what the store knows of them may have been
+                      * lost with the commit that it was to ride on */
 };
 
 /** Count one more run, with the handler that does it, before run() begins; the claim was accepted:
@@ -112,7 +115,7 @@ int hob_store_begin_run(struct hob_store *store, int64_t row, const struct hob_s
                         bool commits, struct hob_error *err);
 
 /** The process is about to end in order, or the machine to be rebooted by us: what runs now is not
- * interrupted by its own fault. Sets `boot` to "" for every RUNNING execution. */
+ * interrupted by its own fault. Sets `boot` to "" for every execution that has not ended. */
 int hob_store_expect_end(struct hob_store *store, struct hob_error *err);
 
 /** retry_later: the first failed step is forgotten, and all that ended after it (a roll-back must
@@ -167,7 +170,8 @@ int hob_store_get_state(struct hob_store *store, int64_t row, const char **state
 /* ---- reboots and restarts that a job asked for ---- */
 
 /** `key` names it within the execution; `mark` is the boot id (or the process's own id, for a
- * restart) at that moment, `tries` how often it was asked for. */
+ * restart) at that moment, `tries` how often it was asked for. In the same commit: what
+ * hob_store_expect_end does. */
 int hob_store_put_reboot(struct hob_store *store, int64_t row, const char *key, const char *mark,
                          int tries, struct hob_error *err);
 /** @return 0 with borrowed *mark and *tries, HOB_ENOENT, or HOB_ESTORE */

@@ -97,6 +97,12 @@ bool hob_store_reserve_release(struct hob_store_reserve *reserve)
     return true;
 }
 
+bool hob_store_reserve_ensure(struct hob_store_reserve *reserve)
+{
+    reserve->there = reserve->there || make(reserve->path);
+    return reserve->there;
+}
+
 void hob_store_reserve_committed(struct hob_store_reserve *reserve)
 {
     if (reserve->there || ++reserve->commits < LOOK_EVERY)

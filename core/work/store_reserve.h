@@ -29,6 +29,9 @@ void hob_store_reserve_close(struct hob_store_reserve *reserve); /* the file sta
 /** @return whether there was a reserve to give back */
 bool hob_store_reserve_release(struct hob_store_reserve *reserve);
 
+/** @return whether it is there; made now if there is room for it */
+bool hob_store_reserve_ensure(struct hob_store_reserve *reserve);
+
 /** To be called after each commit. */
 void hob_store_reserve_committed(struct hob_store_reserve *reserve);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VALUES_MAX 26
+#define VALUES_MAX 27
 
 #define SELECT                                                                                     \
     "SELECT e.row, thing, job_id, execution_number, queued_at, version, state, handler,"           \
@@ -28,17 +28,19 @@ static const char *const statement_sql[HOB_STORE_STATEMENTS] = {
     [HOB_STORE_GET] = SELECT "WHERE e.row = ?",
     [HOB_STORE_EACH] = SELECT "WHERE (?1 = '' OR thing = ?1) AND state = ?2 ORDER BY e.row",
     [HOB_STORE_ADD] =
-        "INSERT INTO execution(thing, job_id, execution_number, queued_at, version, state,"
+        "INSERT INTO execution(row, thing, job_id, execution_number, queued_at, version, state,"
         " handler, handler_digest, runs, boot, interrupted, deaths, elapsed_ms, resume_at_s,"
         " wait_s, retries, ending_status, ending_kind, ending_details, cleanups, status, details,"
         " ended_at_s, told, theirs, told_at_s)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES(max(?, (SELECT coalesce(max(row), 0) FROM execution)) + 1, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [HOB_STORE_ADD_DOCUMENT] = "INSERT INTO document(execution, bytes) VALUES(?, ?)",
     [HOB_STORE_BEGIN_RUN] =
-        "UPDATE execution SET runs = runs + 1, handler = ?2, handler_digest = ?3, version = ?4,"
+        "UPDATE execution SET runs = max(runs, ?8) + 1, handler = ?2, handler_digest = ?3, version "
+        "= ?4,"
         " boot = ?5, interrupted = ?6, deaths = ?7, resume_at_s = 0, wait_s = 0,"
         " state = max(state, 1) WHERE row = ?1",
-    [HOB_STORE_EXPECT_END] = "UPDATE execution SET boot = '' WHERE state = 1 AND boot <> ''",
+    [HOB_STORE_EXPECT_END] = "UPDATE execution SET boot = '' WHERE state < 2 AND boot <> ''",
     [HOB_STORE_PUT_WAIT] =
         "UPDATE execution SET resume_at_s = ?2, wait_s = ?3, elapsed_ms = ?4,"
         " retries = retries + 1, state = max(state, 1) WHERE row = ?1 AND state < 2",

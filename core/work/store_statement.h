@@ -70,6 +70,7 @@ struct hob_store {
     struct hob_store_ride **recorded; /* where the change that is being made adds its own */
     int kept;                         /* told executions, by the last prune; -1: none was yet */
     int told;                         /* since then */
+    int64_t latest_row;               /* of those added since the file was opened */
 };
 
 /** Run a statement up to its first row, and hold it there: its columns are borrowed. `types` says

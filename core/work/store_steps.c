@@ -165,9 +165,10 @@ struct reboot {
 static int put_reboot(struct hob_store *store, const void *args, struct hob_error *err)
 {
     const struct reboot *reboot = args;
-    return hob_store_statement_change(store, HOB_STORE_PUT_REBOOT, reboot->row, err, "itti",
-                                      reboot->row, reboot->key, reboot->mark,
-                                      (int64_t)reboot->tries);
+    int rc =
+        hob_store_statement_change(store, HOB_STORE_PUT_REBOOT, reboot->row, err, "itti",
+                                   reboot->row, reboot->key, reboot->mark, (int64_t)reboot->tries);
+    return rc < 0 ? rc : hob_store_statement_write(store, HOB_STORE_EXPECT_END, err, "");
 }
 
 int hob_store_put_reboot(struct hob_store *store, int64_t row, const char *key, const char *mark,

@@ -67,8 +67,10 @@ static void close_frame(struct hob_task_frame *frame)
 
 void hob_task_free_frames(struct hob_task *task)
 {
-    while (task->frames) {
-        close_frame(task->frames);
+    struct hob_task_frame *outer;
+    for (struct hob_task_frame *frame = task->frames; frame; frame = outer) {
+        outer = frame->outer;
+        close_frame(frame);
     }
 }
 

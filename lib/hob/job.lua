@@ -6,6 +6,7 @@
 
 local contract = require("hob.job.contract")
 local errors = require("hob.job.errors")
+local fresh = require("hob.job.fresh")
 local json = require("hob.json")
 local outcomes = require("hob.job.outcome")
 local steps = require("hob.job.steps")
@@ -85,6 +86,15 @@ function Job:critical(fn, ...)
   return self._core.critical(fn, ...)
 end
 
+---Ask the service for the job document once more: the same arguments, with presigned URLs that have
+---not expired. Waits for the answer; belongs in a step.
+---@return table? args  nil, message, code: there was no answer, or none that `args` accepts
+---@return string? message
+---@return string? code
+function Job:fresh_args()
+  return fresh.args(self, self._handler, self._core:facts())
+end
+
 local function check_reason(job, name, reason)
   if job._cleaning then
     error(format("job:%s is not available in cleanup: the job has ended", name), 3)
@@ -124,7 +134,7 @@ local function make_log(core)
   return log
 end
 
-local function new_job(core, document)
+local function new_job(core, handler, document)
   local facts = core:facts()
   local job = setmetatable({
     id = facts.id,
@@ -135,6 +145,7 @@ local function new_job(core, document)
     dir = facts.work_dir,
     log = make_log(core),
     _core = core,
+    _handler = handler,
   }, Job)
   steps.load(job)
   return job
@@ -143,7 +154,7 @@ end
 ---------------------------------------------------------------- what the core runs
 
 local function run(core, handler, document, args)
-  local job = new_job(core, document)
+  local job = new_job(core, handler, document)
   local ask = handler.already_done
   local results = pack(pcall(function()
     if ask and steps.already_done(job, function() return ask(job, args) end) then
@@ -160,7 +171,7 @@ local function run(core, handler, document, args)
 end
 
 local function clean_up(core, handler, document, args)
-  local job = new_job(core, document)
+  local job = new_job(core, handler, document)
   job._cleaning = true
   job.results = steps.results(job)
   local results = pack(pcall(handler.cleanup, job, args, core:why()))

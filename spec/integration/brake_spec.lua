@@ -50,7 +50,7 @@ local SCRIPTS = {
     return { api = 1, args = ARGS, cleanup = cleanup, run = function(job)
       job:step("match", { interruptions = 100 }, function()
         mark("match")
-        exec.spawn{ "sh", "-c", "sleep 0.1; kill -9 $PPID" }
+        exec.spawn{ "sh", "-c", "sleep 0.3; kill -9 $PPID" }
         return (("a"):rep(32):find(("a?"):rep(32) .. ("a"):rep(32)))
       end)
     end }
@@ -193,22 +193,26 @@ describe("the crash brake", function()
     life:wait_marks("first " .. ("flash "):rep(6) .. "cleanup:crashed:CRASHED:flash ")
   end)
 
-  it("does not charge an innocent neighbour, which goes on first", function()
+  it("does not charge an innocent neighbour", function()
     begin({ max_concurrent_jobs = 2 })
     life:create("neighbour", "innocent")
     life:wait_marks("first waits ")
     life:create("job", "killer")
-    falls_and_comes_up(1)
-    life:wait_marks("first waits first flash waits ")
-    life.gateway:wait_event("jobs.subscribed", nil, 2)
-    life:go()
-    local execution = life.world:ended("neighbour")
-    assert.equal("SUCCEEDED", execution.status)
-    falls_and_comes_up(3)
-    execution = life.world:ended("job")
+    -- Whether the first death has a name at once depends on where it met the process. If it has
+    -- none, the neighbour goes on first, alone.
+    wait_until(function()
+      if life.gateway:wait_end(0.02) then
+        life.gateway:launch()
+      end
+      if life:marks():find("waits .*waits") then
+        life:go()
+      end
+      return life.world:describe("job").status == "FAILED"
+    end, worlds.PATIENCE, "the brake; " .. life.world:explain())
+    local execution = life.world:describe("job")
     assert.equal("took the runtime down 3 times in step 'flash'", execution.details.reason)
-    life:wait_marks("first waits first flash waits innocent flash flash flash " ..
-      "cleanup:crashed:CRASHED:flash ")
+    assert.equal("SUCCEEDED", life.world:ended("neighbour").status)
+    assert.equal(1, life.gateway:count("job.crash_brake"))
   end)
 
   it("charges the one whose code was running, and nobody beside it", function()

@@ -341,6 +341,13 @@ describe("a time-out", function()
     assert.equal(10080, life.sent[1].minutes)
   end)
 
+  it("of the configuration is named as such", function()
+    begin({ config = { job_timeout = 0.3 } })
+    life:create("job", "endless")
+    assert.equal("timed out after 0.3 s: its handler has no timeout of its own "
+      .. "(config key job_timeout)", life.world:ended("job").details.reason)
+  end)
+
   it("is told again with progress: what is left of it", function()
     begin({ config = { job_timeout = 600 } })
     life:create("job", "talks")

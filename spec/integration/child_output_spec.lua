@@ -89,7 +89,7 @@ describe("what programs print", function()
   local function files_of(id)
     local found, bytes = {}, 0
     for _, name in ipairs(assert(fs.list(gateway.dir .. "/data/output"))) do
-      if name:sub(1, #id + 1) == id .. "-" then
+      if name:find("@" .. id .. "-", 1, true) then
         found[#found + 1] = gateway.dir .. "/data/output/" .. name
         bytes = bytes + fs.stat(found[#found]).size
       end

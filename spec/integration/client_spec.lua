@@ -281,7 +281,7 @@ describe("hob_jobs_client", function()
             })
         end
 
-        it("is named with the policy action, tried again, and the rest works", function()
+        it("is named with the policy action, and tried again (field failure 15)", function()
             local at = start_refusing(PREFIX .. "notify")
             local jobs = start_service(at)
             local hob = start_gateway(at.port)
@@ -350,7 +350,7 @@ describe("hob_jobs_client", function()
     end
 
     describe("a connection that is closed in place of a SUBACK", function()
-        it("is explained; the forbidden filter is found and left out, the rest works", function()
+        it("is explained, and the forbidden filter left out (field failure 15)", function()
             local port, seen = start_strict_broker()
             local hob = start_gateway(port)
             local closed = hob:wait_event("jobs.subscribe_closed", 2)

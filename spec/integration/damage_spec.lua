@@ -1,5 +1,5 @@
--- The store's file is damaged under a running gateway: it is set aside, the gateway begins a new one
--- by itself, and nothing is reported that is not known.
+-- The store's file is damaged under a running gateway: it is set aside, the gateway begins a new
+-- one by itself, and nothing is reported that is not known.
 
 local fs = require("hob.fs")
 local worlds = require("spec.support.world")

@@ -4,6 +4,7 @@ local exec = require("hob.exec")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local shim = require("spec.support.shim")
+local time = require("hob.time")
 local tellings = require("spec.support.telling")
 local worlds = require("spec.support.world")
 
@@ -189,6 +190,18 @@ describe("hob jobs", function()
     job = ask().jobs[1]
     assert.equal("waiting", job.state)
     assert.is_true(job.resumeAt > os.time() + 3000)
+  end)
+
+  it("says that a cancelled job ends when its critical section has ended", function()
+    start({ scripts = { ["flash.lua"] = [[
+      return { api = 1, run = function(job) job:critical(function() job:sleep(3600) end) end }
+    ]] } })
+    telling:create("flash")
+    gateway:wait_event("job.started")
+    assert.is_nil(ask().jobs[1].why)
+    world:control("cancel_job_execution", "gw-1", "job", {}, true, time.now())
+    gateway:wait_event("job.delayed")
+    assert.equal("it is cancelled: it ends when its critical section has ended", ask().jobs[1].why)
   end)
 
   it("has nothing to show at first, and says so", function()

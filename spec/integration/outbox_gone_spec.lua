@@ -292,6 +292,24 @@ describe("an outcome", function()
       assert.equal("IN_PROGRESS 1, SUCCEEDED 2", telling:updates())
     end)
 
+  it("that waited over a lost link looks first, for the same reason", function()
+    telling:start()
+    local asked
+    telling.answer = once(is("REJECTED"), function()
+      asked = true
+      return "drop"
+    end)
+    telling:create("nobody") -- REJECTED with version 1, which fits a new execution, too
+    wait_until(function() return asked end, worlds.PATIENCE, "the outcome")
+    world.broker:kill()
+    telling.gateway:wait_event("conn.lost")
+    world.engine:delete_job("job", true, os.time() + 5)
+    world.engine:create_job("job", { document = '{"operation":"quick"}',
+      targets = { "arn:aws:iot:us-east-1:123456789012:thing/gw-1" } }, os.time() + 5)
+    world.broker:start_again()
+    assert.equal("SUCCEEDED", world:ended("job").status)
+  end)
+
   it("is told without its details where they are refused: the end is known (field failure 2)",
     function()
       telling:start()

@@ -289,7 +289,7 @@ describe("the outbox", function()
       assert.equal(2, gateway:count("job.started")) -- each once
     end)
 
-    it("an outcome is told at once, though the service answers no look", function()
+    it("an outcome is told at once, though no look is answered (field failure 2)", function()
       start()
       always(is("SUCCEEDED"), refused("RequestThrottled"))
       create("quick")
@@ -426,38 +426,40 @@ describe("the executor", function()
     assert.is_true(claims <= gateway:count("jobs.retry") + 1)
   end)
 
-  it("never tells an outcome to another execution with the same job id", function()
-    start()
-    world.broker:kill()
-    gateway:kill()
-    world.broker:start_again()
-    wait_until(function() return world.side.connection:is_up() end, worlds.PATIENCE, "the service")
-    for _, document in ipairs({ '{"operation":"quick"}', '{"operation":"refuses"}',
-      '{"operation":"nobody"}' }) do
-      local id = "reused-" .. #document
-      local cut = false
-      answer = function(topic, request)
-        if not cut and topic:match("/update$") and request.status ~= "IN_PROGRESS" then
-          cut = true
-          gateway:kill() -- with its outcome in the store
-          return "drop"
-        end
-      end
-      gateway:launch()
-      world:create(id, document)
-      wait_until(function() return cut end, worlds.PATIENCE, "the outcome")
-      answer = nil
-      local before = world:describe(id)
-      wait_until(function() return os.time() > before.queuedAt end, 5, "another second")
-      world:control("delete_job", id, true, os.time())
-      world:create(id, '{"operation":"report","go":"/nowhere"}')
-      gateway:launch()
-      wait_until(function() return world:describe(id).details.progress end, worlds.PATIENCE,
-        "the second one to run")
-      assert.equal("IN_PROGRESS", world:describe(id).status)
-      assert.equal(0, world:terminal_updates(id))
+  it("never tells an outcome to another execution with the same job id (field failure 1)",
+    function()
+      start()
+      world.broker:kill()
       gateway:kill()
-      world:control("delete_job", id, true, os.time())
-    end
-  end)
+      world.broker:start_again()
+      wait_until(function() return world.side.connection:is_up() end, worlds.PATIENCE,
+        "the service")
+      for _, document in ipairs({ '{"operation":"quick"}', '{"operation":"refuses"}',
+        '{"operation":"nobody"}' }) do
+        local id = "reused-" .. #document
+        local cut = false
+        answer = function(topic, request)
+          if not cut and topic:match("/update$") and request.status ~= "IN_PROGRESS" then
+            cut = true
+            gateway:kill() -- with its outcome in the store
+            return "drop"
+          end
+        end
+        gateway:launch()
+        world:create(id, document)
+        wait_until(function() return cut end, worlds.PATIENCE, "the outcome")
+        answer = nil
+        local before = world:describe(id)
+        wait_until(function() return os.time() > before.queuedAt end, 5, "another second")
+        world:control("delete_job", id, true, os.time())
+        world:create(id, '{"operation":"report","go":"/nowhere"}')
+        gateway:launch()
+        wait_until(function() return world:describe(id).details.progress end, worlds.PATIENCE,
+          "the second one to run")
+        assert.equal("IN_PROGRESS", world:describe(id).status)
+        assert.equal(0, world:terminal_updates(id))
+        gateway:kill()
+        world:control("delete_job", id, true, os.time())
+      end
+    end)
 end)

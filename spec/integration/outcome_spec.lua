@@ -18,6 +18,7 @@ local WAYS = [[
   function ways.own_details() return nil, "the disk is full", { free = 7 } end
   function ways.lua() local x = nil; return x.y end
   function ways.forgotten() return nil end
+  function ways.just_false() return false end
   function ways.reject(job) job:reject("not for this gateway") end
   function ways.endless(job)
     job:step("loop", function() while true do pcall(job.sleep, job, 3600) end end)
@@ -138,6 +139,7 @@ describe("the outcome of a job", function()
     assert.equal("7", failed("own_details", "FAILED", "^the disk is full$").free)
     failed("lua", "LUA_ERROR", "/ways%.lua:11: attempt to index a nil value")
     failed("forgotten", "BAD_RESULT", "nil without a reason")
+    failed("just_false", "BAD_RESULT", "false without a reason")
   end)
 
   it("is REJECTED only for what can never work here, FAILED for what may next time", function()

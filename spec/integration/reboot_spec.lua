@@ -159,7 +159,7 @@ describe("job:reboot", function()
     life.world:ended("job")
   end)
 
-  it("that does not happen is asked for three times, then the job fails", function()
+  it("that does not happen is asked for three times, then FAILED (field failure 5)", function()
     begin("echo x >> %s.asked")
     life:create("job", "update")
     local execution = life.world:ended("job")

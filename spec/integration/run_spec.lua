@@ -113,7 +113,7 @@ describe("hob run", function()
       assert.equal(0, gateway:stop())
     end)
 
-    it("opens the log's file anew, so that it can be rotated", function()
+    it("opens the log's file anew, so that it can be rotated (field failure 13)", function()
       local gateway = start({ config = { log_target = "hob.log" } })
       local function log_has(name, event)
         wait_until(function()

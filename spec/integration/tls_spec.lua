@@ -325,7 +325,7 @@ describe("TLS to the broker", function()
     end)
 
     describe("tries again", function()
-        it("and connects in the same process once the bad file is replaced", function()
+        it("and connects once the bad file is replaced (field failure 15)", function()
             local own = pki:issue{ cn = "mended", san = {} }
             local good_key, other = fs.read(own.key), pki:issue{ cn = "other", san = {} }
             assert(fs.write(own.key, fs.read(other.key)))
@@ -345,7 +345,7 @@ describe("TLS to the broker", function()
             assert.is_true(conn:wait_up(TIMEOUT))
         end)
 
-        it("after delays that grow, and that differ between two processes", function()
+        it("after delays that grow, and differ between processes (field failure 9)", function()
             local code = ([[
                 local time, delays = require("hob.time"), {}
                 local conn = require("hob.mqtt").connect{ host = "localhost", port = %d,

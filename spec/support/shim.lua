@@ -54,6 +54,12 @@ function M.on(gateway)
     fault = gateway.dir .. "/shim.fault" }, shim)
 end
 
+-- AddressSanitizer's own log file is opened before a preloaded library is ready, which ends the
+-- process; a report is then among the gateway's lines, and its exit status is the sanitizer's.
+local function sanitizer_options()
+  return (os.getenv("ASAN_OPTIONS") or "") .. ":log_path=stderr"
+end
+
 ---@class shim.options
 ---@field kill? string    "commit before 3", "publish after 2", "call - 412", "usec - 3500"
 ---@field power? boolean  what was not synced is lost with the process
@@ -66,6 +72,7 @@ function shim:arm(options)
     LD_PRELOAD = M.preload, HOB_SHIM_DATA = self.data, HOB_SHIM_LOG = self.log,
     HOB_SHIM_FAULT = self.fault, HOB_SHIM_KILL = options.kill or "",
     HOB_SHIM_POWER = options.power and "1" or nil,
+    ASAN_OPTIONS = M.is_sanitized() and sanitizer_options() or nil,
   }
 end
 

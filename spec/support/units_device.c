@@ -104,7 +104,7 @@ static int set_new(lua_State *L)
     lua_setiuservalue(L, -2, 1);
     if (hob_loop_new(&set->loop, &err))
         return hob_units_fail(L, &err);
-    struct hob_exec_set_options options = {on_child, on_data, set};
+    struct hob_exec_set_options options = {.on_child = on_child, .on_data = on_data, .user = set};
     set->set = hob_exec_set_new(set->loop, &options);
     return set->set ? 1 : luaL_error(L, "out of memory");
 }
@@ -363,6 +363,13 @@ static int box_child(lua_State *L)
     return 0;
 }
 
+static int box_starts(lua_State *L)
+{
+    hob_blackbox_starts(entry_at(L), (uint64_t)luaL_checkinteger(L, 3),
+                        (uint64_t)luaL_checkinteger(L, 4));
+    return 0;
+}
+
 static int box_executing(lua_State *L)
 {
     volatile int *flag = hob_blackbox_executing(entry_at(L));
@@ -401,7 +408,8 @@ static const luaL_Reg box_methods[] = {{"past", box_past},   {"end_children", bo
                                        {"begin", box_begin}, {"step", box_step},
                                        {"child", box_child}, {"executing", box_executing},
                                        {"finish", box_end},  {"close", box_close},
-                                       {"free", box_free},   {NULL, NULL}};
+                                       {"free", box_free},   {"starts", box_starts},
+                                       {NULL, NULL}};
 static const luaL_Reg box_functions[] = {{"open", box_open}, {NULL, NULL}};
 
 /* ---- output ---- */

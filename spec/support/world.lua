@@ -168,13 +168,14 @@ world.__index = world
 ---@class world.options
 ---@field tls? boolean        default true
 ---@field minute_ms? integer  of the service's timers
+---@field conf? string        more lines for mosquitto.conf
 
 ---@param options? world.options
 function M.start(options)
   options = options or {}
   local self = setmetatable({ gateways = {}, dir = assert(fs.tempdir()) }, world)
   self.pki = options.tls ~= false and pkis.new() or nil
-  self.broker = brokers.start({ pki = self.pki })
+  self.broker = brokers.start({ pki = self.pki, conf = options.conf })
   self.journal = journals.new()
   self.engine = engines.new({
     minute_ms = options.minute_ms or 60000,

@@ -64,7 +64,7 @@ describe("backoff", function()
     assert.equal(5, b:next())
   end)
 
-  it("spreads: two of them do not draw the same delays", function()
+  it("spreads: two of them do not draw the same delays (field failure 9)", function()
     local one, two, same = backoff.new(1 << 30, 1 << 40, 0), backoff.new(1 << 30, 1 << 40, 0), 0
     for _ = 1, 20 do
       local a, b = one:next(), two:next()

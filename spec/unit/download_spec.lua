@@ -89,7 +89,7 @@ describe("hob.http", function()
             assert.is_true(tonumber(names) <= 1 + 4, names) -- us and libuv's workers
         end)
 
-        it("refuses a file with another digest and leaves nothing", function()
+        it("refuses a file with another digest and leaves nothing (field failure 18)", function()
             local other = ("0"):rep(64)
             local _, message, code = get("/whole", { sha256 = other })
             assert.equals("EDIGEST", code)
@@ -98,7 +98,7 @@ describe("hob.http", function()
             assert.same({}, fs.list(dir))
         end)
 
-        it("goes on by Range after a connection that broke", function()
+        it("goes on by Range after a connection that broke (field failure 18)", function()
             break_off("/cut")
             local result = assert(get("/cut", { sha256 = digest }))
             assert.equals(CUT, result.resumed_from)

@@ -605,6 +605,16 @@ describe("hob.exec", function()
             assert.is_true(alive(stays))
         end)
 
+        it("that is dropped does not keep the loop from ending", function()
+            set:start(sh(("(exec >/dev/null 2>&1; sleep 1000) & echo $! >%s/stays"):format(dir)),
+                {})
+            local stays = pid_from("stays")
+            finally(function() exec.run({ "kill", "-KILL", tostring(stays) }) end)
+            turns_until(function() return said("done") end, "the program's end")
+            set:close()
+            assert.is_true(alive(stays))
+        end)
+
         it("that is dropped while it is ended ends it all the same", function()
             set:start(sh(straggling()), { grace_ms = 300 })
             local pid = pid_from("pid")

@@ -657,6 +657,8 @@ describe("iotjobs.IotJobsClient", function()
         joins[i] = in_a_task(function() return client:update_job_execution(update()) end)
       end
       posted(64)
+      wait_until(function() return client.turns.last - client.turns.first + 1 == 6 end, PATIENCE,
+        "six that wait")
       client:close()
       for i = 1, 70 do
         fails("ECANCELED", "the client was closed", joins[i])

@@ -113,7 +113,7 @@ describe("hob_store's damage", function()
             assert.same({ ["damaged 1"] = true, ["damaged 2"] = true, ["damaged 3"] = true }, found)
         end)
 
-        it("is healed from its log where that is whole", function()
+        it("is healed from its log where that is whole (field failure 4)", function()
             store
                 .child(function()
                     open():add(execution())

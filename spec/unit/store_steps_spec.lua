@@ -193,7 +193,7 @@ describe("hob_store", function()
     end)
 
     describe("expect_end", function()
-        it("takes the boot from every running execution, of all things, and only these", function()
+        it("takes the boot from every execution that has not ended, of all things", function()
             box.killed_after(function(s)
                 for i, state in ipairs({ "running", "running", "ended", "claiming" }) do
                     s:add(execution({ thing = "gw-" .. i, state = state, boot = "boot-1" }))
@@ -204,7 +204,15 @@ describe("hob_store", function()
             for row = 1, 4 do
                 boots[row] = s:get(row).boot
             end
-            assert.same({ "", "", "boot-1", "boot-1" }, boots)
+            assert.same({ "", "", "boot-1", "" }, boots)
+        end)
+
+        it("comes with the reboot that is asked for, in one commit", function()
+            box.killed_after(function(s)
+                local row = s:add(execution({ state = "running", boot = "boot-1" }))
+                s:put_reboot(row, "hob:reboot 1", "boot-1", 1)
+            end)
+            assert.equal("", open():get(1).boot)
         end)
     end)
 

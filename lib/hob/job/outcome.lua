@@ -114,7 +114,8 @@ local function read(results)
   end
   return { code = "BAD_RESULT", reason = format(
     "run returned %s: expected nothing, true, a table of details, or nil and a reason",
-    first == nil and "nil without a reason" or "a " .. type(first)) }
+    (first == nil or first == false) and tostring(first) .. " without a reason"
+      or "a " .. type(first)) }
 end
 
 ---What run() returned or raised: no value, true or a table: SUCCEEDED; nil or false with a reason,

@@ -178,7 +178,8 @@ local function one_try(job, options, fn)
   local results = options.timeout and pack(core.within(options.timeout, fn)) or pack(pcall(fn))
   if results[1] == nil then
     core:end_children()
-    return errors.failure(format("timed out after %.10g s", options.timeout), nil, "TIMED_OUT")
+    return errors.failure(format("timed out after %.10g s (the step's timeout)", options.timeout),
+      nil, "TIMED_OUT")
   elseif not results[1] then
     return errors.failure(results[2], nil, "LUA_ERROR")
   elseif results[2] == nil and results[3] ~= nil then

@@ -172,6 +172,21 @@ function paths.dated(s, request)
     cut(s, request, { 'ETag: W/"v1"', "Last-Modified: Sun, 01 Nov 2026 10:00:00 GMT" })
 end
 
+-- A presigned URL: `sig=old` stops in the middle once, until the other side is gone; then it has
+-- expired.
+function paths.presigned(s, request)
+    local old = request.query:find("sig=old", 1, true)
+    if old and seen.presigned == 1 then
+        cut(s)
+        s:settimeout(30)
+        s:receive("*a")
+    elseif old then
+        answer(s, "403 Forbidden", { "Content-Length: 0" })
+    else
+        paths.whole(s, request)
+    end
+end
+
 function paths.lie(s)
     answer(s, "200 OK", { "Content-Length: " .. 2 * #FILE }, FILE)
 end
