@@ -164,16 +164,20 @@ describe("in the field", function()
         url = ("http://127.0.0.1:%d/presigned?%s"):format(server.port, query) })
     end
 
-    it("that expired meanwhile is asked for again: the file goes on where it stopped, and its "
-      .. "digest is right (field failure 18)", function()
-      local old, new = "key=a%2Fb%20c&sig=old%2B1", "key=a%2Fb%20c&sig=new%2B2"
-      world:create("job", document(old))
-      gateway:launch()
+    local function killed_in_the_middle()
       wait_until(function()
         local part = fs.stat(to .. ".part")
         return part and part.size == CUT
       end, worlds.PATIENCE, "the first part of the file")
       gateway:kill()
+    end
+
+    it("that expired meanwhile is asked for again: the file goes on where it stopped, and its "
+      .. "digest is right (field failure 18)", function()
+      local old, new = "key=a%2Fb%20c&sig=old%2B1", "key=a%2Fb%20c&sig=new%2B2"
+      world:create("job", document(old))
+      gateway:launch()
+      killed_in_the_middle()
       world.engine.jobs.job.document = document(new)
       gateway:launch()
       local execution = world:ended("job")
@@ -189,10 +193,7 @@ describe("in the field", function()
     it("that stays expired is told as such, without its secrets (field failure 18)", function()
       world:create("job", document("sig=old"))
       gateway:launch()
-      wait_until(function()
-        return fs.stat(to .. ".part")
-      end, worlds.PATIENCE, "the first part of the file")
-      gateway:kill()
+      killed_in_the_middle()
       gateway:launch()
       local details = world:ended("job").details
       assert.equal("EHTTP", details.code)
