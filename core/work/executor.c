@@ -443,7 +443,10 @@ static int make_seats(struct hob_executor *executor, struct hob_error *err)
     size_t count = executor->options.slots ? executor->options.slots : 1;
     count = count < HOB_BLACKBOX_ENTRIES ? count : HOB_BLACKBOX_ENTRIES;
     executor->seats = calloc(count, sizeof *executor->seats);
-    int rc = executor->seats ? 0 : hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
+    if (!executor->seats) {
+        return hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
+    }
+    int rc = 0;
     for (size_t i = 0; i < count && rc == 0; i++) {
         executor->count = i + 1;
         rc = make_seat(executor, &executor->seats[i], err);

@@ -19,7 +19,7 @@
 
 struct deaths {
     const struct hob_blackbox_past *list;
-    size_t count, executing;
+    size_t count;
 };
 
 static struct deaths read_deaths(const struct hob_executor *executor)
@@ -27,9 +27,6 @@ static struct deaths read_deaths(const struct hob_executor *executor)
     struct deaths deaths = {0};
     if (executor->options.blackbox) {
         deaths.count = hob_blackbox_past(executor->options.blackbox, &deaths.list);
-    }
-    for (size_t i = 0; i < deaths.count; i++) {
-        deaths.executing += deaths.list[i].executing;
     }
     return deaths;
 }
@@ -64,15 +61,14 @@ static enum hob_slot_past past_of(const struct hob_executor *executor, const str
     return known->state == HOB_STORE_CLAIMING ? HOB_SLOT_PAST_ORDER : HOB_SLOT_PAST_OTHER;
 }
 
-/* It may be the one that took the process down: it was at work then, beside others and with nobody
- * executing; or it was waiting for its turn already when the one on probation died. */
+/* It may have taken the process down: it was at work then, beside others, or was waiting for its
+ * turn already when the one on probation died. Also beside one that was executing: a program may
+ * have ended Hob just then. */
 static bool is_suspect(const struct hob_executor *executor, const struct deaths *deaths,
                        const struct hob_store_execution *known)
 {
-    if (past_of(executor, deaths, known) != HOB_SLOT_PAST_OTHER || known->resume_at_s) {
-        return false;
-    }
-    return death_of(deaths, known->row) ? deaths->executing == 0 : deaths->count > 0;
+    return deaths->count > 0 && !known->resume_at_s &&
+           past_of(executor, deaths, known) == HOB_SLOT_PAST_OTHER;
 }
 
 enum hob_slot_past hob_executor_resume_past(const struct hob_executor *executor,
@@ -295,9 +291,10 @@ static void ready(struct hob_executor *executor)
 
 static void say_probation(struct hob_executor *executor)
 {
-    hob_executor_say(executor, HOB_LOG_WARN, "job.probation", NULL, NULL,
-                     "the last process died, and nobody knows yet which of several jobs did it: "
-                     "each goes on alone, until it has ended or waits; new jobs come after them");
+    hob_executor_say(
+        executor, HOB_LOG_WARN, "job.probation", NULL, NULL,
+        "the last process died, and it is not certain yet which of several jobs did it: "
+        "each goes on alone, until it has ended or waits; new jobs come after them");
 }
 
 static void say_children(struct hob_executor *executor, size_t count)
@@ -387,6 +384,21 @@ static int compare_rows(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* So that it is soon known whether it was the one. */
+static void charged_first(struct hob_executor_resume *resume, const struct deaths *deaths)
+{
+    size_t front = 0;
+    for (size_t i = 0; resume->probation && i < resume->count; i++) {
+        const struct hob_blackbox_past *death = death_of(deaths, resume->rows[i]);
+        if (death && (death->executing || deaths->count == 1)) {
+            int64_t row = resume->rows[i];
+            memmove(resume->rows + front + 1, resume->rows + front,
+                    (i - front) * sizeof *resume->rows);
+            resume->rows[front++] = row;
+        }
+    }
+}
+
 void hob_executor_resume_start(struct hob_executor *executor)
 {
     struct hob_executor_resume *resume = &executor->resume;
@@ -400,6 +412,7 @@ void hob_executor_resume_start(struct hob_executor *executor)
     if (resume->count > 1) {
         qsort(resume->rows, resume->count, sizeof *resume->rows, compare_rows);
     }
+    charged_first(resume, &found.deaths);
     if (resume->probation) {
         say_probation(executor);
     }

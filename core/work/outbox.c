@@ -570,8 +570,10 @@ void hob_outbox_free(struct hob_outbox *outbox)
     if (!outbox) {
         return;
     }
-    while (outbox->entries) {
-        drop_entry(outbox->entries);
+    struct hob_outbox_entry *next;
+    for (struct hob_outbox_entry *entry = outbox->entries; entry; entry = next) {
+        next = entry->next;
+        drop_entry(entry);
     }
     while (outbox->waiters) {
         struct waiter *waiter = outbox->waiters;

@@ -22,6 +22,7 @@ struct hob_slot_reboot; /* the command that runs, in slot_reboot.c */
 
 typedef int hob_slot_commit_fn(struct hob_slot *slot, struct hob_error *err);
 
+/* NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): grouped by what it is for */
 struct hob_slot {
     struct hob_slot_options options;
     /* For its life. */

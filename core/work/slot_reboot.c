@@ -103,10 +103,12 @@ static void run_command(struct hob_slot *slot)
 {
     struct hob_error err = {0};
     struct hob_slot_reboot *asking = calloc(1, sizeof *asking);
-    int rc = asking ? hob_power_reboot(slot->options.loop, slot->options.reboot_command,
-                                       command_ended, asking, &err)
-                    : hob_error_set(&err, HOB_ENOMEM, "out of memory");
-    if (rc) {
+    if (!asking) {
+        had_a_problem(slot, "out of memory");
+        return;
+    }
+    if (hob_power_reboot(slot->options.loop, slot->options.reboot_command, command_ended, asking,
+                         &err)) {
         free(asking);
         had_a_problem(slot, err.message);
         return;

@@ -26,6 +26,15 @@ local SCRIPTS = {
       end
     end }
   ]],
+  ["waits.lua"] = [[
+    return { api = 1, args = ARGS, run = function(job)
+      if not fs.read(MARKS):find("later") then
+        mark("later")
+        job:retry_later(600, "no depot")
+      end
+      mark("again")
+    end }
+  ]],
   ["puts-off.lua"] = [[
     return { api = 1, args = ARGS, run = function(job)
       mark(job.id)
@@ -41,7 +50,7 @@ for name, text in pairs(SCRIPTS) do
   SCRIPTS[name] = text:gsub("hold_for_ever%(%)", "while true do time.sleep(10) end")
 end
 
-local MOST = 6 -- one that nobody is charged with, and three; and two that the kernel may mix up
+local MOST = 4 -- one beside the other, and its own three
 
 describe("after a death that nobody is known to be guilty of", function()
   local life
@@ -103,6 +112,31 @@ describe("after a death that nobody is known to be guilty of", function()
     life.gateway:wait_event("job.probation")
     assert.equal("SUCCEEDED", life.world:ended("a").status)
     assert.equal("SUCCEEDED", life.world:ended("b").status)
+  end)
+
+  it("one whose waiting is over does not run beside a suspect", function()
+    life = lives.new({ scripts = SCRIPTS, config = { max_concurrent_jobs = 4, poll = 1 } })
+    life:create("w", "waits")
+    life.gateway:wait_event("job.waits", { job = "w" })
+    for _, id in ipairs({ "a", "b" }) do
+      life:create(id, "endless")
+      life.gateway:wait_event("job.started", { job = id })
+    end
+    wait_until(function() return life:marks():find("wait .*wait") end, worlds.PATIENCE, "both")
+    life.gateway:kill()
+    life:sql("update execution set resume_at_s = 1 where job_id = 'w'") -- its time has come
+    local asked = 0 -- at each poll, twice a second at most
+    life.on_request = function(topic) asked = asked + (topic:match("/a/get$") and 1 or 0) end
+    life.gateway:launch()
+    life.gateway:wait_event("job.probation")
+    life.gateway:wait_event("jobs.subscribed", {}, 2)
+    wait_until(function() return asked > 2 end, worlds.PATIENCE, "polls")
+    assert.is_nil(life:marks():find("again"))
+    life:go()
+    for _, id in ipairs({ "a", "b", "w" }) do
+      assert.equal("SUCCEEDED", life.world:ended(id).status)
+    end
+    life:wait_marks("later first wait first wait wait end wait end again ")
   end)
 
   it("who was stopped in order by the second SIGTERM is under no suspicion", function()

@@ -77,4 +77,13 @@ M.KINDS = {
   { name = "unknown", ends = { REJECTED = true } },
 }
 
+-- Before memory is read.
+---@type soak.kind[]
+M.LAST = {
+  { name = "children", ends = { SUCCEEDED = true } },
+  { name = "steps", ends = { SUCCEEDED = true } },
+  { name = "greedy", ends = { FAILED = true } },
+  { name = "quick", ends = { SUCCEEDED = true } },
+}
+
 return M

@@ -30,6 +30,7 @@ local seed = tonumber(os.getenv("HOB_SOAK_SEED")) or math.floor(time.now())
 local MEMORY_MAX = 0.05        -- how much more or less at the end, as a share
 local IN_LINE = 6              -- jobs that wait or run at any moment
 local UP_S, DOWN_S = { 2, 6 }, { 0.1, 1.5 } -- how long the broker is up and down
+local WARM_UP = 1000           -- short jobs before the clock starts
 local PATIENCE = 120           -- for all that was begun to be told
 
 local function say(...)
@@ -97,9 +98,10 @@ local function is_over(world, job)
   return theirs and not OPEN[theirs.status] and job.ours ~= nil
 end
 
-local function create(world, state)
+local function create(world, state, kind)
   state.created = state.created + 1
-  local kind = jobs.KINDS[math.random(#jobs.KINDS)]
+  state.in_line = state.in_line + 1
+  kind = kind or jobs.KINDS[math.random(#jobs.KINDS)]
   local job = { id = ("soak-%d"):format(state.created), kind = kind }
   state.jobs[job.id], state.open[job.id] = job, job
   world:create(job.id, ('{"operation":"%s"}'):format(kind.name))
@@ -126,20 +128,45 @@ local function work(world, state, seconds)
     tend(world, state)
     while state.in_line < IN_LINE do
       create(world, state)
-      state.in_line = state.in_line + 1
     end
     time.sleep(0.02)
   end
 end
 
--- Until all that was begun has ended and was told, with the broker up.
-local function settle(world, gateway, state)
-  state.calm = true
+local function wait_ended(world, state)
   wait_until(function()
     tend(world, state)
     return state.in_line == 0
-  end, PATIENCE, ("the end of %d jobs; %s"):format(state.in_line, world:explain()))
-  time.sleep(1) -- what is cached for a moment
+  end, PATIENCE, function()
+    return ("the end of %d jobs; %s"):format(state.in_line, world:explain())
+  end)
+end
+
+-- As on a gateway that has been in use: the page cache of the store is full.
+local function fill_caches(world, state)
+  state.calm = true
+  for _ = 1, WARM_UP do
+    while state.in_line >= IN_LINE do
+      tend(world, state)
+      time.sleep(0.005)
+    end
+    create(world, state, jobs.LAST[#jobs.LAST])
+  end
+  wait_ended(world, state)
+  state.calm = false
+end
+
+-- Until all that was begun has ended and was told, with the broker up. The allocator gives memory
+-- back when a large job ends: what lies about depends on what came since. So each sample is taken
+-- after the same jobs, one after the other.
+local function settle(world, gateway, state)
+  state.calm = true
+  wait_ended(world, state)
+  for _, kind in ipairs(jobs.LAST) do
+    create(world, state, kind)
+    wait_ended(world, state)
+  end
+  time.sleep(1) -- what is kept for a moment
   local now = sample(gateway)
   state.calm = false
   return now
@@ -203,11 +230,13 @@ local function main()
   say("soak: %d s, seed %d", SECONDS, seed)
   local world = worlds.start()
   local gateway = world:gateway({ scripts = jobs.SCRIPTS, launch = false,
-    config = { log_level = "info", max_concurrent_jobs = 2, request_timeout = 2, poll = 5 } })
+    config = { log_level = "info", max_concurrent_jobs = 2, request_timeout = 2, poll = 5,
+      messages_per_minute = 6000 } })
   local state = { jobs = {}, open = {}, in_line = 0, created = 0, ended = 0, flaps = 0,
     flapping = true }
   watch(gateway, state)
   gateway:launch()
+  fill_caches(world, state)
   time.after(0, function() flap(world, state) end)
   work(world, state, SECONDS / 5)
   local early = settle(world, gateway, state)

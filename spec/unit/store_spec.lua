@@ -182,6 +182,13 @@ describe("hob_store", function()
     end)
 
     describe("remove", function()
+        it("does not let a row's number be given again while the process lives", function()
+            local s = open()
+            local first = s:add(execution())
+            assert.is_true(s:remove(first))
+            assert.is_true(s:add(execution()) > first)
+        end)
+
         it("takes the execution out, and says if there was none", function()
             local s = open()
             local row = s:add(execution())
