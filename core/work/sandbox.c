@@ -263,7 +263,9 @@ static int safe_require(lua_State *L)
     lua_pop(L, 1);
     load_module(L, name);
     lua_pushvalue(L, 1);
+    hob_task_watch_anew(L); /* a slow processor compiles a handler's modules for a while */
     lua_call(L, 1, 1);
+    hob_task_watch_anew(L);
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
         lua_pushboolean(L, 1);

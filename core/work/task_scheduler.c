@@ -81,6 +81,11 @@ void hob_scheduler_trust(struct hob_scheduler *scheduler)
     scheduler->trusted = true;
 }
 
+void hob_task_watch_anew(lua_State *L)
+{
+    hob_scheduler_of(L)->now.stuck = false;
+}
+
 /* A task on the main thread, which cannot be suspended. */
 static int run_at_once(lua_State *L, lua_CFunction fn, void *arg, struct hob_task *task,
                        struct hob_error *err)
