@@ -35,6 +35,17 @@ static void set_paths(lua_State *L, const char *lib)
     lua_pop(L, 2);
 }
 
+static int watched_require(lua_State *L)
+{
+    int nargs = lua_gettop(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    hob_task_watch_anew(L); /* a slow processor compiles a chain of modules for a while */
+    lua_call(L, nargs, LUA_MULTRET);
+    hob_task_watch_anew(L);
+    return lua_gettop(L);
+}
+
 static int start_command(lua_State *L)
 {
     struct tool *tool = lua_touserdata(L, 1);
@@ -47,6 +58,9 @@ static int start_command(lua_State *L)
     hob_modules_open_tool(L);
     set_paths(L, tool->lib);
     lua_getglobal(L, "require");
+    lua_pushcclosure(L, watched_require, 1);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "require");
     lua_pushfstring(L, "hob.cli.%s", tool->name);
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "run");

@@ -37,7 +37,7 @@ static void look_at_stuck(lua_State *L, struct hob_task_now *now)
         now->stuck = true;
         now->stuck_at_ms = now->tick_ms;
         now->stuck_since_ms = hob_clock_cpu_ms();
-    } else if (!hob_scheduler_of(L)->trusted && now->tick_ms - now->stuck_at_ms > UNYIELDING_MS &&
+    } else if (now->tick_ms - now->stuck_at_ms > UNYIELDING_MS &&
                hob_clock_cpu_ms() - now->stuck_since_ms > UNYIELDING_MS) {
         end_stuck(L);
     }

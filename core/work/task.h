@@ -127,8 +127,7 @@ int hob_task_critical(struct lua_State *L);
  * a wait brought at the last moment is dropped. */
 int hob_task_within(struct lua_State *L);
 
-/** No limit for what a single call in C, or what cannot be interrupted, may take: for Hob's own
- * commands. */
+/** No limit for what a single call in C may take: for Hob's own commands. */
 void hob_scheduler_trust(struct hob_scheduler *scheduler);
 
 /** What cannot be interrupted is measured from here: a module is about to be run, one of many. */

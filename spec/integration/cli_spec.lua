@@ -141,6 +141,19 @@ describe("hob lua", function()
     ]] }))
   end)
 
+  it("lets each module of a chain take its time, on a slow processor too", function()
+    local dir = assert(fs.tempdir())
+    finally(function()
+      fs.remove(dir, { recursive = true })
+    end)
+    local busy = "local from = os.clock() while os.clock() - from < 0.12 do end "
+    assert(fs.write(dir .. "/one.lua", busy .. "return require('two') + 1"))
+    assert(fs.write(dir .. "/two.lua", busy .. "return require('three') + 1"))
+    assert(fs.write(dir .. "/three.lua", busy .. "return 1"))
+    assert_ended(0, "3\n", "", hob({ "lua", "-e",
+      ("package.path = '%s/?.lua;' .. package.path print((require('one')))"):format(dir) }))
+  end)
+
   it("ends with the status of os.exit", function()
     assert.equal(7, hob({ "lua", "-e", "os.exit(7)" }).code)
     assert.equal(0, hob({ "lua", "-e", "os.exit(true)" }).code)
