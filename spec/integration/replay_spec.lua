@@ -324,7 +324,9 @@ describe("a handler that runs again", function()
       local execution, details = ended()
       assert.equal("SUCCEEDED", execution.status)
       assert.equal("ALREADY_DONE", details.code)
-      assert.equal("asked\n", fs.read(marks))
+      local others, asked = fs.read(marks):gsub("asked\n", "")
+      assert.equal("", others)
+      assert.is_true(asked <= 2) -- twice if the kill came before the answer was journalled
     end)
 
     it("that fails, fails the job: it is not known whether to begin", function()

@@ -56,7 +56,7 @@ end
 
 -- AddressSanitizer's own log file is opened before a preloaded library is ready, which ends the
 -- process; a report is then among the gateway's lines, and its exit status is the sanitizer's.
-local function sanitizer_options()
+function M.sanitizer_options()
   return (os.getenv("ASAN_OPTIONS") or "") .. ":log_path=stderr"
 end
 
@@ -72,7 +72,7 @@ function shim:arm(options)
     LD_PRELOAD = M.preload, HOB_SHIM_DATA = self.data, HOB_SHIM_LOG = self.log,
     HOB_SHIM_FAULT = self.fault, HOB_SHIM_KILL = options.kill or "",
     HOB_SHIM_POWER = options.power and "1" or nil,
-    ASAN_OPTIONS = M.is_sanitized() and sanitizer_options() or nil,
+    ASAN_OPTIONS = M.is_sanitized() and M.sanitizer_options() or nil,
   }
 end
 

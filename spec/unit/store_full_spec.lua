@@ -221,8 +221,8 @@ describe("hob_store without room", function()
             )
             return box.shell(
                 ("HOB_SHIM_DATA='%s' HOB_SHIM_LOG=%s/shim HOB_SHIM_FAULT=%s/fault "
-                    .. "LD_PRELOAD='%s' %s %s"):format(
-                    box.dir, box.dir, box.dir, shim.preload,
+                    .. "ASAN_OPTIONS='%s' LD_PRELOAD='%s' %s %s"):format(
+                    box.dir, box.dir, box.dir, shim.sanitizer_options(), shim.preload,
                     box.interpreter(), script
                 )
             )
