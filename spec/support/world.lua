@@ -331,6 +331,10 @@ function world:ended(job_id, thing)
   end, PATIENCE, function()
     return "the end of " .. job_id .. "; " .. self:explain()
   end)
+  -- The service's turn that ended it may still be at its journal.
+  wait_until(function()
+    return self:terminal_updates(job_id) > 0 or #self.turns.token > 0
+  end, PATIENCE, "the turn that ended " .. job_id)
   return self:describe(job_id, thing)
 end
 
