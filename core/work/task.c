@@ -145,20 +145,45 @@ static void need_turn(struct hob_scheduler *scheduler)
     }
 }
 
-void hob_task_make_ready(struct hob_task *task)
+static void append(struct hob_task **head, struct hob_task **tail, struct hob_task *task)
 {
-    if (task->ready) {
-        return;
-    }
-    struct hob_scheduler *scheduler = task->scheduler;
     task->ready = true;
     task->next_ready = NULL;
-    if (scheduler->ready_tail) {
-        scheduler->ready_tail->next_ready = task;
+    if (*tail) {
+        (*tail)->next_ready = task;
     } else {
-        scheduler->ready_head = task;
+        *head = task;
     }
-    scheduler->ready_tail = task;
+    *tail = task;
+}
+
+void hob_task_make_ready(struct hob_task *task)
+{
+    if (!task->ready) {
+        append(&task->scheduler->ready_head, &task->scheduler->ready_tail, task);
+        need_turn(task->scheduler);
+    }
+}
+
+static bool is_held(const struct hob_task *task)
+{
+    const struct hob_task *holder = task->scheduler->holder;
+    return holder && holder != task && task->first_run;
+}
+
+/* To the head: what has become ready since came later. */
+static void let_held_go(struct hob_scheduler *scheduler)
+{
+    scheduler->holder = NULL;
+    if (!scheduler->held_head) {
+        return;
+    }
+    scheduler->held_tail->next_ready = scheduler->ready_head;
+    scheduler->ready_head = scheduler->held_head;
+    if (!scheduler->ready_tail) {
+        scheduler->ready_tail = scheduler->held_tail;
+    }
+    scheduler->held_head = scheduler->held_tail = NULL;
     need_turn(scheduler);
 }
 
@@ -221,10 +246,17 @@ static void resume_task(struct hob_task *task)
     scheduler->passing = false;
     scheduler->now.current = NULL;
     hob_task_leave(scheduler);
+    if (status == LUA_YIELD && !task->waiting) { /* a forced yield */
+        scheduler->holder = task->first_run ? task : scheduler->holder;
+        hob_task_make_ready(task);
+        return;
+    }
+    task->first_run = false;
+    if (scheduler->holder == task) {
+        let_held_go(scheduler);
+    }
     if (status != LUA_YIELD) {
         hob_task_end(task, status, results);
-    } else if (!task->waiting) {
-        hob_task_make_ready(task); /* a forced yield */
     }
 }
 
@@ -248,7 +280,11 @@ static void run_turn(void *user)
         }
         task->ready = false;
         bool is_last = task == last;
-        resume_task(task);
+        if (is_held(task)) {
+            append(&scheduler->held_head, &scheduler->held_tail, task);
+        } else {
+            resume_task(task);
+        }
         if (is_last) {
             break;
         }

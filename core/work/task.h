@@ -59,8 +59,10 @@ struct hob_task *hob_task_start(struct lua_State *L, int nargs, hob_task_done_fn
 
 /** Start a task for a callback: the function referenced by `ref` (the reference may be given up
  * afterwards), with what `push` pushes (it returns the number of arguments, and runs inside the new
- * task). No code of L runs before the loop's next turn. Errors go to the scheduler's on_error, also
- * that memory was short. `op_free` is called once, at the end; it and `push` may be NULL. */
+ * task). No code of L runs before the loop's next turn. Callbacks begin in the order of these
+ * calls, and each has run up to its first wait, or its end, before the next begins: a forced yield
+ * does not let one overtake another. Errors go to the scheduler's on_error, also that memory was
+ * short. `op_free` is called once, at the end; it and `push` may be NULL. */
 typedef int hob_task_push_fn(struct lua_State *L, void *op);
 void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *push, void *op,
                    void (*op_free)(void *op));

@@ -46,6 +46,7 @@ struct hob_task {
     struct hob_task *next_ready;
     bool ready;
     bool waiting;
+    bool first_run;              /* of hob_task_call: it has not waited yet */
     struct hob_task_wait wait;
     struct hob_task_wait spent;  /* its op is still to be freed */
     hob_task_push_fn *call_push; /* of hob_task_call: pushes the arguments */
@@ -90,6 +91,8 @@ struct hob_scheduler {
     void *user;
     struct hob_task *tasks;
     struct hob_task *ready_head, *ready_tail;
+    struct hob_task *holder;                /* a callback that was made to yield before it waited, */
+    struct hob_task *held_head, *held_tail; /* and those that begin only after that */
     bool turn_pending;
     bool freed;       /* waits only for the turn that is pending */
     bool passing;     /* a yield of ours is on its way up through the script's coroutines */

@@ -188,6 +188,7 @@ void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *p
     task->call_push = push;
     task->call_op = op;
     task->call_op_free = op_free;
+    task->first_run = true;
     link_task(task);
     hob_task_make_ready(task);
 }

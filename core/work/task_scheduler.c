@@ -174,6 +174,7 @@ void hob_scheduler_close(struct hob_scheduler *scheduler)
     }
     scheduler->tasks = NULL;
     scheduler->ready_head = scheduler->ready_tail = NULL;
+    scheduler->held_head = scheduler->held_tail = NULL;
     scheduler->freed = true;
     lua_close(scheduler->L); /* finalizers run, which call our pcall */
     if (!scheduler->turn_pending) {

@@ -12,7 +12,8 @@
 --- - times are numbers, seconds since the epoch;
 --- - arguments have their places, not names, and a QoS is 0 or 1;
 --- - functions that wait suspend the task, not the process. `hob lua` runs a script as a task, and
----   so is each callback: it may wait, and the next message does not wait for it. In the place of
+---   so is each callback: it may wait, and the next message does not wait for it; until it
+---   waits or ends, the next does not begin. In the place of
 ---   `add_done_callback` wait in a task: `hob.time.after(0, function() future:result() ... end)`;
 --- - without a connection nothing is kept to be published later.
 

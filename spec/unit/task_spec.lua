@@ -223,6 +223,23 @@ describe("task", function()
       end
     end)
 
+    it("has run up to its first wait before the next begins, however long that takes", function()
+      local order = {}
+      local function note(what) order[#order + 1] = what end
+      for i = 1, 4 do
+        time.after(0, function()
+          spin(i % 2 * 100000) -- the first and the third are made to yield
+          note(i)
+          if i == 3 then
+            time.sleep(0)
+            note("3 again")
+          end
+        end)
+      end
+      wait_until(function() return #order == 5 end, 5, "four timers")
+      assert.same({ 1, 2, 3, 4, "3 again" }, order)
+    end)
+
     it("does not run once its timer is cancelled", function()
       local ran = false
       local timer = time.after(0, function() ran = true end)
@@ -680,6 +697,19 @@ describe("task", function()
         pause(3)]])
       assert.same({ "callback1 argument", "freed", "callback2 argument", "freed",
         "callback3 argument", "freed", "pushed pause" }, result.notes)
+    end)
+
+    it("begins though the one before it failed after a forced yield", function()
+      local notes = ends([[
+        go(function()
+          local x = 0
+          for i = 1, 9000 do x = x + i end
+          note("spun")
+          error("planted")
+        end)
+        go(function() note("second") end)
+        pause(20)]]).notes
+      assert.same({ "spun", "second" }, { notes[1], notes[4] })
     end)
 
     it("tells an error, and that it was out of memory, to the scheduler's owner", function()
