@@ -73,10 +73,11 @@ static int next_flag(char **argv, int *i, struct flag *flag, struct hob_error *e
     }
     const struct hob_config_key *key = hob_config_key_find(flag->name);
     bool other = strcmp(flag->name, "config") == 0 || strcmp(flag->name, "no_tls") == 0;
-    if (key && (key->type == HOB_CONFIG_ALLOW || key->type == HOB_CONFIG_BOOLEAN)) {
+    if (key && ((hob_config_is_list(key) && key->type != HOB_CONFIG_COMMAND) ||
+                key->type == HOB_CONFIG_BOOLEAN)) {
         return hob_error_set(err, HOB_ECONFIG, "%s: no flag; set the key %s in the configuration%s",
                              word, key->name,
-                             key->type == HOB_CONFIG_BOOLEAN ? ", or give --no-tls" : "");
+                             strcmp(key->name, "tls") == 0 ? ", or give --no-tls" : "");
     }
     if (!key && !other) {
         return hob_config_unknown(&(struct hob_config_origin){0}, flag->name, err);
@@ -284,6 +285,11 @@ static int set_default(struct hob_config *config, const struct hob_config_key *k
         *slot = strdup("");
         return *slot ? 0 : HOB_ENOMEM;
     }
+    if (hob_config_is_list(key) && !key->fallback) {
+        char ***slot = (char ***)(void *)((char *)base + key->offset);
+        *slot = calloc(1, sizeof **slot);
+        return *slot ? 0 : HOB_ENOMEM;
+    }
     return key->fallback ? hob_config_set_text(&origin, key, base, key->fallback, err) : 0;
 }
 
@@ -291,12 +297,10 @@ static int set_defaults(struct hob_config *config, struct hob_error *err)
 {
     memset(config, 0, sizeof *config);
     config->things = calloc(1, sizeof *config->things);
-    config->allowed_commands = calloc(1, sizeof *config->allowed_commands);
     config->thing_count = 1;
     config->config_file = strdup("");
     config->config_text = strdup("");
-    bool whole =
-        config->things && config->allowed_commands && config->config_file && config->config_text;
+    bool whole = config->things && config->config_file && config->config_text;
     int rc = whole ? 0 : HOB_ENOMEM;
     for (size_t i = 0; hob_config_key_at(i) && rc == 0; i++) {
         rc = set_default(config, hob_config_key_at(i), err);
@@ -354,14 +358,40 @@ int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_er
     return rc;
 }
 
+struct hob_policy hob_config_policy(const struct hob_config *config)
+{
+    return (struct hob_policy){.exec_user = config->exec_user,
+                               .privileged = (const char *const *)config->privileged,
+                               .users = (const char *const *)config->users,
+                               .commands = (const char *const *)config->allowed_commands,
+                               .handler_dir = config->handler_dir,
+                               .roots = (const char *const *)config->fs_roots,
+                               .topics = (const char *const *)config->topics,
+                               .signers = (const char *const *)config->signers,
+                               .proxy = config->proxy};
+}
+
 void hob_config_free(struct hob_config *config)
 {
     for (size_t i = 0; config->things && i < config->thing_count; i++) {
         hob_config_thing_free(&config->things[i]);
     }
     free(config->things);
-    hob_config_free_words(config->allowed_commands);
-    hob_config_free_words(config->reboot_command);
+    char **lists[] = {config->allowed_commands,
+                      config->reboot_command,
+                      config->privileged,
+                      config->users,
+                      config->fs_roots,
+                      config->topics,
+                      config->signers,
+                      config->job_types,
+                      config->routes};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        hob_config_free_words(lists[i]);
+    }
+    free(config->exec_user);
+    free(config->handler_dir);
+    free(config->proxy);
     free(config->boot_id_file);
     free(config->job_filter);
     free(config->config_file);

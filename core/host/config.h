@@ -13,6 +13,7 @@
 #define HOB_HOST_CONFIG_H
 
 #include "base/error.h"
+#include "device/policy.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +32,7 @@ struct hob_config_thing {
     double request_timeout;
     double backoff_base, backoff_cap;
     bool persistent_session;
+    char *credentials_endpoint; /* of AWS's credentials provider; "" */
 };
 
 struct hob_config {
@@ -39,9 +41,15 @@ struct hob_config {
     char *scripts;
     char *data;
     char *log_level, *log_format, *log_target;
-    char *unknown_jobs;      /* "reject" or "ignore" */
-    char **allowed_commands; /* NULL-terminated */
-    uint64_t memory;         /* bytes a job may use */
+    char *unknown_jobs; /* "reject" or "ignore" */
+    /* What handlers may do; lists are NULL-terminated. */
+    char *exec_user, *handler_dir, *proxy;
+    char **privileged, **users, **allowed_commands, **fs_roots, **topics, **signers;
+    char **job_types; /* members of a document that may name its handler */
+    char **routes;    /* pairs: what a document says, the handler */
+    bool reload;      /* watch the scripts */
+    uint64_t memory;  /* bytes a job may use */
+    double cpu;       /* processor time that a job may use in all its runs; 0: no limit */
     double poll;
     double stop_grace;     /* for a running job to reach its next step */
     double stop_timeout;   /* for a critical section or a `once` step */
@@ -60,6 +68,9 @@ struct hob_config {
 /** @param argv  the flags after `hob run`. @return 0, HOB_ECONFIG, or 1: --help was asked for */
 int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err);
 void hob_config_free(struct hob_config *config);
+
+/** Borrowed from the config. */
+struct hob_policy hob_config_policy(const struct hob_config *config);
 
 extern const char hob_config_usage[]; /* of `hob run` */
 

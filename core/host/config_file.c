@@ -107,14 +107,22 @@ void hob_config_thing_free(struct hob_config_thing *thing)
     free(thing->key);
     free(thing->key_passphrase);
     free(thing->alpn);
+    free(thing->credentials_endpoint);
 }
 
 static int copy_thing(struct hob_config_thing *to, const struct hob_config_thing *from,
                       struct hob_error *err)
 {
     *to = *from;
-    char **strings[] = {&to->thing_name, &to->client_id, &to->endpoint,       &to->ca,
-                        &to->cert,       &to->key,       &to->key_passphrase, &to->alpn};
+    char **strings[] = {&to->thing_name,
+                        &to->client_id,
+                        &to->endpoint,
+                        &to->ca,
+                        &to->cert,
+                        &to->key,
+                        &to->key_passphrase,
+                        &to->alpn,
+                        &to->credentials_endpoint};
     int rc = 0;
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
         *strings[i] = strdup(*strings[i]);

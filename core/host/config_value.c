@@ -23,6 +23,9 @@
 #define CHOICE    HOB_CONFIG_CHOICE
 #define COMMAND   HOB_CONFIG_COMMAND
 #define FILTER    HOB_CONFIG_FILTER
+#define LIST      HOB_CONFIG_LIST
+#define FILES     HOB_CONFIG_FILES
+#define ROUTES    HOB_CONFIG_ROUTES
 
 #define OF_THING(member)  true, offsetof(struct hob_config_thing, member)
 #define OF_CONFIG(member) false, offsetof(struct hob_config, member)
@@ -47,14 +50,27 @@ static const struct hob_config_key keys[] = {
     {"backoff_base", SECONDS, OF_THING(backoff_base), 0.01, 3600, NULL, "1"},
     {"backoff_cap", SECONDS, OF_THING(backoff_cap), 0.01, 86400, NULL, "120"},
     {"persistent_session", BOOLEAN, OF_THING(persistent_session), 0, 0, NULL, "false"},
+    {"credentials_endpoint", STRING, OF_THING(credentials_endpoint), 0, 0, NULL, NULL},
     {"scripts", DIRECTORY, OF_CONFIG(scripts), 0, 0, NULL, "scripts"},
     {"data", DIRECTORY, OF_CONFIG(data), 0, 0, NULL, NULL},
     {"log_level", CHOICE, OF_CONFIG(log_level), 0, 0, "debug|info|warn|error|off", "info"},
     {"log_format", CHOICE, OF_CONFIG(log_format), 0, 0, "text|json", "text"},
     {"log_target", TARGET, OF_CONFIG(log_target), 0, 0, NULL, "stderr"},
     {"unknown_jobs", CHOICE, OF_CONFIG(unknown_jobs), 0, 0, "reject|ignore", "reject"},
+    {"routes", ROUTES, OF_CONFIG(routes), 0, 0, NULL, NULL},
+    {"job_types", LIST, OF_CONFIG(job_types), 0, 0, NULL, "operation jobType type action command"},
+    {"reload", BOOLEAN, OF_CONFIG(reload), 0, 0, NULL, "true"},
+    {"exec_user", STRING, OF_CONFIG(exec_user), 0, 0, NULL, "hob"},
+    {"privileged", LIST, OF_CONFIG(privileged), 0, 0, NULL, NULL},
+    {"users", LIST, OF_CONFIG(users), 0, 0, NULL, NULL},
     {"commands", ALLOW, OF_CONFIG(allowed_commands), 0, 0, NULL, NULL},
+    {"handler_dir", DIRECTORY, OF_CONFIG(handler_dir), 0, 0, NULL, NULL},
+    {"fs_roots", LIST, OF_CONFIG(fs_roots), 0, 0, NULL, "/"},
+    {"topics", ALLOW, OF_CONFIG(topics), 0, 0, NULL, NULL},
+    {"signers", FILES, OF_CONFIG(signers), 0, 0, NULL, NULL},
+    {"proxy", STRING, OF_CONFIG(proxy), 0, 0, NULL, NULL},
     {"memory", SIZE, OF_CONFIG(memory), 1048576, 4294967296, NULL, "64M"},
+    {"cpu", SECONDS, OF_CONFIG(cpu), 0, 604800, NULL, "60"},
     {"poll", SECONDS, OF_CONFIG(poll), 1, 10000000, NULL, "900"},
     {"messages_per_minute", INTEGER, OF_CONFIG(messages_per_minute), 0, 100000, NULL, "600"},
     {"max_concurrent_jobs", INTEGER, OF_CONFIG(max_concurrent_jobs), 1, 32, NULL, "1"},
@@ -86,8 +102,17 @@ const struct hob_config_key *hob_config_key_find(const char *name)
     return NULL;
 }
 
-#define ALLOW_WORDS   "{ allow = { \"PROGRAM\", ... } }"
+#define ALLOW_WORDS   "{ allow = { \"TEXT\", ... } }"
+#define LIST_WORDS    "{ \"TEXT\", ... }"
+#define FILES_WORDS   "{ \"FILE\", ... }"
+#define ROUTES_WORDS  "{ [\"WHAT A DOCUMENT SAYS\"] = \"HANDLER\", ... }"
 #define COMMAND_WORDS "{ \"PROGRAM\", \"ARGUMENT\", ... }"
+
+bool hob_config_is_list(const struct hob_config_key *key)
+{
+    return key->type == ALLOW || key->type == COMMAND || key->type == LIST || key->type == FILES ||
+           key->type == ROUTES;
+}
 
 static int no_memory(struct hob_error *err)
 {
@@ -280,6 +305,8 @@ int hob_config_set_text(const struct hob_config_origin *origin, const struct hob
         return set_string(slot, value, err);
     case FILTER:
         return set_prefix(origin, key, base, value, err);
+    case LIST:
+        return set_words(slot, value, err);
     case COMMAND:
         return value[strspn(value, " ")]
                    ? set_words(slot, value, err)
@@ -358,6 +385,62 @@ static int set_command(lua_State *L, const struct hob_config_origin *origin,
     return 0;
 }
 
+static int set_list(lua_State *L, const struct hob_config_origin *origin,
+                    const struct hob_config_key *key, char ***slot, struct hob_error *err)
+{
+    char **list = read_list(L, err);
+    if (!list) {
+        return hob_config_expected(origin, key->name, key->type == FILES ? FILES_WORDS : LIST_WORDS,
+                                   "a table with something else in it", err);
+    }
+    int rc = 0;
+    for (char **item = list; key->type == FILES && *item && rc == 0; item++) {
+        char *name = *item;
+        *item = NULL;
+        rc = set_path(origin, item, name, err);
+        free(name);
+    }
+    hob_config_free_words(*slot);
+    *slot = list;
+    return rc;
+}
+
+/* Both must be texts without zero bytes. */
+static bool is_pair(lua_State *L)
+{
+    size_t len = 0, other = 0;
+    bool texts = lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING;
+    return texts && strlen(lua_tolstring(L, -2, &len)) == len &&
+           strlen(lua_tolstring(L, -1, &other)) == other;
+}
+
+static int set_routes(lua_State *L, const struct hob_config_origin *origin,
+                      const struct hob_config_key *key, char ***slot, struct hob_error *err)
+{
+    size_t count = 0, filled = 0;
+    bool pairs = true;
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        pairs = pairs && is_pair(L);
+        count++;
+    }
+    if (!pairs) {
+        return hob_config_expected(origin, key->name, ROUTES_WORDS,
+                                   "a table with something else in it", err);
+    }
+    char **list = calloc(2 * count + 1, sizeof *list);
+    int rc = list ? 0 : no_memory(err);
+    lua_pushnil(L);
+    while (rc == 0 && lua_next(L, -2)) {
+        rc = set_string(&list[filled], lua_tostring(L, -2), err);
+        rc = rc ? rc : set_string(&list[filled + 1], lua_tostring(L, -1), err);
+        filled += 2;
+        lua_pop(L, 1);
+    }
+    hob_config_free_words(*slot);
+    *slot = list;
+    return rc;
+}
+
 static int wrong_type(lua_State *L, const struct hob_config_origin *origin,
                       const struct hob_config_key *key, struct hob_error *err)
 {
@@ -372,7 +455,10 @@ static int wrong_type(lua_State *L, const struct hob_config_origin *origin,
                                         ALLOW_WORDS,
                                         "",
                                         COMMAND_WORDS,
-                                        "a prefix of job ids, or a function"};
+                                        "a prefix of job ids, or a function",
+                                        LIST_WORDS,
+                                        FILES_WORDS,
+                                        ROUTES_WORDS};
     char got[80], range[128];
     const char *what = words[key->type];
     if (key->type == CHOICE) {
@@ -418,12 +504,18 @@ int hob_config_set_value(lua_State *L, const struct hob_config_origin *origin,
     if (key->type == COMMAND && type == LUA_TTABLE) {
         return set_command(L, origin, key, slot, err);
     }
+    if ((key->type == LIST || key->type == FILES) && type == LUA_TTABLE) {
+        return set_list(L, origin, key, slot, err);
+    }
+    if (key->type == ROUTES && type == LUA_TTABLE) {
+        return set_routes(L, origin, key, slot, err);
+    }
     if (key->type == FILTER && type == LUA_TFUNCTION) {
         ((struct hob_config *)base)->job_filter_is_function = true;
         return 0;
     }
-    bool textual = key->type != BOOLEAN && key->type != ALLOW && key->type != COMMAND &&
-                   (!numeric || key->type == SIZE);
+    bool textual =
+        key->type != BOOLEAN && !hob_config_is_list(key) && (!numeric || key->type == SIZE);
     if (textual && type == LUA_TSTRING) {
         size_t len;
         const char *text = lua_tolstring(L, -1, &len);

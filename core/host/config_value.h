@@ -22,7 +22,10 @@ enum hob_config_type {
     HOB_CONFIG_ALLOW, /* { allow = { "PROGRAM", ... } } */
     HOB_CONFIG_CHOICE,
     HOB_CONFIG_COMMAND, /* { "PROGRAM", "ARGUMENT", ... }; as a flag, words between blanks */
-    HOB_CONFIG_FILTER   /* a prefix of job ids, or (in the file) a function */
+    HOB_CONFIG_FILTER,  /* a prefix of job ids, or (in the file) a function */
+    HOB_CONFIG_LIST,    /* { "TEXT", ... }, perhaps empty */
+    HOB_CONFIG_FILES,   /* likewise, of file names */
+    HOB_CONFIG_ROUTES   /* { ["TEXT"] = "HANDLER", ... } */
 };
 
 struct hob_config_key {
@@ -38,6 +41,8 @@ struct hob_config_key {
 /** @return the key at `index`, NULL past the last */
 const struct hob_config_key *hob_config_key_at(size_t index);
 const struct hob_config_key *hob_config_key_find(const char *name); /* NULL: there is none */
+
+bool hob_config_is_list(const struct hob_config_key *key); /* kept as a char **, never NULL */
 
 /* Where a value came from. */
 struct hob_config_origin {

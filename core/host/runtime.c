@@ -36,6 +36,7 @@ struct place {
 
 struct runtime {
     struct hob_config config;
+    struct hob_policy policy; /* of the config */
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_store *store;
@@ -242,8 +243,13 @@ static int open_handlers(struct runtime *runtime, struct hob_error *err)
     if (rc) {
         return rc;
     }
-    struct hob_handlers_options options = {
-        .loop = runtime->loop, .log = runtime->log, .scripts = runtime->config.scripts, .lib = lib};
+    struct hob_handlers_options options = {.loop = runtime->loop,
+                                           .log = runtime->log,
+                                           .scripts = runtime->config.scripts,
+                                           .lib = lib,
+                                           .job_types =
+                                               (const char *const *)runtime->config.job_types,
+                                           .routes = (const char *const *)runtime->config.routes};
     rc = hob_handlers_new(&options, &runtime->handlers, err);
     rc = rc ? rc : hob_handlers_load(runtime->handlers, err);
     return rc ? rc : open_filter(runtime, lib, err);
@@ -251,6 +257,7 @@ static int open_handlers(struct runtime *runtime, struct hob_error *err)
 
 static int open_things(struct runtime *runtime, struct hob_error *err)
 {
+    runtime->policy = hob_config_policy(&runtime->config);
     runtime->places = calloc(runtime->config.thing_count, sizeof *runtime->places);
     if (!runtime->places) {
         return hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
@@ -267,6 +274,7 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
                                             .boot_id = runtime->boot_id,
                                             .process_id = runtime->process_id,
                                             .config = &runtime->config,
+                                            .policy = &runtime->policy,
                                             .thing = &runtime->config.things[i],
                                             .on_restart = restart,
                                             .user = runtime};

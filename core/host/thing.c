@@ -151,7 +151,14 @@ static int make_share(struct hob_thing *thing, struct hob_error *err)
             hob_error_set(err, rc, "thing: %s", hob_error_words(rc));
         }
     }
-    thing->agent = (struct hob_modules_agent){.share = thing->share, .thing = name};
+    const struct hob_config_thing *config = thing->options.thing;
+    thing->agent = (struct hob_modules_agent){.share = thing->share,
+                                              .thing = name,
+                                              .ca = config->ca,
+                                              .cert = config->cert,
+                                              .key = config->key,
+                                              .key_passphrase = config->key_passphrase,
+                                              .credentials_endpoint = config->credentials_endpoint};
     return rc;
 }
 
@@ -201,13 +208,14 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .handlers = thing->options.handlers,
         .thing = thing->options.thing->thing_name,
         .work_dir = work,
-        .allowed_commands = (const char *const *)config->allowed_commands,
+        .policy = thing->options.policy,
         .agent = &thing->agent,
         .unknown = ignore ? HOB_EXECUTOR_IGNORE : HOB_EXECUTOR_REJECT,
         .filter = thing->options.filter,
         .turn = thing->options.turn,
         .slots = (size_t)config->max_concurrent_jobs,
         .memory_bytes = (size_t)config->memory,
+        .cpu_ms = ms(config->cpu),
         .poll_ms = ms(config->poll),
         .blackbox = thing->options.blackbox,
         .outputs = thing->options.outputs,

@@ -30,6 +30,7 @@ struct hob_thing_options { /* borrowed for the thing's life */
     struct hob_executor_turn *turn;
     const char *boot_id, *process_id;
     const struct hob_config *config;
+    const struct hob_policy *policy;
     const struct hob_config_thing *thing;
     /** A job asks for a new process of Hob. */
     void (*on_restart)(void *user, const char *reason);

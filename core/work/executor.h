@@ -37,6 +37,7 @@ struct hob_executor_seat;
 struct hob_filter;
 struct hob_modules_agent;
 struct hob_outputs;
+struct hob_policy;
 
 enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
 
@@ -56,12 +57,13 @@ struct hob_executor_options {
     struct hob_handlers *handlers;
     const char *thing;                     /* copied */
     const char *work_dir;                  /* copied; each execution gets a directory in it */
-    const char *const *allowed_commands;   /* borrowed for its life */
+    const struct hob_policy *policy;       /* what they may do; borrowed for its life */
     const struct hob_modules_agent *agent; /* what handlers may use; borrowed for its life */
     enum hob_executor_unknown unknown;     /* jobs that no handler knows */
     struct hob_filter *filter;             /* whose jobs are looked at; NULL: all */
     size_t slots;                          /* jobs at once; 0: 1 */
     size_t memory_bytes;                   /* of a job's sandbox; 0: default */
+    uint64_t cpu_ms;                       /* of a job, in all its runs; 0: no limit */
     uint64_t poll_ms;                      /* the safety poll; 0: 900,000 */
     struct hob_executor_turn *turn; /* of the process; borrowed for its life; NULL: its own */
     /* Handed on to its slots; see slot.h. */

@@ -1,8 +1,6 @@
-#include "work/handlers.h"
-
+#include "work/handlers_parts.h"
 #include "work/sandbox.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <lauxlib.h>
@@ -12,21 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOURCE_MAX    (1u << 20)
-#define HANDLERS_MAX  1000
-#define BUILTIN_STEPS "aws-steps"
-#define NAME_CHARS    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-
-struct hob_handlers {
-    struct hob_loop *loop;
-    struct hob_log *log;
-    char *scripts;
-    char *script_lib;
-    char *lib;
-    struct hob_handler *list; /* sorted by name; the built-in one is not in it */
-    size_t count;
-    struct hob_handler steps;
-};
+#define SOURCE_MAX   (1u << 20)
+#define HANDLERS_MAX 1000
 
 /* ---- one file ---- */
 
@@ -115,7 +100,8 @@ static int is_handler_file(const struct dirent *entry)
 {
     size_t len = strlen(entry->d_name);
     return entry->d_name[0] != '.' && len > 4 && len <= HOB_HANDLER_NAME_MAX + 4 &&
-           strcmp(entry->d_name + len - 4, ".lua") == 0 && strspn(entry->d_name, NAME_CHARS) == len;
+           strcmp(entry->d_name + len - 4, ".lua") == 0 &&
+           strspn(entry->d_name, HOB_HANDLERS_NAME_CHARS) == len;
 }
 
 static void free_list(struct hob_handler *list, size_t count)
@@ -183,88 +169,12 @@ int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err)
     return 0;
 }
 
-/* ---- choosing ---- */
-
-static bool answers_to(const struct hob_handler *handler, const char *name)
-{
-    if (strcmp(handler->name, name) == 0) {
-        return true;
-    }
-    for (int i = 0; i < HOB_HANDLER_ALIASES && handler->aliases[i][0]; i++) {
-        if (strcmp(handler->aliases[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-const struct hob_handler *hob_handlers_find(const struct hob_handlers *handlers, const char *name)
-{
-    if (strcmp(name, BUILTIN_STEPS) == 0) {
-        return &handlers->steps;
-    }
-    for (size_t i = 0; i < handlers->count; i++) {
-        if (answers_to(&handlers->list[i], name)) {
-            return &handlers->list[i];
-        }
-    }
-    return NULL;
-}
-
-static const struct hob_handler *find_named(struct hob_handlers *handlers, const char *member,
-                                            const char *value, size_t len, struct hob_error *err)
-{
-    if (len == 0 || len > HOB_HANDLER_NAME_MAX + 3 || strspn(value, NAME_CHARS) != len) {
-        hob_error_set(
-            err, HOB_EINVAL,
-            "%s: expected the name of a handler, 1 to %d of [A-Za-z0-9_.-], got \"%.80s\"", member,
-            HOB_HANDLER_NAME_MAX, value);
-        return NULL;
-    }
-    char name[HOB_HANDLER_NAME_MAX + 4];
-    snprintf(name, sizeof name, "%s", value);
-    if (len > 3 && strcmp(name + len - 3, ".sh") == 0) {
-        name[len - 3] = '\0'; /* AWS's documents name shell scripts */
-    }
-    const struct hob_handler *handler = hob_handlers_find(handlers, name);
-    if (!handler) {
-        hob_error_set(err, HOB_ENOENT, "no handler for %s \"%s\": there is no %s.lua in %s", member,
-                      value, name, handlers->scripts);
-    }
-    return handler;
-}
-
-const struct hob_handler *hob_handlers_choose(struct hob_handlers *handlers, struct hob_json *json,
-                                              struct hob_error *err)
-{
-    static const char *const members[] = {"operation", "jobType", "type", "action", "command"};
-    assert(handlers);
-    enum hob_json_type steps = hob_json_type(json, "steps");
-    if (steps == HOB_JSON_ARRAY) {
-        return &handlers->steps;
-    }
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
-        size_t len;
-        const char *value = hob_json_string(json, members[i], &len);
-        if (value) {
-            return find_named(handlers, members[i], value, len, err);
-        }
-    }
-    if (steps == HOB_JSON_OBJECT) { /* an empty list; its handler says what it expects */
-        return &handlers->steps;
-    }
-    hob_error_set(err, HOB_EINVAL,
-                  "the document names no handler: expected a string in one of its members "
-                  "operation, jobType, type, action, command, or a list in steps");
-    return NULL;
-}
-
 /* ---- life ---- */
 
 static int load_builtin(struct hob_handlers *handlers, struct hob_error *err)
 {
     struct hob_handler *steps = &handlers->steps;
-    snprintf(steps->name, sizeof steps->name, BUILTIN_STEPS);
+    snprintf(steps->name, sizeof steps->name, HOB_HANDLERS_STEPS);
     if (asprintf(&steps->path, "%s/hob/steps.lua", handlers->lib) < 0) {
         steps->path = NULL;
         return hob_error_set(err, HOB_ENOMEM, "loading handlers: out of memory");
@@ -285,6 +195,8 @@ int hob_handlers_new(const struct hob_handlers_options *options, struct hob_hand
     handlers->log = options->log;
     handlers->scripts = strdup(options->scripts);
     handlers->lib = strdup(options->lib);
+    handlers->job_types = options->job_types;
+    handlers->routes = options->routes;
     int n = asprintf(&handlers->script_lib, "%s/lib", options->scripts);
     int rc = 0;
     if (n < 0 || !handlers->scripts || !handlers->lib) {

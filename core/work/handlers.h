@@ -42,6 +42,9 @@ struct hob_handlers_options { /* strings are copied */
     struct hob_log *log;
     const char *scripts; /* directory */
     const char *lib;     /* Hob's own Lua files */
+    /* Borrowed for its life; NULL-terminated; NULL: the default, none. */
+    const char *const *job_types; /* members of a document that may name its handler */
+    const char *const *routes;    /* pairs: what a document says, the handler */
 };
 
 int hob_handlers_new(const struct hob_handlers_options *options, struct hob_handlers **out,

@@ -159,6 +159,7 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
                                           .log = job->options.log,
                                           .job = job,
                                           .agent = job->options.agent,
+                                          .policy = job->options.policy,
                                           .children = job->options.children,
                                           .find_source = find_module,
                                           .on_source = keep_module,
@@ -461,7 +462,7 @@ void hob_job_view(const struct hob_job *job, struct hob_job_view *out)
                                  .execution_number = job->options.execution_number,
                                  .attempt = job->attempt,
                                  .interrupted = job->interrupted,
-                                 .allowed_commands = job->options.allowed_commands,
+                                 .policy = job->options.policy,
                                  .children = job->options.children,
                                  .log = job->options.log};
 }

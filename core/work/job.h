@@ -32,6 +32,7 @@ struct hob_job;
 struct hob_exec_set;
 struct hob_journal;
 struct hob_modules_agent;
+struct hob_policy;
 struct hob_task;
 struct lua_State;
 
@@ -66,12 +67,12 @@ struct hob_job_options {
     const char *document; /* copied */
     size_t document_len;
     size_t memory_bytes;
-    const char *const
-        *allowed_commands; /* NULL-terminated; for runCommand; borrowed for its life */
-    const char *work_dir;  /* where relative file names of the job belong; copied */
-    const struct hob_modules_agent *agent;             /* borrowed for its life; NULL: none */
-    struct hob_exec_set *children;                     /* borrowed for its life */
-    volatile int *executing;                           /* see hob_scheduler_mark_executing */
+    uint64_t cpu_ms;                       /* processor time of all runs together; 0: no limit */
+    const struct hob_policy *policy;       /* borrowed for its life; NULL: all is allowed */
+    const char *work_dir;                  /* where relative file names of the job belong; copied */
+    const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
+    struct hob_exec_set *children;         /* borrowed for its life */
+    volatile int *executing;               /* see hob_scheduler_mark_executing */
     void (*on_progress)(void *user, const char *text); /* "42% unpacking" */
     /** A step begins (its name), or has ended (NULL). `once`: it may not be given up lightly. */
     void (*on_step)(void *user, const char *name, bool once);
@@ -155,7 +156,7 @@ struct hob_job_view {
     int64_t execution_number;
     int attempt;
     int interrupted; /* runs that were interrupted since the last finished step */
-    const char *const *allowed_commands;
+    const struct hob_policy *policy;
     struct hob_exec_set *children;
     struct hob_log *log;
 };

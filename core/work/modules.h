@@ -10,11 +10,14 @@ struct hob_log;
 struct hob_job;
 struct hob_mqtt_share;
 struct hob_exec_set;
+struct hob_policy;
 
-/** The running gateway's own connection, for the jobs of its thing. */
+/** The running gateway's own connection, and who it is there. */
 struct hob_modules_agent {
     struct hob_mqtt_share *share;
     const char *thing;
+    const char *ca, *cert, *key, *key_passphrase; /* files of its TLS; "": none */
+    const char *credentials_endpoint;             /* of AWS's credentials provider; "" */
 };
 
 /** What every binding may reach; the scheduler's `user` of a state points to one. */
@@ -23,6 +26,7 @@ struct hob_modules_host {
     struct hob_log *log;
     struct hob_job *job;                   /* in a job's sandbox; else NULL */
     const struct hob_modules_agent *agent; /* borrowed; NULL: no gateway runs here */
+    const struct hob_policy *policy;       /* borrowed; NULL: all is allowed */
     struct hob_exec_set *children;         /* what programs it starts belong to; NULL: none */
     int reading;                           /* a worker thread waits for a line of standard input */
     int exiting;                           /* hob.process.exit was called, */

@@ -323,6 +323,7 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
                                               .log = options->log,
                                               .job = options->job,
                                               .agent = options->agent,
+                                              .policy = options->policy,
                                               .children = options->children};
     sandbox->find_source = options->find_source;
     sandbox->on_source = options->on_source;

@@ -20,6 +20,7 @@
 struct hob_sandbox;
 struct hob_job;
 struct hob_modules_agent;
+struct hob_policy;
 struct hob_exec_set;
 
 #define HOB_SANDBOX_MEMORY (64u << 20)
@@ -29,6 +30,7 @@ struct hob_sandbox_options {
     struct hob_log *log;
     struct hob_job *job;                   /* what its modules work for; NULL in a throw-away one */
     const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
+    const struct hob_policy *policy;       /* borrowed for its life; NULL: all is allowed */
     struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
     /** A module of script_lib is wanted: leave a saved text of it, if there is one (*text NULL
      * else; borrowed until the next call). A code: it cannot be known, and `require` raises.

@@ -257,7 +257,7 @@ describe("the configuration", function()
     end)
 
     it("of commands refuses anything but allow = a list of strings", function()
-      local words = 'commands: expected { allow = { "PROGRAM", ... } }, got '
+      local words = 'commands: expected { allow = { "TEXT", ... } }, got '
       refuses({ commands = '"ls"' }, "commands", words .. '"ls"')
       for _, value in ipairs({ "{}", '{ "ls" }', '{ allow = "ls" }', '{ allwo = { "ls" } }',
         '{ allow = { "ls" }, deny = {} }', "{ allow = { 1 } }", '{ allow = { "ls", x = "y" } }',
@@ -563,7 +563,9 @@ describe("the configuration", function()
     local WORDS = { STRING = "string", FILENAME = "file", DIRECTORY = "directory",
       TARGET = "string", INTEGER = "integer", SECONDS = "seconds", BOOLEAN = "boolean",
       SIZE = "size", ALLOW = "`{ allow = { … } }`", CHOICE = "string",
-      COMMAND = '`{ "PROGRAM", … }`', FILTER = "string or function" }
+      COMMAND = '`{ "PROGRAM", … }`', FILTER = "string or function",
+      LIST = "`{ \"TEXT\", … }`", FILES = "`{ \"FILE\", … }`",
+      ROUTES = "`{ [\"TEXT\"] = \"HANDLER\", … }`" }
 
     local function range_of(key)
       if key.choices then
