@@ -1,10 +1,11 @@
 /* blackbox.h - what the next process must know about the death of this one: which jobs were at
  * work, in which step, whose code the processor was in, and which processes they had started.
  *
- * A small file in the data directory, mapped into memory: writing it costs no system call and no
- * flash, and it survives the death of the process, though not a power cut - which needs none of it,
- * since the boot id has changed then. What a former boot left is not told. On a file system that
- * may kill the process when the disk is full (UBIFS, F2FS, Btrfs) the file is in /dev/shm instead.
+ * A small file in the data directory, mapped into memory: writing it costs no system call, and no
+ * flash but the kernel's own write-back (its one page, at most every some seconds while jobs run).
+ * It survives the death of the process, though not a power cut - which needs none of it, since the
+ * boot id has changed then. What a former boot left is not told. On a file system that may kill the
+ * process when the disk is full (UBIFS, F2FS, Btrfs) the file is in /dev/shm instead.
  *
  *   entry      one execution at work, from hob_blackbox_begin to _end
  *   executing  its Lua code, or a core function that it called, is on the stack right now

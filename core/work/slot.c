@@ -472,31 +472,9 @@ enum hob_slot_state hob_slot_state(const struct hob_slot *slot)
     return slot->state;
 }
 
-bool hob_slot_holds(const struct hob_slot *slot, const struct hob_jobs_execution *execution)
-{
-    return slot->state != HOB_SLOT_FREE && strcmp(slot->job_id, execution->job_id) == 0 &&
-           slot->execution_number == execution->execution_number &&
-           slot->queued_at == execution->queued_at;
-}
-
-const char *hob_slot_job_id(const struct hob_slot *slot)
-{
-    return slot->job_id;
-}
-
 int64_t hob_slot_row(const struct hob_slot *slot)
 {
     return slot->row;
-}
-
-const char *hob_slot_handler(const struct hob_slot *slot)
-{
-    return slot->handler;
-}
-
-int64_t hob_slot_execution_number(const struct hob_slot *slot)
-{
-    return slot->execution_number;
 }
 
 int64_t hob_slot_version(const struct hob_slot *slot)

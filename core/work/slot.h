@@ -85,7 +85,6 @@ int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
 void hob_slot_free(struct hob_slot *slot); /* NULL is legal */
 
 enum hob_slot_state hob_slot_state(const struct hob_slot *slot);
-bool hob_slot_holds(const struct hob_slot *slot, const struct hob_jobs_execution *execution);
 
 void hob_slot_take(struct hob_slot *slot, const struct hob_jobs_execution *execution);
 
@@ -147,10 +146,7 @@ void hob_slot_release(struct hob_slot *slot);
 bool hob_slot_reboots(const struct hob_slot *slot);
 
 /* Of what it holds; "" and 0 when it is free. */
-const char *hob_slot_job_id(const struct hob_slot *slot);
 int64_t hob_slot_row(const struct hob_slot *slot);
-const char *hob_slot_handler(const struct hob_slot *slot);
-int64_t hob_slot_execution_number(const struct hob_slot *slot);
 int64_t hob_slot_version(const struct hob_slot *slot);
 const char *hob_slot_step(const struct hob_slot *slot);
 

@@ -148,10 +148,7 @@ int hob_store_each(struct hob_store *store, const char *thing, enum hob_store_st
             break;
         rc = hob_store_statement_next(store, &none);
     }
-    hob_store_statement_release(store);
-    if (rc == 0 || rc == HOB_ENOENT)
-        return 0;
-    return hob_error_set(err, rc, "%s", none.message);
+    return hob_store_statement_end_list(store, rc, &none, err);
 }
 
 /* ---- writing executions ---- */

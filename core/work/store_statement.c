@@ -148,6 +148,13 @@ void hob_store_statement_release(struct hob_store *store)
     store->held = NULL;
 }
 
+int hob_store_statement_end_list(struct hob_store *store, int rc, const struct hob_error *why,
+                                 struct hob_error *err)
+{
+    hob_store_statement_release(store);
+    return rc == 0 || rc == HOB_ENOENT ? 0 : hob_error_set(err, rc, "%s", why->message);
+}
+
 /* ---- values ---- */
 
 static size_t collect(struct value values[VALUES_MAX], const char *types, va_list *from)

@@ -85,6 +85,11 @@ int hob_store_statement_next(struct hob_store *store, struct hob_error *err);
 /** Let go of what is held. */
 void hob_store_statement_release(struct hob_store *store);
 
+/** Likewise, after going through a list: that it came to its end (HOB_ENOENT), or was left before
+ * that (0), is no error. `why`: what the last reading said. @return 0, or rc */
+int hob_store_statement_end_list(struct hob_store *store, int rc, const struct hob_error *why,
+                                 struct hob_error *err);
+
 /** Run a statement that gives no rows, within a change. @return 0, HOB_EEXIST (err is left alone),
  * or another code */
 int hob_store_statement_write(struct hob_store *store, enum hob_store_statement id,

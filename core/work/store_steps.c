@@ -80,10 +80,7 @@ int hob_store_each_step(struct hob_store *store, int64_t row, hob_store_step_fn 
             break;
         rc = hob_store_statement_next(store, &none);
     }
-    hob_store_statement_release(store);
-    if (rc == 0 || rc == HOB_ENOENT)
-        return 0;
-    return hob_error_set(err, rc, "%s", none.message);
+    return hob_store_statement_end_list(store, rc, &none, err);
 }
 
 int hob_store_get_step(struct hob_store *store, int64_t row, const char *name, bool *failed,
