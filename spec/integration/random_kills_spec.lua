@@ -16,6 +16,10 @@ local worlds = require("spec.support.world")
 local seed = tonumber(os.getenv("HOB_SPEC_SEED")) or math.floor(time.now())
 local kills = tonumber(os.getenv("HOB_SPEC_KILLS")) or (shim.is_sanitized() and 20 or 200)
 
+-- What was measured while the machine had other work, too, is too long afterwards: each kill that
+-- comes late makes the way of those after it so much shorter.
+local SHORTER = 0.8
+
 describe("a five-step job", function()
   local world
 
@@ -39,25 +43,36 @@ describe("a five-step job", function()
     return points[#points].call, microseconds
   end
 
-  -- One or two kills; all is drawn before anything runs, so that a seed gives the same ones.
-  local function draw(kind, most)
-    local function moment()
-      return ("%s - %d"):format(kind, math.random(most))
+  -- One or two kills, as parts of the way; all is drawn before anything runs, so that a seed gives
+  -- the same ones.
+  local function draw()
+    local power, twice = math.random(2) == 1, math.random(4) == 1
+    local first, second = math.random(), math.random()
+    return { power = power, parts = twice and { first, second } or { first } }
+  end
+
+  local function moments(kind, most, parts)
+    local list = {}
+    for i, part in ipairs(parts) do
+      list[i] = ("%s - %d"):format(kind, math.max(1, math.ceil(part * most)))
     end
-    local power, twice, first, second = math.random(2) == 1, math.random(4) == 1, moment(), moment()
-    return { power = power, kills = twice and { first, second } or { first } }
+    return list
   end
 
   local function survives(kind, most)
     math.randomseed(seed)
     local wrong, in_time, plan = {}, 0, {}
     for i = 1, kills // 2 do
-      plan[i] = draw(kind, most)
+      plan[i] = draw()
     end
     killer.each(#plan, function(i)
       local case = killer.prepare(world, ("gw-%s-%d"):format(kind, i), { power = plan[i].power })
-      case:run(table.unpack(plan[i].kills))
-      in_time = in_time + (case.runs[1].in_time and 1 or 0)
+      case:run(table.unpack(moments(kind, most, plan[i].parts)))
+      if case.runs[1].in_time then
+        in_time = in_time + 1
+      elseif kind == "usec" then
+        most = most * SHORTER
+      end
       table.move(case:problems(), 1, 100, #wrong + 1, wrong)
     end)
     assert.same({}, wrong)
