@@ -116,7 +116,7 @@ describe("hob run, killed and started again", function()
       end
     end)
     world:create("second", ('{"operation":"work","marks":"%s","go":"%s"}'):format(marks, go))
-    wait_until(function() return killed end, worlds.PATIENCE, "the claim")
+    wait_until(function() return killed and not gateway.process end, worlds.PATIENCE, "the claim")
     assert(fs.write(go, ""))
     gateway:launch()
     local execution = world:ended("second")
