@@ -224,7 +224,7 @@ describe("several jobs at once", function()
     end)
     start(3)
     local names = create_many(5, "quick")
-    wait_until(function() return killed and not gateway.process end, worlds.PATIENCE, "three claims")
+    wait_until(function() return killed and not gateway.process end, worlds.PATIENCE, "3 claims")
     assert.equal(0, gateway:count("job.started"))
     gateway:launch()
     for _, name in ipairs(names) do
