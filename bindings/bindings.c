@@ -1,19 +1,29 @@
 #include "bindings.h"
 
-static const luaL_Reg job_modules[] = {{"hob.exec", hob_lua_open_exec},
+static const luaL_Reg job_modules[] = {{"hob.cloud.core", hob_lua_open_cloud},
+                                       {"hob.exec", hob_lua_open_exec},
                                        {"hob.fs", hob_lua_open_fs},
                                        {"hob.future", hob_lua_open_future},
-                                       {"hob.http", hob_lua_open_download},
+                                       {"hob.http.core", hob_lua_open_download},
                                        {"hob.json", hob_lua_open_json},
                                        {"hob.log", hob_lua_open_log},
                                        {"hob.mqtt", hob_lua_open_mqtt_in_job},
+                                       {"hob.steps.core", hob_lua_open_steps},
                                        {"hob.time", hob_lua_open_time},
+                                       {"hob.verify.core", hob_lua_open_verify},
                                        {NULL, NULL}};
 
-static const luaL_Reg tool_modules[] = {
-    {"hob.httpd", hob_lua_open_httpd}, {"hob.local", hob_lua_open_local},
-    {"hob.mqtt", hob_lua_open_mqtt},   {"hob.process", hob_lua_open_process},
-    {"hob.store", hob_lua_open_store}, {NULL, NULL}};
+static const luaL_Reg tool_modules[] = {{"hob.bench", hob_lua_open_bench},
+                                        {"hob.httpd", hob_lua_open_httpd},
+                                        {"hob.local", hob_lua_open_local},
+                                        {"hob.mqtt", hob_lua_open_mqtt},
+                                        {"hob.process", hob_lua_open_process},
+                                        {"hob.sandbox", hob_lua_open_sandbox},
+                                        {"hob.store", hob_lua_open_store},
+                                        {NULL, NULL}};
+
+static const luaL_Reg bench_modules[] = {{"hob.bench.wire", hob_lua_open_bench_wire},
+                                         {NULL, NULL}};
 
 static void preload(lua_State *L, const luaL_Reg *modules)
 {
@@ -28,6 +38,9 @@ static void preload(lua_State *L, const luaL_Reg *modules)
 void hob_modules_open_job(lua_State *L)
 {
     preload(L, job_modules);
+    if (hob_bindings_host(L)->bench) {
+        preload(L, bench_modules);
+    }
 }
 
 void hob_modules_open_tool(lua_State *L)

@@ -5,151 +5,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define ARGV_MAX          4096
 #define WORDS_MAX         128
 #define COMMAND_WORDS_MAX 200
 #define ERROR_NAME        "hob.exec.error"
 #define REPORTED          "hob.exec.reported" /* in the registry: what lib/hob/job.lua reports */
 
-/* ---- options ---- */
-
-static const char *const run_options[] = {"stdin", "env",  "cwd",    "timeout",
-                                          "grace", "tail", "report", NULL};
-
-static const char *check_no_nul(lua_State *L, int index, const char *what)
-{
-    size_t len;
-    const char *text = lua_tolstring(L, index, &len);
-    if (strlen(text) != len) {
-        luaL_error(L, "%s: a NUL byte cannot be handed to a program", what);
-    }
-    return text;
-}
-
-/* Numbers are made strings in a table that stays on the stack, since argv borrows them. */
-static const char *const *read_argv(lua_State *L, int index)
-{
-    lua_Integer n = luaL_len(L, index);
-    luaL_argcheck(L, n >= 1 && n <= ARGV_MAX, index, "expected { \"program\", \"argument\", ... }");
-    const char **argv = lua_newuserdatauv(L, sizeof *argv * ((size_t)n + 1), 1);
-    lua_createtable(L, (int)n, 0);
-    for (int i = 1; i <= n; i++) {
-        int type = lua_geti(L, index, i);
-        if (type != LUA_TSTRING && type != LUA_TNUMBER) {
-            luaL_error(L, "argument %d of the command: expected string or number, got %s", i - 1,
-                       luaL_typename(L, -1));
-        }
-        argv[i - 1] = check_no_nul(L, -1, "command");
-        lua_rawseti(L, -2, i);
-    }
-    lua_setiuservalue(L, -2, 1);
-    argv[n] = NULL;
-    return argv;
-}
-
-/* ---- the environment: the inherited one with the table's members put over it ---- */
-
-static bool is_overridden(lua_State *L, int table, const char *entry)
-{
-    const char *equals = strchr(entry, '=');
-    lua_pushlstring(L, entry, equals ? (size_t)(equals - entry) : strlen(entry));
-    bool is = lua_gettable(L, table) != LUA_TNIL;
-    lua_pop(L, 1);
-    return is;
-}
-
-static int count_env(lua_State *L, int table)
-{
-    int n = 0;
-    for (char **entry = environ; *entry; entry++) {
-        n++;
-    }
-    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-        n++;
-    }
-    return n;
-}
-
-static const char *env_entry(lua_State *L)
-{
-    int value = lua_type(L, -1);
-    if (lua_type(L, -2) != LUA_TSTRING) {
-        luaL_error(L, "env: expected { NAME = \"value\" }, got a %s as name", luaL_typename(L, -2));
-    }
-    const char *name = check_no_nul(L, -2, "env");
-    if (!*name || strchr(name, '=')) {
-        luaL_error(L, "env: '%s' is no name of a variable", name);
-    }
-    if (value == LUA_TBOOLEAN && !lua_toboolean(L, -1)) {
-        return NULL; /* NAME = false takes it out */
-    }
-    if (value != LUA_TSTRING && value != LUA_TNUMBER) {
-        luaL_error(L, "env.%s: expected string, number or false, got %s", name,
-                   luaL_typename(L, -1));
-    }
-    lua_pushvalue(L, -1);
-    lua_pushfstring(L, "%s=%s", name, check_no_nul(L, -1, "env"));
-    lua_remove(L, -2);
-    return lua_tostring(L, -1);
-}
-
-static const char *const *read_env(lua_State *L, int index)
-{
-    int type = lua_getfield(L, index, "env");
-    if (type == LUA_TNIL) {
-        return NULL;
-    }
-    if (type != LUA_TTABLE) {
-        luaL_error(L, "env: expected table, got %s", luaL_typename(L, -1));
-    }
-    int table = lua_gettop(L), n = 0;
-    const char **env = lua_newuserdatauv(L, sizeof *env * ((size_t)count_env(L, table) + 1), 1);
-    lua_newtable(L); /* keeps the entries */
-    for (char **entry = environ; *entry; entry++) {
-        if (!is_overridden(L, table, *entry)) {
-            env[n++] = *entry;
-        }
-    }
-    int keep = lua_gettop(L);
-    for (lua_pushnil(L); lua_next(L, table); lua_settop(L, keep + 1)) {
-        const char *entry = env_entry(L);
-        if (entry) {
-            env[n++] = entry;
-            lua_rawseti(L, keep, n);
-        }
-    }
-    lua_setiuservalue(L, -2, 1);
-    env[n] = NULL;
-    return env;
-}
-
-static size_t read_tail(lua_State *L, int index)
-{
-    double tail = hob_lua_opt_number(L, index, "tail", 0);
-    if (!(tail >= 0) || tail > 16 * 1024 * 1024) {
-        luaL_error(L, "tail: expected bytes from 1 to 16777216");
-    }
-    return (size_t)tail;
-}
-
-/* What is borrowed stays on the stack until hob_exec_start has copied it. */
-void hob_lua_exec_options(lua_State *L, int index, struct hob_exec_options *options)
-{
-    options->argv = read_argv(L, index);
-    options->env = read_env(L, index);
-    options->cwd = hob_lua_opt_string(L, index, "cwd", hob_lua_job_dir(L));
-    options->timeout_ms = hob_lua_ms(L, hob_lua_opt_number(L, index, "timeout", 0), "timeout");
-    options->grace_ms = hob_lua_ms(L, hob_lua_opt_number(L, index, "grace", 0), "grace");
-    options->tail_bytes = read_tail(L, index);
-    options->set = hob_bindings_host(L)->children;
-    options->input = hob_lua_opt_string(L, index, "stdin", NULL);
-    if (options->input) {
-        lua_getfield(L, index, "stdin");
-        options->input = lua_tolstring(L, -1, &options->input_len);
-    }
-}
+static const char *const run_options[] = {HOB_LUA_EXEC_OPTIONS, "report", NULL};
 
 /* ---- results ---- */
 
@@ -186,6 +48,19 @@ static void push_stream(lua_State *L, const char *name, const char *data, size_t
     lua_setfield(L, -2, name);
 }
 
+static void push_file(lua_State *L, const char *written, uint64_t bytes, const char *failed,
+                      int error)
+{
+    if (bytes) {
+        lua_pushinteger(L, (lua_Integer)bytes);
+        lua_setfield(L, -2, written);
+    }
+    if (error) {
+        lua_pushstring(L, uv_strerror(error));
+        lua_setfield(L, -2, failed);
+    }
+}
+
 void hob_lua_exec_push(lua_State *L, const struct hob_lua_exec_outcome *outcome)
 {
     const struct hob_exec_result *result = &outcome->result;
@@ -209,6 +84,8 @@ void hob_lua_exec_push(lua_State *L, const struct hob_lua_exec_outcome *outcome)
     lua_setfield(L, -2, "stdout_cut");
     lua_pushinteger(L, (lua_Integer)result->err_cut);
     lua_setfield(L, -2, "stderr_cut");
+    push_file(L, "stdout_written", result->out_written, "stdout_error", result->out_error);
+    push_file(L, "stderr_written", result->err_written, "stderr_error", result->err_error);
     lua_pushstring(L, hob_exec_words(result, words, sizeof words));
     lua_setfield(L, -2, "words");
     if (outcome->lines_dropped) {
@@ -272,7 +149,7 @@ struct run {
     struct hob_exec *exec; /* NULL once it is done */
     struct hob_lua_exec_outcome outcome;
     char *command; /* of check: for its error; NULL in run */
-    bool report;
+    bool report, out_file, err_file;
 };
 
 static void run_done(void *user, const struct hob_exec_result *result)
@@ -335,18 +212,28 @@ static void remember_reported(lua_State *L)
     lua_setfield(L, LUA_REGISTRYINDEX, REPORTED);
 }
 
-static int raise_run(lua_State *L, const struct run *run)
+/* What is wrong with a file for an output: words are pushed; else nothing. @return a code, or NULL
+ */
+static const char *push_file_trouble(lua_State *L, const struct run *run,
+                                     const struct hob_exec_result *result)
+{
+    int error = result->out_error ? result->out_error : result->err_error;
+    if (error) {
+        lua_pushfstring(L, "%s: its output could not be written: %s", run->command,
+                        uv_strerror(error));
+        return hob_error_name(hob_error_from_uv(error));
+    }
+    if ((run->out_file && result->out_cut) || (run->err_file && result->err_cut)) {
+        lua_pushfstring(L, "%s: its output went over the limit of the file", run->command);
+        return "EMSGSIZE";
+    }
+    return NULL;
+}
+
+static int raise_run(lua_State *L, int table, const char *code)
 {
     static const char *const names[] = {"signal", "stdout", "stderr", NULL};
-    const struct hob_exec_result *result = &run->outcome.result;
-    char words[WORDS_MAX];
-    int table = lua_gettop(L);
-    hob_exec_words(result, words, sizeof words);
-    push_last_line(L, result->err, result->err_len); /* any bytes */
-    lua_pushfstring(L, "%s: %s%s", run->command, words, lua_rawlen(L, -1) > 0 ? ": " : "");
-    lua_insert(L, -2);
-    lua_concat(L, 2);
-    push_error(L, error_code(result));
+    push_error(L, code);
     copy_field(L, table, "code", "exit_code");
     for (const char *const *name = names; *name; name++) {
         copy_field(L, table, *name, *name);
@@ -354,18 +241,40 @@ static int raise_run(lua_State *L, const struct run *run)
     return lua_error(L);
 }
 
-static int run_push(lua_State *L, void *user)
+static void push_words(lua_State *L, const struct run *run, const struct hob_exec_result *result)
 {
-    struct run *run = user;
-    hob_lua_exec_push(L, &run->outcome);
+    char words[WORDS_MAX];
+    hob_exec_words(result, words, sizeof words);
+    push_last_line(L, result->err, result->err_len); /* any bytes */
+    lua_pushfstring(L, "%s: %s%s", run->command, words, lua_rawlen(L, -1) > 0 ? ": " : "");
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+}
+
+static int push_outcome(lua_State *L, const struct run *run,
+                        const struct hob_lua_exec_outcome *outcome)
+{
+    const struct hob_exec_result *result = &outcome->result;
+    hob_lua_exec_push(L, outcome);
     if (run->report) {
         remember_reported(L);
     }
-    const struct hob_exec_result *result = &run->outcome.result;
-    if (!run->command || (result->code == 0 && !result->timed_out)) {
+    int table = lua_gettop(L);
+    if (!run->command) {
         return 1;
     }
-    return raise_run(L, run);
+    if (result->code != 0 || result->timed_out) {
+        push_words(L, run, result);
+        return raise_run(L, table, error_code(result));
+    }
+    const char *code = push_file_trouble(L, run, result);
+    return code ? raise_run(L, table, code) : 1;
+}
+
+static int run_push(lua_State *L, void *user)
+{
+    struct run *run = user;
+    return push_outcome(L, run, &run->outcome);
 }
 
 static int fail_start(lua_State *L, bool check, const struct hob_error *err)
@@ -374,7 +283,7 @@ static int fail_start(lua_State *L, bool check, const struct hob_error *err)
         return hob_lua_fail(L, err);
     }
     lua_pushstring(L, err->message);
-    push_error(L, "NOT_STARTED");
+    push_error(L, err->code == HOB_EPERM ? "EPERM" : "NOT_STARTED");
     return lua_error(L);
 }
 
@@ -392,36 +301,72 @@ static void push_command(lua_State *L, int index)
     luaL_pushresult(&text);
 }
 
-static int start_run(lua_State *L, bool check)
+static struct run *new_run(lua_State *L, struct hob_task *task, bool check)
 {
-    hob_lua_check_options(L, 1, run_options);
-    lua_settop(L, 1);
-    struct hob_task *task = hob_task_current(L);
-    struct hob_exec_options options = {.done = run_done};
-    struct hob_error err;
     bool report = hob_lua_opt_boolean(L, 1, "report", false);
-    hob_lua_exec_options(L, 1, &options);
     push_command(L, 1);
     struct run *run = calloc(1, sizeof *run);
     char *command = run && check ? strdup(lua_tostring(L, -1)) : NULL;
     if (!run || (check && !command)) {
         free(run);
-        return luaL_error(L, "out of memory");
+        luaL_error(L, "out of memory");
     }
     run->task = task;
     run->command = command;
     run->report = report;
+    return run;
+}
+
+static int lines_push(lua_State *L, void *user, const struct hob_lua_exec_outcome *outcome)
+{
+    return push_outcome(L, user, outcome);
+}
+
+static int run_with_lines(lua_State *L, struct hob_exec_options *options, struct run *run,
+                          const char *name)
+{
+    struct hob_error err;
+    int code;
+    bool check = run->command != NULL;
+    struct hob_lua_exec_end end = {.name = name, .push = lines_push, .free = run_free, .user = run};
+    int results = hob_lua_exec_run_lines(L, 2, options, &end, run->task, &err, &code);
+    if (code == 0) {
+        return results;
+    }
+    run_free(run);
+    return fail_start(L, check, &err);
+}
+
+static int start_run(lua_State *L, bool check)
+{
+    const char *name = check ? "hob.exec.check" : "hob.exec.run";
+    hob_lua_check_options(L, 1, run_options);
+    lua_settop(L, 1);
+    struct hob_task *task = hob_task_current(L);
+    struct hob_exec_options options = {.done = run_done};
+    struct hob_error err;
+    int type = lua_getfield(L, 1, "on_line");
+    if (type != LUA_TNIL && type != LUA_TFUNCTION) {
+        return luaL_error(L, "on_line: expected function, got %s", luaL_typename(L, -1));
+    }
+    if (hob_lua_exec_options(L, 1, &options, &err)) {
+        return fail_start(L, check, &err);
+    }
+    struct run *run = new_run(L, task, check);
+    run->out_file = options.out_file != NULL;
+    run->err_file = options.err_file != NULL;
+    if (type == LUA_TFUNCTION) {
+        return run_with_lines(L, &options, run, name);
+    }
     options.user = run;
     if (hob_exec_start(hob_scheduler_loop(L), &options, &run->exec, &err)) {
         run_free(run);
         return fail_start(L, check, &err);
     }
     return hob_task_suspend(
-        L, &(struct hob_task_wait){.name = check ? "hob.exec.check" : "hob.exec.run",
-                                   .push = run_push,
-                                   .cancel = run_cancel,
-                                   .op_free = run_free,
-                                   .op = run});
+        L,
+        &(struct hob_task_wait){
+            .name = name, .push = run_push, .cancel = run_cancel, .op_free = run_free, .op = run});
 }
 
 static int exec_run(lua_State *L)

@@ -16,8 +16,7 @@
 #define PROCESS_NAME     "hob.exec.process"
 #define QUEUED_LINES_MAX (4 * 1024 * 1024)
 
-static const char *const spawn_options[] = {"stdin", "env",  "cwd",     "timeout",
-                                            "grace", "tail", "on_line", NULL};
+static const char *const spawn_options[] = {HOB_LUA_EXEC_OPTIONS, NULL};
 
 struct waiter {
     struct waiter *next;
@@ -25,6 +24,7 @@ struct waiter {
     struct hob_task *task;
     struct hob_timer *timer; /* NULL: waits for ever */
     bool late;
+    struct hob_lua_exec_end end; /* of a process that is run, not spawned; else empty */
 };
 
 struct process {
@@ -278,6 +278,9 @@ static void wait_free(void *user)
     }
     *place = waiter->next;
     hob_timer_close(waiter->timer);
+    if (waiter->end.free) {
+        waiter->end.free(waiter->end.user);
+    }
     release(waiter->process);
     free(waiter);
 }
@@ -361,32 +364,99 @@ static void remember_object(lua_State *L, int object, struct process *process)
     lua_pop(L, 1);
 }
 
-int hob_lua_exec_spawn(lua_State *L)
+/* Push the object of a process that is not started yet; its function has the index `on_line`. */
+static struct process *push_process(lua_State *L, int on_line)
 {
-    struct hob_exec_options options = {.done = process_done};
-    struct hob_error err;
-    hob_lua_check_options(L, 1, spawn_options);
-    lua_settop(L, 1);
     struct process **slot = lua_newuserdatauv(L, sizeof *slot, 1);
     *slot = NULL;
     luaL_setmetatable(L, PROCESS_NAME);
+    lua_pushvalue(L, on_line);
+    lua_setiuservalue(L, -2, 1);
+    int object = lua_gettop(L);
+    struct process *process = *slot = new_process(L);
+    remember_object(L, object, process);
+    return process;
+}
+
+static int start_process(struct process *process, struct hob_exec_options *options,
+                         struct hob_error *err)
+{
+    options->done = process_done;
+    options->user = process;
+    int code = hob_exec_start(process->loop, options, &process->exec, err);
+    if (code == 0) {
+        process->holders++;
+        process->pid = hob_exec_pid(process->exec);
+    }
+    return code;
+}
+
+int hob_lua_exec_spawn(lua_State *L)
+{
+    struct hob_exec_options options = {0};
+    struct hob_error err;
+    hob_lua_check_options(L, 1, spawn_options);
+    lua_settop(L, 1);
     int type = lua_getfield(L, 1, "on_line");
     if (type != LUA_TNIL && type != LUA_TFUNCTION) {
         return luaL_error(L, "on_line: expected function, got %s", luaL_typename(L, -1));
     }
-    lua_setiuservalue(L, 2, 1);
-    hob_lua_exec_options(L, 1, &options);
-    struct process *process = *slot = new_process(L);
-    remember_object(L, 2, process);
+    struct process *process = push_process(L, 2);
+    int code = hob_lua_exec_options(L, 1, &options, &err);
     options.on_line = type == LUA_TFUNCTION ? process_line : NULL;
-    options.user = process;
-    if (hob_exec_start(process->loop, &options, &process->exec, &err)) {
+    code = code ? code : start_process(process, &options, &err);
+    if (code) {
         return hob_lua_fail(L, &err);
     }
-    process->holders++;
-    process->pid = hob_exec_pid(process->exec);
-    lua_settop(L, 2);
+    lua_settop(L, 3);
     return 1;
+}
+
+/* ---- a process that is waited for while its lines are given ---- */
+
+static int end_push(lua_State *L, void *user)
+{
+    struct waiter *waiter = user;
+    return waiter->end.push(L, waiter->end.user, &waiter->process->outcome);
+}
+
+/* Whoever waited is gone, and with him the use of the lines. */
+static void end_cancel(void *user)
+{
+    struct process *process = ((struct waiter *)user)->process;
+    process->closed = true;
+    hob_buf_clear(&process->lines);
+    if (process->exec) {
+        hob_exec_cancel(process->exec);
+        process->exec = NULL;
+        process->holders--; /* the waiter's and the object's own are left */
+    }
+}
+
+int hob_lua_exec_run_lines(lua_State *L, int on_line, struct hob_exec_options *options,
+                           const struct hob_lua_exec_end *end, struct hob_task *task,
+                           struct hob_error *err, int *code)
+{
+    struct process *process = push_process(L, on_line);
+    struct waiter *waiter = calloc(1, sizeof *waiter);
+    options->on_line = process_line;
+    *code = waiter ? start_process(process, options, err)
+                   : hob_error_set(err, HOB_ENOMEM, "out of memory");
+    if (*code) {
+        free(waiter);
+        return 0;
+    }
+    waiter->task = task;
+    waiter->process = process;
+    waiter->end = *end;
+    waiter->next = process->waiters;
+    process->waiters = waiter;
+    process->holders++;
+    return hob_task_suspend(L, &(struct hob_task_wait){.name = end->name,
+                                                       .push = end_push,
+                                                       .cancel = end_cancel,
+                                                       .op_free = wait_free,
+                                                       .op = waiter});
 }
 
 static int process_tostring(lua_State *L)

@@ -4,7 +4,6 @@
 
 #include "base/json.h"
 #include "device/exec.h"
-#include "device/policy.h"
 #include "work/job.h"
 #include "work/journal.h"
 #include "work/task.h"
@@ -48,12 +47,6 @@ static int job_facts(lua_State *L)
     lua_setfield(L, -2, "interrupted");
     lua_pushlstring(L, view.document, view.document_len);
     lua_setfield(L, -2, "document");
-    lua_newtable(L);
-    for (int i = 0; view.policy && view.policy->commands[i]; i++) {
-        lua_pushstring(L, view.policy->commands[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, -2, "allowed_commands");
     return 1;
 }
 

@@ -18,7 +18,7 @@
 #include <limits.h>
 
 #define UNIQUE_MAX 33
-#define AGENT_KEY  "hob.mqtt.agent"
+#define AGENT_KEY  "the gateway's connection" /* of the registry */
 
 /* ---- the events of one's own connection ---- */
 
@@ -134,23 +134,29 @@ static int mqtt_connect(lua_State *L)
 /* ---- agent ---- */
 
 /* One object a state: what it listens to ends with the job, not with a variable. */
-static int mqtt_agent(lua_State *L)
+int hob_lua_mqtt_push_agent(lua_State *L, const char *key, bool of_cloud, int none)
 {
     const struct hob_modules_agent *agent = hob_bindings_host(L)->agent;
     if (!agent) {
-        return hob_lua_mqtt_fail_with(L, HOB_ENOENT, "there is no running gateway here");
+        return hob_lua_mqtt_fail_with(L, none, "there is no running gateway here");
     }
-    if (lua_getfield(L, LUA_REGISTRYINDEX, AGENT_KEY) == LUA_TUSERDATA) {
+    if (lua_getfield(L, LUA_REGISTRYINDEX, key) == LUA_TUSERDATA) {
         return 1;
     }
     struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_push(L);
     conn->agent_thing = agent->thing;
+    conn->of_cloud = of_cloud;
     if (hob_lua_mqtt_conn_open(conn, agent->share)) {
         return luaL_error(L, "out of memory");
     }
     lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, AGENT_KEY);
+    lua_setfield(L, LUA_REGISTRYINDEX, key);
     return 1;
+}
+
+static int mqtt_agent(lua_State *L)
+{
+    return hob_lua_mqtt_push_agent(L, AGENT_KEY, false, HOB_ENOENT);
 }
 
 static int mqtt_unique_id(lua_State *L)

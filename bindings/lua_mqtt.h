@@ -31,6 +31,8 @@ struct hob_lua_mqtt_conn {
     struct hob_mqtt_share *share; /* NULL once it is closed */
     struct hob_mqtt_watch *watch;
     const char *agent_thing; /* the gateway's own connection: its thing; borrowed. NULL: our own */
+    bool of_cloud;           /* that of hob.cloud: other topics are its own, and to be up is to be
+                                ready: see hob_mqtt_share_ready */
     unsigned in_flight;      /* requests on the gateway's connection */
     struct hob_scheduler *scheduler;
     lua_State *L; /* the main thread; NULL: the object is garbage, nothing is called any more */
@@ -42,6 +44,18 @@ struct hob_lua_mqtt_conn {
     bool garbage;                    /* and all of it */
     struct hob_error last;           /* why it is not up */
 };
+
+/* ---- lua_mqtt.c ---- */
+
+/** Push the object of the running gateway's own connection that is kept in the registry under
+ * `key`; it is made once a state. @return 1, or nil, message and the code that is given for "there
+ * is none": 3 */
+int hob_lua_mqtt_push_agent(lua_State *L, const char *key, bool of_cloud, int none);
+
+/* ---- lua_cloud.c ---- */
+
+/** May this handler use the topic or filter? @return 0, or nil, message, code: 3 */
+int hob_lua_cloud_refuse(lua_State *L, const char *thing, const char *topic, bool is_filter);
 
 /* ---- lua_mqtt_conn.c ---- */
 

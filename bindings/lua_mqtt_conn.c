@@ -19,8 +19,24 @@ static void on_up(void *user, bool session_present)
 {
     struct hob_lua_mqtt_conn *conn = user;
     conn->last = (struct hob_error){0};
-    hob_lua_mqtt_end_waits(conn, 0, false);
+    if (!conn->of_cloud) {
+        hob_lua_mqtt_end_waits(conn, 0, false);
+    }
     hob_lua_mqtt_tell_up(conn, session_present);
+}
+
+static void on_ready(void *user)
+{
+    struct hob_lua_mqtt_conn *conn = user;
+    if (conn->of_cloud) {
+        hob_lua_mqtt_end_waits(conn, 0, false);
+    }
+}
+
+static bool is_up(const struct hob_lua_mqtt_conn *conn)
+{
+    return conn->of_cloud ? hob_mqtt_share_is_ready(conn->share)
+                          : hob_mqtt_is_up(hob_lua_mqtt_conn_core(conn));
 }
 
 static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
@@ -84,7 +100,8 @@ struct hob_lua_mqtt_conn *hob_lua_mqtt_conn_push(lua_State *L)
 
 int hob_lua_mqtt_conn_open(struct hob_lua_mqtt_conn *conn, struct hob_mqtt_share *share)
 {
-    struct hob_mqtt_watch_options options = {.on_up = on_up, .on_down = on_down, .user = conn};
+    struct hob_mqtt_watch_options options = {
+        .on_up = on_up, .on_down = on_down, .on_ready = on_ready, .user = conn};
     conn->watch = hob_mqtt_watch_new(share, &options);
     if (!conn->watch) {
         return HOB_ENOMEM;
@@ -195,7 +212,7 @@ static int conn_tostring(lua_State *L)
 static int conn_is_up(lua_State *L)
 {
     struct hob_lua_mqtt_conn *conn = hob_lua_mqtt_conn_at(L);
-    lua_pushboolean(L, !conn->closed && hob_mqtt_is_up(hob_lua_mqtt_conn_core(conn)));
+    lua_pushboolean(L, !conn->closed && is_up(conn));
     return 1;
 }
 
@@ -231,7 +248,7 @@ static int conn_wait_up(lua_State *L)
     if (conn->closed) {
         return hob_lua_mqtt_fail(L, HOB_ECANCELED);
     }
-    if (hob_mqtt_is_up(hob_lua_mqtt_conn_core(conn))) {
+    if (is_up(conn)) {
         lua_pushboolean(L, true);
         return 1;
     }
@@ -331,6 +348,9 @@ static int refuse_publish(lua_State *L, const struct hob_lua_mqtt_conn *conn,
     if (args->len > AGENT_PAYLOAD_MAX) {
         return hob_lua_mqtt_fail_with(L, HOB_EMSGSIZE,
                                       "AWS IoT takes no message of more than 128 KB");
+    }
+    if (conn->of_cloud) {
+        return hob_lua_cloud_refuse(L, conn->agent_thing, args->topic, false);
     }
     if (is_request_of(L, conn->agent_thing, args)) {
         return refuse_unreadable(L, args);

@@ -364,6 +364,9 @@ int hob_lua_mqtt_refuse_filter(lua_State *L, const struct hob_lua_mqtt_conn *con
     if (!conn->agent_thing) {
         return 0;
     }
+    if (conn->of_cloud) {
+        return hob_lua_cloud_refuse(L, conn->agent_thing, filter, true);
+    }
     const char *own = lua_pushfstring(L, "$aws/things/%s/jobs/", conn->agent_thing);
     if (strncmp(filter, own, strlen(own)) == 0) {
         lua_pop(L, 1);

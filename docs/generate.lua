@@ -1,9 +1,12 @@
 --- Writes reference pages from LuaLS annotations, so that there is one text, not two. `./dev docs`
 --- runs it; spec/unit/iotjobs_docs_spec.lua fails when a page is not what it would write.
+--- For editors it writes a file for each module of lib/hob/api.lua, too, which lets `require` find
+--- its class there.
 ---
 --- What it reads, in the order of the file:
 ---  a block of `---` lines before a blank line      prose, taken as it is (Markdown)
----  ... with ---@class, ---@field                   a class; text above a field belongs to it
+---  ... with ---@class, ---@field                   a class; text above a field belongs to it. A
+---                                                  name in small letters, hob.exec: a module
 ---  ... with ---@enum, before `NAME = {`            an enumeration, with the text above each member
 ---  ... with ---@alias                              another name for a class
 ---  ... before `function OWNER.name(...)`           a function, with ---@param and ---@return
@@ -12,7 +15,10 @@ local M = {}
 
 M.PAGES = {
   ["docs/reference/iotjobs.md"] = { "lib/meta/iotjobs.lua", "lib/meta/iotjobs_classes.lua" },
+  ["docs/reference/lua-api.md"] = { "lib/hob/api.lua" },
 }
+
+M.API = "lib/hob/api.lua"
 
 ---------------------------------------------------------------- reading
 
@@ -38,7 +44,7 @@ local function split_type(text)
 end
 
 local function named_type(text, at)
-  local name, optional, rest = text:match("^([%w_]+)(%??)%s+(.+)$")
+  local name, optional, rest = text:match("^([%w_.%[%]]+)(%??)%s+(.+)$")
   if not name then
     fail(at, "expected a name and a type, got '%s'", text)
   end
@@ -48,8 +54,8 @@ end
 
 local function returned(text)
   local kind, rest = split_type(text)
-  local name, about = rest:match("^([%w_]+)%s*(.*)$")
-  return { type = kind, name = name or "", about = about or "" }
+  local name, about = rest:match("^([%w_.]+)%s*(.*)$")
+  return { type = kind, name = name or "", about = about or rest }
 end
 
 local TAGS = {}
@@ -58,6 +64,8 @@ function TAGS.class(item, text)
   item.kind, item.name, item.fields = "class", text, {}
   if not text:find(".", 1, true) then
     item.kind = "module" -- what `require` gives: the page itself is about it
+  elseif text:find("^hob%.%l[%w_]*$") then
+    item.library = true -- one of the modules that the page is about
   end
 end
 
@@ -82,7 +90,6 @@ function TAGS.field(item, text, at)
     table.insert(item.waiting, field.about)
   end
   field.about = table.concat(item.waiting, " ")
-  item.waiting = {}
   item.waiting = {}
   table.insert(item.fields, field)
 end
@@ -157,20 +164,25 @@ local function lines_of(text)
   return lines
 end
 
+-- A line of dashes only divides.
+local function is_annotation(line)
+  return line:find("^%-%-%-") and not line:find("^%-%-%-%-")
+end
+
 --- What an annotation file describes, in its order.
 ---@param text string
 ---@return table[] items
 function M.parse(text)
   local items, lines, at = {}, lines_of(text), 1
   while at <= #lines do
-    if not lines[at]:find("^%-%-%-") or lines[at]:find("^%-%-%-@meta") then
+    if not is_annotation(lines[at]) or lines[at]:find("^%-%-%-@meta") then
       if lines[at]:find("^function ") then
         fail(at, "a function without annotations")
       end
       at = at + 1
     else
       local item = new_item(at)
-      while lines[at] and lines[at]:find("^%-%-%-") do
+      while lines[at] and is_annotation(lines[at]) do
         add_line(item, lines[at], at)
         at = at + 1
       end
@@ -193,21 +205,29 @@ function M.is_constructor(item)
   return item.kind == "function" and item.params[1] ~= nil and item.params[1].name == "fields"
 end
 
+local function heading_of(item)
+  return item.library and item.name or short(item.name)
+end
+
 -- What has a heading of its own.
 local function targets_of(items)
   local targets = {}
   for _, item in ipairs(items) do
     if item.kind == "class" or item.kind == "enum" or item.kind == "alias" then
-      targets[item.name] = "#" .. short(item.name):lower()
+      targets[item.name] = "#" .. heading_of(item):lower():gsub("[^%w _-]", "")
     end
   end
   return targets
 end
 
 local function shown_type(page, kind)
-  local code = "`" .. kind:gsub("iotjobs%.", "") .. "`"
-  local target = page.targets[kind:match("iotjobs%.[%w_]+") or ""]
-  return target and ("[%s](%s)"):format(code, target) or code
+  local code = "`" .. kind:gsub("iotjobs%.", ""):gsub("hob%.([%w_.]*%u)", "%1") .. "`"
+  for name in kind:gmatch("%l+%.[%w_.]+") do
+    if page.targets[name] then
+      return ("[%s](%s)"):format(code, page.targets[name])
+    end
+  end
+  return code
 end
 
 local function write(page, ...)
@@ -235,14 +255,15 @@ end
 function RENDER.module() end
 
 function RENDER.class(page, item)
-  write(page, "### ", short(item.name))
+  write(page, item.library and "## " or "### ", heading_of(item))
   write(page, table.concat(item.about, "\n"))
   if #item.fields == 0 then
     return
   end
   local rows = { "| field | type | |", "|---|---|---|" }
   for _, field in ipairs(item.fields) do
-    rows[#rows + 1] = row("`" .. field.name .. "`", shown_type(page, field.type), field.about)
+    local name = field.name == "[integer]" and "`[1]`, `[2]`, ..." or "`" .. field.name .. "`"
+    rows[#rows + 1] = row(name, shown_type(page, field.type), field.about)
   end
   write(page, table.concat(rows, "\n"))
 end
@@ -306,8 +327,9 @@ RENDER["function"] = function(page, item)
     return
   end
   page.listing = false
-  write(page, "#### `", signature, "`")
-  write(page, table.concat(item.about, "\n"))
+  local waits, first = item.about[1]:match("^(⏳ )(.*)$")
+  write(page, page.flat and "### " or "#### ", waits or "", "`", signature, "`")
+  write(page, table.concat({ first or item.about[1], table.unpack(item.about, 2) }, "\n"))
   local list = {}
   for _, param in ipairs(item.params) do
     list[#list + 1] = line_for("`" .. param.name .. "`", page, param)
@@ -319,6 +341,16 @@ RENDER["function"] = function(page, item)
   if #list > 0 then
     write(page, table.concat(list, "\n"))
   end
+end
+
+-- Of several modules: the functions of each stand beside its classes.
+local function has_libraries(items)
+  for _, item in ipairs(items) do
+    if item.library then
+      return true
+    end
+  end
+  return false
 end
 
 local function parse_all(sources, read)
@@ -339,7 +371,7 @@ end
 ---@return string markdown
 function M.page(sources, read)
   local items = parse_all(sources, read)
-  local page = { out = {}, targets = targets_of(items) }
+  local page = { out = {}, targets = targets_of(items), flat = has_libraries(items) }
   write(page, ("<!-- Made by `./dev docs` from %s: change that, not this page. -->"):format(
     table.concat(sources, " and ")))
   for _, item in ipairs(items) do
@@ -356,14 +388,41 @@ local function read(path)
   return text
 end
 
+--- What `require("hob.exec")` is for an editor, one file a module.
+---@param text string  of lib/hob/api.lua
+---@return table<string, string> stubs  path -> text
+function M.stubs(text)
+  local stubs = {}
+  for _, item in ipairs(M.parse(text)) do
+    if item.library then
+      stubs["lib/meta/" .. item.name:gsub("%.", "/") .. ".lua"] = ([[
+---@meta %s
+-- Made by `./dev docs` from %s, which describes it: change that, not this.
+
+---@type %s
+local module = {}
+
+return module
+]]):format(item.name, M.API, item.name)
+    end
+  end
+  return stubs
+end
+
+local function save(path, text)
+  local file = assert(io.open(path, "w"))
+  assert(file:write(text))
+  assert(file:close())
+  print("docs: " .. path)
+end
+
 --- Write all pages; paths count from the project's directory.
 function M.main()
   for path, sources in pairs(M.PAGES) do
-    local page = M.page(sources, read)
-    local file = assert(io.open(path, "w"))
-    assert(file:write(page))
-    assert(file:close())
-    print("docs: " .. path)
+    save(path, M.page(sources, read))
+  end
+  for path, text in pairs(M.stubs(read(M.API))) do
+    save(path, text)
   end
 end
 

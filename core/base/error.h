@@ -38,7 +38,10 @@
     X(EHTTP, -24, "HTTP error")                                                                    \
     X(ENOSPC, -25, "no space left")                                                                \
     X(EEXEC, -26, "command failed")                                                                \
-    X(EREFUSED, -27, "refused by the broker")
+    X(EREFUSED, -27, "refused by the broker")                                                      \
+    X(ELENGTH, -28, "length differs")                                                              \
+    X(ESIGNATURE, -29, "signature refused")                                                        \
+    X(EPERM, -30, "not allowed here")
 
 enum hob_error_code {
 #define HOB_ERROR_ENUM(name, number, words) HOB_##name = (number),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #define URL_MAX    16384
 #define PROXY_PORT "1080" /* libcurl's, where a proxy's URL names none */
@@ -23,7 +24,7 @@ struct hob_curl {
     struct hob_timer *timer;
     int sockets; /* watches that are not closed yet */
     bool closed;
-    char words[CURL_ERROR_SIZE];
+    char words[CURL_ERROR_SIZE], said[CURL_ERROR_SIZE + 128];
 };
 
 struct watch {
@@ -90,8 +91,18 @@ int hob_curl_origin(const char *url, struct hob_curl_origin *out, struct hob_err
     return 0;
 }
 
-bool hob_curl_proxy(const struct hob_curl_origin *origin, struct hob_curl_origin *out)
+bool hob_curl_proxy_ok(const char *proxy)
 {
+    struct hob_curl_origin origin;
+    return !proxy || !*proxy ||
+           (read_origin(proxy, true, &origin) && strncmp(origin.scheme, "http", 4) == 0);
+}
+
+bool hob_curl_proxy(const struct hob_curl_origin *origin, const char *proxy,
+                    struct hob_curl_origin *out)
+{
+    if (proxy)
+        return *proxy && read_origin(proxy, true, out);
     bool https = strcmp(origin->scheme, "https") == 0;
     const char *const names[] = {https ? "https_proxy" : "http_proxy",
                                  https ? "HTTPS_PROXY" : "http_proxy", "all_proxy", "ALL_PROXY"};
@@ -147,7 +158,31 @@ static size_t on_data(char *data, size_t size, size_t len, void *user)
     return curl->options.on_data(curl->options.user, status, length, data, len) ? 0 : len;
 }
 
+static size_t on_read(char *to, size_t size, size_t len, void *user)
+{
+    struct hob_curl *curl = user;
+    int64_t n = curl->options.on_read(curl->options.user, to, size * len);
+    return n < 0 ? CURL_READFUNC_ABORT : (size_t)n;
+}
+
+/* libcurl goes only to the beginning: what it sends has to be sent again. */
+static int on_seek(void *user, curl_off_t offset, int origin)
+{
+    struct hob_curl *curl = user;
+    if (offset != 0 || origin != SEEK_SET)
+        return CURL_SEEKFUNC_CANTSEEK;
+    curl->options.on_rewind(curl->options.user);
+    return CURL_SEEKFUNC_OK;
+}
+
 /* ---- the end ---- */
+
+static long proxy_status(const struct hob_curl *curl)
+{
+    long status = 0;
+    curl_easy_getinfo(curl->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    return status;
+}
 
 static int code_of(const struct hob_curl *curl, CURLcode code)
 {
@@ -168,8 +203,9 @@ static int code_of(const struct hob_curl *curl, CURLcode code)
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
         return HOB_ETLS;
-    case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
+        return proxy_status(curl) >= 300 ? HOB_EHTTP : HOB_ECONNRESET;
+    case CURLE_PARTIAL_FILE:
     case CURLE_SEND_ERROR:
     case CURLE_GOT_NOTHING:
         return HOB_ECONNRESET;
@@ -180,10 +216,27 @@ static int code_of(const struct hob_curl *curl, CURLcode code)
     }
 }
 
-/* libcurl's words may hold the whole URL: none that have a query are passed on. */
-static const char *words_of(const struct hob_curl *curl, CURLcode code)
+/* A certificate's dates are right or wrong by this clock, which may be the one that is wrong. */
+static void add_clock(char *words, size_t len)
 {
-    return *curl->words && !strchr(curl->words, '?') ? curl->words : curl_easy_strerror(code);
+    time_t now = time(NULL);
+    struct tm tm;
+    size_t n = strlen(words);
+    if ((strstr(words, "expired") || strstr(words, "not yet valid")) && gmtime_r(&now, &tm))
+        strftime(words + n, len - n, " (the clock here says %Y-%m-%d %H:%M UTC)", &tm);
+}
+
+/* libcurl's words may hold the whole URL: none that have a query are passed on. */
+static const char *words_of(struct hob_curl *curl, CURLcode code)
+{
+    bool usable = *curl->words && !strchr(curl->words, '?');
+    snprintf(curl->said, sizeof curl->said, "%s", usable ? curl->words : curl_easy_strerror(code));
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        add_clock(curl->said, sizeof curl->said);
+    if (proxy_status(curl) >= 300)
+        snprintf(curl->said, sizeof curl->said, "the proxy refused to connect: HTTP %ld",
+                 proxy_status(curl));
+    return curl->said;
 }
 
 static void end_exchange(struct hob_curl *curl, CURLcode code)
@@ -309,7 +362,12 @@ static void set_method(CURL *easy, const struct hob_curl_options *o)
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
         return;
     }
-    if (o->body || strcmp(o->method, "POST") == 0) {
+    if (o->on_read) {
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)o->send_bytes);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+    } else if (o->body || strcmp(o->method, "POST") == 0) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_len);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, o->body ? o->body : "");
     }
@@ -325,6 +383,29 @@ static void set_protocols(CURL *easy)
 #endif
 }
 
+static void set_identity(CURL *easy, const struct hob_curl_options *o)
+{
+    if (o->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_file);
+    curl_easy_setopt(easy, CURLOPT_SSLCERT, o->cert_file);
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, o->key_file);
+    curl_easy_setopt(easy, CURLOPT_KEYPASSWD, o->key_passphrase);
+    if (o->sign) {
+        curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, o->sign);
+        curl_easy_setopt(easy, CURLOPT_USERNAME, o->sign_id);
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, o->sign_secret);
+    }
+}
+
+/* A proxy that was named is meant, whatever the environment says of exceptions. */
+static void set_proxy(CURL *easy, const struct hob_curl_options *o)
+{
+    if (!o->proxy)
+        return;
+    curl_easy_setopt(easy, CURLOPT_PROXY, o->proxy);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+}
+
 static void set_easy(struct hob_curl *curl)
 {
     const struct hob_curl_options *o = &curl->options;
@@ -332,6 +413,7 @@ static void set_easy(struct hob_curl *curl)
     set_protocols(easy);
     set_method(easy, o);
     curl_easy_setopt(easy, CURLOPT_URL, o->url);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* a signature is of the URL as it came */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hob/" HOB_VERSION);
@@ -344,8 +426,10 @@ static void set_easy(struct hob_curl *curl)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, curl);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, curl);
-    if (o->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_file);
+    curl_easy_setopt(easy, CURLOPT_READDATA, curl);
+    curl_easy_setopt(easy, CURLOPT_SEEKDATA, curl);
+    set_identity(easy, o);
+    set_proxy(easy, o);
 }
 
 static void set_multi(struct hob_curl *curl)

@@ -28,8 +28,12 @@ struct hob_curl_origin {
 /** @return 0, or HOB_EINVAL for what is no http or https URL (the message never holds it) */
 int hob_curl_origin(const char *url, struct hob_curl_origin *out, struct hob_error *err);
 
-/** The proxy that libcurl will take for this origin from the environment. @return whether any */
-bool hob_curl_proxy(const struct hob_curl_origin *origin, struct hob_curl_origin *out);
+/** The proxy that libcurl will take for this origin: `proxy` (see hob_curl_options), or what the
+ * environment says. @return whether any */
+bool hob_curl_proxy(const struct hob_curl_origin *origin, const char *proxy,
+                    struct hob_curl_origin *out);
+/** @return whether this can be a proxy's URL */
+bool hob_curl_proxy_ok(const char *proxy);
 
 /** The value of header `name` into `out`, if `line` is that header and it fits ("" if not). */
 void hob_curl_header(const char *line, size_t len, const char *name, char *out, size_t size);
@@ -59,7 +63,15 @@ struct hob_curl_options { /* all borrowed until hob_curl_close */
     const char *const *addresses; /* NULL-terminated "host:port:address,...": already resolved */
     const char *range;            /* "100-"; NULL: all */
     const char *ca_file;          /* NULL: the system's */
+    const char *cert_file, *key_file, *key_passphrase; /* NULL: none */
+    const char *proxy;                                 /* NULL: by the environment; "": none */
+    const char *sign, *sign_id, *sign_secret;          /* see download.h */
     uint64_t connect_ms;
+    /** What to send instead of `body`, of a length that is known; NULL: nothing.
+     * @return how much; less than `send_bytes` in all, or -1, ends the exchange */
+    int64_t (*on_read)(void *user, char *to, size_t room);
+    void (*on_rewind)(void *user); /* from the beginning once more */
+    uint64_t send_bytes;
     void (*on_header)(void *user, const char *line, size_t len);
     /** @param length  of this answer; -1: unknown. @return not 0 to give up */
     int (*on_data)(void *user, long status, int64_t length, const char *data, size_t len);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define SLICE_BYTES (256 * 1024)
@@ -165,6 +166,20 @@ int hob_download_file_write(struct hob_download_file *file, const void *data, si
         len -= (size_t)n;
     }
     return 0;
+}
+
+/* A network file system may not say; then writing shows it. */
+int hob_download_file_room(const struct hob_download_file *file, uint64_t bytes,
+                           struct hob_error *err)
+{
+    struct statvfs fs;
+    if (bytes == 0 || fstatvfs(file->fd, &fs) || fs.f_blocks == 0)
+        return 0;
+    uint64_t room = (uint64_t)(geteuid() == 0 ? fs.f_bfree : fs.f_bavail) * fs.f_frsize;
+    if (bytes <= room)
+        return 0;
+    return hob_error_set(err, HOB_ENOSPC, "%s: needs %llu bytes, %llu are free", file->to,
+                         (unsigned long long)bytes, (unsigned long long)room);
 }
 
 uint64_t hob_download_file_bytes(const struct hob_download_file *file)

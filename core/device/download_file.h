@@ -31,6 +31,9 @@ int hob_download_file_rehash(struct hob_download_file *file, struct hob_error *e
 int hob_download_file_restart(struct hob_download_file *file, struct hob_error *err);
 int hob_download_file_write(struct hob_download_file *file, const void *data, size_t len,
                             struct hob_error *err);
+/** @return 0, or HOB_ENOSPC if the file system has not so much room */
+int hob_download_file_room(const struct hob_download_file *file, uint64_t bytes,
+                           struct hob_error *err);
 uint64_t hob_download_file_bytes(const struct hob_download_file *file);
 
 /** The version of the bytes in the part; "": unknown. */

@@ -20,11 +20,35 @@ static bool is_token(const char *text)
     return *text && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(text);
 }
 
-static int check_options(const struct hob_download_options *o, struct hob_error *err)
+/* It is handed on as it came: what no URL holds would become something else on the way. */
+static int check_url(const char *url, struct hob_error *err)
 {
     struct hob_curl_origin origin;
-    int code = o->url ? hob_curl_origin(o->url, &origin, err)
-                      : hob_error_set(err, HOB_EINVAL, "url: expected an http or https URL");
+    if (!url)
+        return hob_error_set(err, HOB_EINVAL, "url: expected an http or https URL");
+    for (const char *c = url; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return hob_error_set(err, HOB_EINVAL,
+                                 "url: expected neither blanks nor control characters, got "
+                                 "one at character %zu (a blank is written %%20)",
+                                 (size_t)(c - url) + 1);
+    return hob_curl_origin(url, &origin, err);
+}
+
+static int check_identity(const struct hob_download_options *o, struct hob_error *err)
+{
+    if (o->key_file && !o->cert_file)
+        return hob_error_set(err, HOB_EINVAL, "key: expected with a cert");
+    if (!hob_curl_proxy_ok(o->proxy))
+        return hob_error_set(err, HOB_EINVAL, "proxy: expected http://HOST:PORT");
+    return 0;
+}
+
+static int check_options(const struct hob_download_options *o, struct hob_error *err)
+{
+    int code = check_url(o->url, err);
+    if (!code)
+        code = check_identity(o, err);
     if (code)
         return code;
     if (o->method && !is_token(o->method))
@@ -66,14 +90,25 @@ static bool copy_headers(struct hob_download_request *r, const char *const *list
     return true;
 }
 
+static bool copy_identity(struct hob_download_request *r, const struct hob_download_options *o)
+{
+    return copy(&r->cert_file, o->cert_file) && copy(&r->key_file, o->key_file) &&
+           copy(&r->key_passphrase, o->key_passphrase) && copy(&r->proxy, o->proxy) &&
+           copy(&r->default_proxy, o->default_proxy) && copy(&r->sign, o->sign) &&
+           copy(&r->sign_id, o->sign_id) && copy(&r->sign_secret, o->sign_secret);
+}
+
 static bool copy_options(struct hob_download_request *r, const struct hob_download_options *o)
 {
     r->limit_bytes = o->limit_bytes || o->to ? o->limit_bytes : MEMORY_LIMIT;
     r->timeout_ms = o->timeout_ms;
     r->stall_ms = o->stall_ms ? o->stall_ms : STALL_DEFAULT_MS;
-    return copy(&r->url, o->url) && copy(&r->method, o->method ? o->method : "GET") &&
-           copy(&r->sha256, o->sha256) && copy(&r->ca_file, o->ca_file) && copy_body(r, o) &&
-           copy_headers(r, o->headers);
+    r->allow_http = o->allow_http;
+    r->only_ok = o->only_ok;
+    r->size_bytes = o->size_bytes;
+    return copy_identity(r, o) && copy(&r->url, o->url) &&
+           copy(&r->method, o->method ? o->method : "GET") && copy(&r->sha256, o->sha256) &&
+           copy(&r->ca_file, o->ca_file) && copy_body(r, o) && copy_headers(r, o->headers);
 }
 
 int hob_download_request_init(struct hob_download_request *request,
@@ -88,8 +123,25 @@ int hob_download_request_init(struct hob_download_request *request,
                : hob_error_set(err, HOB_ENOMEM, "download: out of memory");
 }
 
+static void drop(char **text)
+{
+    free(*text);
+    *text = NULL;
+}
+
+static void drop_identity(struct hob_download_request *r)
+{
+    char **const all[] = {&r->cert_file, &r->key_file, &r->key_passphrase,
+                          &r->sign,      &r->sign_id,  &r->sign_secret};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        drop(all[i]);
+}
+
 void hob_download_request_free(struct hob_download_request *request)
 {
+    drop_identity(request);
+    free(request->proxy);
+    free(request->default_proxy);
     for (size_t i = 0; i < request->headers_count; i++)
         free(request->headers[i]);
     free(request->url);
@@ -108,12 +160,19 @@ static bool is_header(const char *line, const char *name)
     return strncasecmp(line, name, n) == 0 && line[n] == ':';
 }
 
+static bool is_secret(const char *line)
+{
+    return is_header(line, "Authorization") || is_header(line, "Cookie") ||
+           is_header(line, "Proxy-Authorization") || is_header(line, "X-Amz-Security-Token");
+}
+
 /* What was meant for one server is not told to another. */
 static void drop_secrets(struct hob_download_request *r)
 {
     size_t kept = 0;
+    drop_identity(r);
     for (size_t i = 0; i < r->headers_count; i++) {
-        if (is_header(r->headers[i], "Authorization") || is_header(r->headers[i], "Cookie"))
+        if (is_secret(r->headers[i]))
             free(r->headers[i]);
         else
             r->headers[kept++] = r->headers[i];
@@ -135,8 +194,10 @@ int hob_download_request_redirect(struct hob_download_request *r, const char *ta
     hob_curl_origin(r->url, &from, NULL); /* was checked */
     if (hob_curl_origin(target, &to, err))
         return hob_error_prefix(err, "redirect from %s: ", hob_curl_shown(r->url, url));
-    if (strcmp(from.scheme, "https") == 0 && strcmp(to.scheme, "http") == 0)
-        return hob_error_set(err, HOB_EHTTP, "redirect from https to %s refused: not encrypted",
+    if (!r->allow_http && strcmp(from.scheme, "https") == 0 && strcmp(to.scheme, "http") == 0)
+        return hob_error_set(err, HOB_EHTTP,
+                             "redirect from https to %s refused: not encrypted (allow_http = true "
+                             "would follow it)",
                              hob_curl_shown(target, url));
     char *copied = strdup(target);
     if (!copied)
@@ -148,7 +209,8 @@ int hob_download_request_redirect(struct hob_download_request *r, const char *ta
     return 0;
 }
 
-/* libcurl would wait for "100 Continue", and call every body a form. */
+/* libcurl would wait for "100 Continue", and call every body a form. What is signed has none of
+ * these: libcurl 7.88 signs headers that it is told to leave out, too. */
 void hob_download_request_headers(const struct hob_download_request *r, const char *extra,
                                   const char *out[HOB_DOWNLOAD_LIST_MAX])
 {
@@ -157,8 +219,9 @@ void hob_download_request_headers(const struct hob_download_request *r, const ch
         *out++ = r->headers[i];
         has_type = has_type || is_header(r->headers[i], "Content-Type");
     }
-    *out++ = "Expect:";
-    if (!has_type)
+    if (!r->sign)
+        *out++ = "Expect:";
+    if (!has_type && !r->sign)
         *out++ = "Content-Type:";
     if (extra)
         *out++ = extra;

@@ -13,10 +13,14 @@
 
 struct hob_download_request {
     char *url, *method, *body, *sha256, *ca_file;
+    char *cert_file, *key_file, *key_passphrase, *proxy, *default_proxy;
+    char *sign, *sign_id, *sign_secret;
     size_t body_len;
+    bool allow_http, only_ok;
     char *headers[HOB_DOWNLOAD_HEADERS_MAX];
     size_t headers_count;
     uint64_t limit_bytes, timeout_ms, stall_ms; /* with the defaults filled in; 0: none */
+    uint64_t size_bytes;
 };
 
 /** @return 0, HOB_EINVAL saying what was expected, or HOB_ENOMEM; free it in every case */
@@ -24,8 +28,9 @@ int hob_download_request_init(struct hob_download_request *request,
                               const struct hob_download_options *options, struct hob_error *err);
 void hob_download_request_free(struct hob_download_request *request);
 
-/** Ask `target` instead: an http or https URL, never http after https. To another origin goes
- * neither Authorization nor Cookie. @return 0, HOB_EINVAL, HOB_EHTTP or HOB_ENOMEM */
+/** Ask `target` instead: an http or https URL, not http after https unless that is allowed. To
+ * another origin go neither Authorization nor Cookie, nor our certificate, nor a signature. @return
+ * 0, HOB_EINVAL, HOB_EHTTP or HOB_ENOMEM */
 int hob_download_request_redirect(struct hob_download_request *request, const char *target,
                                   struct hob_error *err);
 

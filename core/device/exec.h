@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "device/user.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -64,7 +65,9 @@ struct hob_exec_result {
     uint64_t timeout_ms;
     const char *out, *err; /* tails, NUL-terminated, may hold any byte; borrowed */
     size_t out_len, err_len;
-    uint64_t out_cut, err_cut; /* bytes that came before the tails */
+    uint64_t out_cut, err_cut; /* bytes that came before the tails; of a file: that are not in it */
+    uint64_t out_written, err_written; /* to files */
+    int out_error, err_error;          /* of writing to them: 0 or libuv's code */
 };
 
 struct hob_exec_options {    /* all borrowed for the call (copied) */
@@ -73,11 +76,17 @@ struct hob_exec_options {    /* all borrowed for the call (copied) */
     const char *cwd;         /* NULL: inherited */
     const char *input;       /* for its standard input; NULL: /dev/null */
     size_t input_len;
-    uint64_t timeout_ms;      /* 0: none */
-    uint64_t grace_ms;        /* between TERM and KILL; 0: 5,000 */
-    size_t tail_bytes;        /* of each stream; 0: 64 KB; at most 16 MB */
-    struct hob_exec_set *set; /* it belongs to; NULL: none */
-    const char *oom_file;     /* borrowed for its life; for specs: see hob_child_oom_kills */
+    uint64_t timeout_ms;       /* 0: none */
+    uint64_t grace_ms;         /* between TERM and KILL; 0: 5,000 */
+    size_t tail_bytes;         /* of each stream; 0: 64 KB; at most 16 MB */
+    const struct hob_user *as; /* whom it runs as; NULL: as Hob */
+    const char *file;          /* run this one; NULL or "": argv[0] is looked up */
+    /* Files for its outputs: a new one each, of that user, synced at the end. Nothing of what goes
+     * there is kept or told of. The same for both: one after the other, as they come. */
+    const char *out_file, *err_file; /* NULL: none */
+    uint64_t file_limit;             /* bytes of each; what comes beyond is dropped; 0: none */
+    struct hob_exec_set *set;        /* it belongs to; NULL: none */
+    const char *oom_file;            /* borrowed for its life; for specs: see hob_child_oom_kills */
     void (*on_line)(void *user, bool is_err, const char *line, size_t len); /* may be NULL */
     void (*done)(void *user, const struct hob_exec_result *result);
     void *user;

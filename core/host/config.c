@@ -3,6 +3,7 @@
 
 #include "host/config_value.h"
 #include "jobs/protocol.h"
+#include "net/mqtt.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -256,6 +257,57 @@ static int check_scripts(const struct load *load)
                          there && !S_ISDIR(info.st_mode) ? "it is no directory" : strerror(why));
 }
 
+/* ${thing} stands for a name, which has no wildcard in it. */
+static int check_topics(const struct load *load)
+{
+    struct hob_config_origin origin = origin_of(load, "topics", 0);
+    char got[160];
+    for (char **topic = load->config->topics; *topic; topic++) {
+        if (!hob_mqtt_filter_valid(*topic)) {
+            snprintf(got, sizeof got, "\"%.128s\"", *topic);
+            return hob_config_expected(
+                &origin, "topics", "MQTT filters, such as \"gateways/${thing}/#\"", got, load->err);
+        }
+    }
+    return 0;
+}
+
+/* A password in it is not shown. */
+static int check_proxy(const struct load *load)
+{
+    struct hob_config_origin origin = origin_of(load, "proxy", 0);
+    const char *proxy = load->config->proxy, *host = strstr(proxy, "://");
+    char got[160];
+    bool http = strncmp(proxy, "http://", 7) == 0 || strncmp(proxy, "https://", 8) == 0;
+    if (!*proxy || (http && host[3] && strcspn(proxy, " \t\r\n") == strlen(proxy))) {
+        return 0;
+    }
+    snprintf(got, sizeof got, "\"%.128s\"", proxy);
+    return hob_config_expected(&origin, "proxy", "http://HOST:PORT",
+                               strchr(proxy, '@') ? "something else" : got, load->err);
+}
+
+static int check_signers(const struct load *load)
+{
+    int rc = 0;
+    for (char **signer = load->config->signers; *signer && rc == 0; signer++) {
+        rc = need_file(load, *signer, "signers", 0);
+    }
+    return rc;
+}
+
+static int check_credentials(const struct load *load, const char *endpoint, size_t thing)
+{
+    struct hob_config_origin origin = origin_of(load, "credentials_endpoint", thing);
+    char got[160];
+    if (strcspn(endpoint, "/ \t\r\n@") == strlen(endpoint)) {
+        return 0;
+    }
+    snprintf(got, sizeof got, "\"%.128s\"", endpoint);
+    return hob_config_expected(&origin, "credentials_endpoint",
+                               "a host name, without a scheme or a path", got, load->err);
+}
+
 static int check(const struct load *load)
 {
     const struct hob_config *config = load->config;
@@ -266,8 +318,12 @@ static int check(const struct load *load)
         rc = check_endpoint(load, thing->endpoint, i + 1);
         rc = rc ? rc : check_name(load, thing->thing_name, i + 1);
         rc = rc || !thing->tls ? rc : check_tls(load, thing, i + 1);
+        rc = rc ? rc : check_credentials(load, thing->credentials_endpoint, i + 1);
     }
     rc = rc ? rc : need(load, config->data, "data", 0);
+    rc = rc ? rc : check_topics(load);
+    rc = rc ? rc : check_proxy(load);
+    rc = rc ? rc : check_signers(load);
     return rc ? rc : check_scripts(load);
 }
 
@@ -369,6 +425,22 @@ struct hob_policy hob_config_policy(const struct hob_config *config)
                                .topics = (const char *const *)config->topics,
                                .signers = (const char *const *)config->signers,
                                .proxy = config->proxy};
+}
+
+int hob_config_check_user(const struct hob_config *config, struct hob_error *err)
+{
+    struct hob_policy policy = hob_config_policy(config);
+    struct hob_config_origin origin = {.file = config->config_file[0] ? config->config_file : NULL,
+                                       .source = config->config_text};
+    char where[HOB_CONFIG_PLACE_MAX];
+    struct hob_error why = {0};
+    int rc = hob_policy_check(&policy, geteuid(), &why);
+    if (rc) {
+        hob_config_place(&origin, "exec_user", where, sizeof where);
+        hob_error_set(err, rc, "%s: %s", where, why.message);
+        make_one_line(err);
+    }
+    return rc;
 }
 
 void hob_config_free(struct hob_config *config)

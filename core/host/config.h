@@ -72,6 +72,10 @@ void hob_config_free(struct hob_config *config);
 /** Borrowed from the config. */
 struct hob_policy hob_config_policy(const struct hob_config *config);
 
+/** Is the user there that programs will run as? @return 0, or HOB_ECONFIG with the place of
+ * exec_user and what to do */
+int hob_config_check_user(const struct hob_config *config, struct hob_error *err);
+
 extern const char hob_config_usage[]; /* of `hob run` */
 
 #endif

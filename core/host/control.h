@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "work/executor.h"
+#include "work/handlers.h"
 #include "work/store.h"
 
 struct hob_control;
@@ -23,7 +24,15 @@ struct hob_control;
 struct hob_control_thing {
     const char *name;
     bool online;
-    size_t untold; /* outcomes that the service does not have yet */
+    size_t untold;   /* outcomes that the service does not have yet */
+    int64_t since_s; /* for so long it has been (or not been) online */
+    const char *why; /* not online: why; "" */
+};
+
+struct hob_control_process {
+    const char *data, *scripts;
+    const char *watch; /* of the scripts: "events", "polling" or "off" */
+    int64_t started_at, uptime_s;
 };
 
 struct hob_control_options { /* borrowed for its life, but for path */
@@ -33,6 +42,10 @@ struct hob_control_options { /* borrowed for its life, but for path */
     const char *path; /* of the socket; copied */
     /** The things of this gateway. @return false when there is none at `index` */
     bool (*thing_at)(void *user, size_t index, struct hob_control_thing *out);
+    const struct hob_handlers *handlers;
+    /** Load the handlers again, now. */
+    int (*reload)(void *user, struct hob_error *err);
+    void (*process)(void *user, struct hob_control_process *out);
     /** What a thing has in hand: see hob_executor_each. */
     void (*each_job)(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user);
     void *user;

@@ -29,7 +29,7 @@ int hob_control_error(struct hob_buf *out, const char *id, int code, const char 
     return rc ? rc : hob_buf_append_string(out, "},\"end\":true}\n");
 }
 
-static int put_text(struct hob_buf *out, const char *key, const char *text)
+int hob_control_put_text(struct hob_buf *out, const char *key, const char *text)
 {
     if (!*text) {
         return 0;
@@ -49,19 +49,19 @@ struct page {
 static int put_view(struct hob_buf *out, const char *thing, const struct hob_executor_view *view)
 {
     int rc = hob_json_quote(out, thing, strlen(thing));
-    rc = rc ? rc : put_text(out, "jobId", view->job_id);
+    rc = rc ? rc : hob_control_put_text(out, "jobId", view->job_id);
     rc = rc ? rc
             : hob_buf_printf(out, ",\"executionNumber\":%" PRId64 ",\"queuedAt\":%" PRId64,
                              view->execution_number, view->queued_at);
-    rc = rc ? rc : put_text(out, "state", view->state);
-    rc = rc ? rc : put_text(out, "step", view->step);
-    rc = rc ? rc : put_text(out, "handler", view->handler);
+    rc = rc ? rc : hob_control_put_text(out, "state", view->state);
+    rc = rc ? rc : hob_control_put_text(out, "step", view->step);
+    rc = rc ? rc : hob_control_put_text(out, "handler", view->handler);
     rc = rc ? rc : hob_buf_printf(out, ",\"attempt\":%d", view->attempt);
     rc = rc ? rc : hob_buf_printf(out, ",\"elapsedSeconds\":%" PRId64, view->elapsed_ms / 1000);
     if (rc == 0 && view->resume_ms >= 0) {
         rc = hob_buf_printf(out, ",\"resumeInSeconds\":%" PRId64, view->resume_ms / 1000);
     }
-    return rc ? rc : put_text(out, "why", view->why);
+    return rc ? rc : hob_control_put_text(out, "why", view->why);
 }
 
 static void on_view(void *user, const struct hob_executor_view *view)
@@ -92,7 +92,7 @@ static int on_history(void *user, const struct hob_store_execution *execution)
     return rc;
 }
 
-static int put_things(struct hob_control_request *request)
+int hob_control_put_things(struct hob_control_request *request)
 {
     const struct hob_control_options *options = &request->control->options;
     struct hob_control_thing thing;
@@ -101,8 +101,11 @@ static int put_things(struct hob_control_request *request)
         rc = hob_buf_append_string(request->out, i ? ",{\"thing\":" : "{\"thing\":");
         rc = rc ? rc : hob_json_quote(request->out, thing.name, strlen(thing.name));
         rc = rc ? rc
-                : hob_buf_printf(request->out, ",\"online\":%s,\"untold\":%zu}",
-                                 thing.online ? "true" : "false", thing.untold);
+                : hob_buf_printf(request->out,
+                                 ",\"online\":%s,\"untold\":%zu,\"forSeconds\":%" PRId64,
+                                 thing.online ? "true" : "false", thing.untold, thing.since_s);
+        rc = rc ? rc : hob_control_put_text(request->out, "why", thing.why);
+        rc = rc ? rc : hob_buf_append_string(request->out, "}");
     }
     return rc ? rc : hob_buf_append_string(request->out, "]");
 }
@@ -110,7 +113,7 @@ static int put_things(struct hob_control_request *request)
 static int put_end(struct hob_control_request *request, int64_t next)
 {
     int rc = hob_buf_printf(request->out, "{%s\"things\":", request->id);
-    rc = rc ? rc : put_things(request);
+    rc = rc ? rc : hob_control_put_things(request);
     if (rc == 0 && next) {
         rc = hob_buf_printf(request->out, ",\"next\":%" PRId64, next);
     }
@@ -165,7 +168,10 @@ static const struct {
     const char *name;
     int (*run)(struct hob_control_request *request);
     const char *members[6]; /* that it knows, beside id and command */
-} commands[] = {{"jobs", jobs, {"history", "limit", "before"}}, {"version", version, {NULL}}};
+} commands[] = {{"jobs", jobs, {"history", "limit", "before"}},
+                {"reload", hob_control_reload, {NULL}},
+                {"status", hob_control_status, {NULL}},
+                {"version", version, {NULL}}};
 
 struct check {
     size_t command;

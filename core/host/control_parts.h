@@ -41,4 +41,14 @@ int hob_control_answer(struct hob_control *control, const char *line, size_t len
 int hob_control_error(struct hob_buf *out, const char *id, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/** Append ,"key":"text"; nothing for "". */
+int hob_control_put_text(struct hob_buf *out, const char *key, const char *text);
+/** Append the list of things. */
+int hob_control_put_things(struct hob_control_request *request);
+
+/* ---- control_status.c ---- */
+
+int hob_control_status(struct hob_control_request *request);
+int hob_control_reload(struct hob_control_request *request);
+
 #endif

@@ -1,16 +1,19 @@
 #include "host/runtime.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/random.h"
 #include "device/power.h"
 #include "host/config.h"
 #include "host/control.h"
+#include "host/notify.h"
 #include "host/paths.h"
 #include "host/thing.h"
 #include "work/blackbox.h"
 #include "work/filter.h"
 #include "work/handlers.h"
+#include "work/handlers_watch.h"
 #include "work/output.h"
 #include "work/store.h"
 
@@ -39,8 +42,10 @@ struct runtime {
     struct hob_policy policy; /* of the config */
     struct hob_loop *loop;
     struct hob_log *log;
+    struct hob_notify *notify; /* NULL: no systemd to tell */
     struct hob_store *store;
     struct hob_handlers *handlers;
+    struct hob_handlers_watch *watch; /* of their files; NULL: `reload` is false */
     struct hob_blackbox *blackbox;
     struct hob_outputs *outputs;
     struct hob_filter *filter;
@@ -49,7 +54,9 @@ struct runtime {
     char process_id[ID_LEN];
     struct hob_control *control; /* NULL: it could not be made, which was said */
     struct place *places;
-    size_t running; /* things that have not stopped */
+    size_t running;      /* things that have not stopped */
+    int64_t started_at;  /* seconds since 1970, */
+    uint64_t started_ms; /* and on the monotonic clock */
     bool stopping;
     bool again; /* a new process takes over after the end of this one */
     uv_signal_t signals[SIGNALS];
@@ -67,10 +74,21 @@ static void thing_stopped(void *user)
     }
 }
 
+/* systemd is to wait for what takes over. */
+static void tell_end(struct runtime *runtime, const char *why)
+{
+    if (runtime->again) {
+        hob_notify_reloading(runtime->notify, why);
+    } else {
+        hob_notify_stopping(runtime->notify, why, (uint64_t)(runtime->config.stop_timeout * 1000));
+    }
+}
+
 static void stop(struct runtime *runtime, const char *why)
 {
     runtime->stopping = true;
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs", why);
+    tell_end(runtime, why);
     uint64_t limit_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
     uint64_t grace_ms = (uint64_t)(runtime->config.stop_grace * 1000);
     grace_ms = grace_ms < limit_ms ? grace_ms : limit_ms;
@@ -88,9 +106,12 @@ static void stop_by_signal(struct runtime *runtime, const char *signal_name)
         hob_store_expect_end(runtime->store, NULL); /* or the next start blames a job for it */
         _exit(1);                                   /* the store is safe at any moment */
     }
+    bool was_again = runtime->again;
     runtime->again = false; /* a person's word counts more than a job's */
     if (!runtime->stopping) {
         stop(runtime, signal_name);
+    } else if (was_again) {
+        tell_end(runtime, signal_name);
     }
 }
 
@@ -128,20 +149,54 @@ static void say_reload_failed(struct runtime *runtime, const struct hob_error *e
                   "%s", err->message);
 }
 
-static void reload(struct runtime *runtime)
+static void tell_reload(struct runtime *runtime)
 {
-    struct hob_error err = {0};
-    if (hob_log_reopen(runtime->log, &err)) {
-        say_reload_failed(runtime, &err);
+    if (!runtime->stopping) {
+        hob_notify_reloading(runtime->notify, "reloading");
     }
-    if (hob_handlers_load(runtime->handlers, &err)) {
-        say_reload_failed(runtime, &err);
+}
+
+static void tell_ready(struct runtime *runtime)
+{
+    char status[64];
+    size_t count = runtime->config.thing_count;
+    snprintf(status, sizeof status, "at work for %zu thing%s", count, count == 1 ? "" : "s");
+    if (!runtime->stopping) {
+        hob_notify_ready(runtime->notify, status);
     }
+}
+
+static void on_loaded(void *user)
+{
+    struct runtime *runtime = user;
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
         if (runtime->places[i].thing) {
             hob_thing_reloaded(runtime->places[i].thing);
         }
     }
+}
+
+static int reload_handlers(void *user, struct hob_error *err)
+{
+    struct runtime *runtime = user;
+    int rc = hob_handlers_load(runtime->handlers, err);
+    if (rc) {
+        say_reload_failed(runtime, err);
+    } else {
+        on_loaded(runtime);
+    }
+    return rc;
+}
+
+static void reload(struct runtime *runtime)
+{
+    struct hob_error err = {0};
+    tell_reload(runtime);
+    if (hob_log_reopen(runtime->log, &err)) {
+        say_reload_failed(runtime, &err);
+    }
+    reload_handlers(runtime, &err);
+    tell_ready(runtime);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -243,7 +298,9 @@ static int open_handlers(struct runtime *runtime, struct hob_error *err)
     if (rc) {
         return rc;
     }
+    runtime->policy = hob_config_policy(&runtime->config);
     struct hob_handlers_options options = {.loop = runtime->loop,
+                                           .policy = &runtime->policy,
                                            .log = runtime->log,
                                            .scripts = runtime->config.scripts,
                                            .lib = lib,
@@ -255,13 +312,47 @@ static int open_handlers(struct runtime *runtime, struct hob_error *err)
     return rc ? rc : open_filter(runtime, lib, err);
 }
 
+static int open_watch(struct runtime *runtime, struct hob_error *err)
+{
+    struct hob_handlers_watch_options options = {.loop = runtime->loop,
+                                                 .log = runtime->log,
+                                                 .handlers = runtime->handlers,
+                                                 .on_loaded = on_loaded,
+                                                 .user = runtime};
+    if (!runtime->config.reload) {
+        return 0;
+    }
+    runtime->watch = hob_handlers_watch_new(&options);
+    return runtime->watch ? 0 : hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
+}
+
+/* Programs begin in the directory of their job all the same: only its whole name leads nowhere. */
+static void warn_of_way(struct runtime *runtime)
+{
+    char blocked[PATH_MAX];
+    if (hob_policy_is_blocked(&runtime->policy, runtime->config.data, blocked)) {
+        hob_log_write(runtime->log,
+                      &(struct hob_log_record){.level = HOB_LOG_WARN,
+                                               .event = "data.unreachable",
+                                               .action = "chmod o+x that directory, or have the "
+                                                         "data elsewhere"},
+                      "%s does not let the user %s pass: programs cannot use the whole names of "
+                      "files in their job's directory",
+                      blocked, runtime->policy.exec_user);
+    }
+}
+
 static int open_things(struct runtime *runtime, struct hob_error *err)
 {
-    runtime->policy = hob_config_policy(&runtime->config);
     runtime->places = calloc(runtime->config.thing_count, sizeof *runtime->places);
     if (!runtime->places) {
         return hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
     }
+    int way = hob_policy_open_way(&runtime->policy, runtime->config.data, err);
+    if (way) {
+        return way;
+    }
+    warn_of_way(runtime);
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
         struct hob_thing_options options = {.loop = runtime->loop,
                                             .log = runtime->log,
@@ -299,7 +390,9 @@ static bool thing_at(void *user, size_t index, struct hob_control_thing *out)
     const struct hob_thing *thing = runtime->places[index].thing;
     *out = (struct hob_control_thing){.name = runtime->config.things[index].thing_name,
                                       .online = thing && hob_thing_online(thing),
-                                      .untold = thing ? hob_thing_untold(thing) : 0};
+                                      .untold = thing ? hob_thing_untold(thing) : 0,
+                                      .since_s = thing ? hob_thing_state_ms(thing) / 1000 : 0,
+                                      .why = thing ? hob_thing_why(thing) : "it has stopped"};
     return true;
 }
 
@@ -309,6 +402,20 @@ static void each_job(void *user, size_t index, hob_executor_view_fn *fn, void *f
     if (runtime->places[index].thing) {
         hob_thing_each_job(runtime->places[index].thing, fn, fn_user);
     }
+}
+
+static void describe_process(void *user, struct hob_control_process *out)
+{
+    const struct runtime *runtime = user;
+    const struct hob_handlers_watch *watch = runtime->watch;
+    *out = (struct hob_control_process){
+        .data = runtime->config.data,
+        .scripts = runtime->config.scripts,
+        .watch = !watch                              ? "off"
+                 : hob_handlers_watch_is_told(watch) ? "events"
+                                                     : "polling",
+        .started_at = runtime->started_at,
+        .uptime_s = (int64_t)(hob_clock_mono_ms() - runtime->started_ms) / 1000};
 }
 
 /* Jobs are done without it, too. */
@@ -322,6 +429,9 @@ static void open_control(struct runtime *runtime)
                                           .store = runtime->store,
                                           .path = path,
                                           .thing_at = thing_at,
+                                          .handlers = runtime->handlers,
+                                          .reload = reload_handlers,
+                                          .process = describe_process,
                                           .each_job = each_job,
                                           .user = runtime};
     if (hob_control_new(&options, &runtime->control, &err)) {
@@ -338,14 +448,18 @@ static void open_control(struct runtime *runtime)
 static int open_all(struct runtime *runtime, struct hob_error *err)
 {
     int rc = hob_loop_new(&runtime->loop, err);
+    runtime->started_at = hob_clock_wall_ms() / 1000;
+    runtime->started_ms = hob_clock_mono_ms();
     if (rc == 0) {
         watch_signals(runtime); /* one that comes while opening is handled when the loop runs */
     }
     rc = rc ? rc : open_log(runtime, err);
+    runtime->notify = rc ? NULL : hob_notify_new(runtime->loop, runtime->log);
     rc = rc ? rc : open_store(runtime, err);
     rc = rc ? rc : open_blackbox(runtime, err);
     rc = rc ? rc : open_handlers(runtime, err);
     rc = rc ? rc : open_things(runtime, err);
+    rc = rc ? rc : open_watch(runtime, err);
     if (rc == 0) {
         open_control(runtime);
     }
@@ -366,7 +480,9 @@ static void close_all(struct runtime *runtime)
 {
     close_signals(runtime);
     hob_control_close(runtime->control);
+    hob_notify_close(runtime->notify);
     hob_filter_free(runtime->filter);
+    hob_handlers_watch_close(runtime->watch);
     hob_handlers_free(runtime->handlers);
     hob_loop_free(runtime->loop);
     hob_outputs_free(runtime->outputs);
@@ -387,6 +503,7 @@ static void run(struct runtime *runtime)
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
         hob_thing_start(runtime->places[i].thing);
     }
+    tell_ready(runtime);
     hob_loop_run(runtime->loop);
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopped", "in order");
 }
@@ -437,6 +554,11 @@ int hob_runtime_run(int argc, char **argv)
             return 0;
         }
         fprintf(stderr, "hob: %s\n", err.message);
+        return EXIT_CONFIG;
+    }
+    if (hob_config_check_user(&runtime.config, &err)) {
+        fprintf(stderr, "hob: %s\n", err.message);
+        hob_config_free(&runtime.config);
         return EXIT_CONFIG;
     }
     rc = open_all(&runtime, &err);

@@ -1,5 +1,6 @@
 #include "host/thing.h"
 
+#include "base/clock.h"
 #include "jobs/client.h"
 #include "jobs/topic.h"
 #include "net/mqtt.h"
@@ -27,11 +28,23 @@ struct hob_thing {
     struct hob_executor *executor;
     struct hob_timer *drain; /* stopping: for what is still to be told */
     bool draining;
+    bool online;          /* told by the jobs client, */
+    uint64_t since_ms;    /* since then, on the monotonic clock; */
+    struct hob_error why; /* and if it is not: why */
     void (*stopped)(void *user);
     void *stopped_user;
 };
 
 /* ---- the connection's events go to the client, the client's to executor and outbox ---- */
+
+static void set_online(struct hob_thing *thing, bool online)
+{
+    if (thing->online != online) {
+        thing->online = online;
+        thing->since_ms = hob_clock_mono_ms();
+    }
+    thing->why.code = 0;
+}
 
 static void on_up(void *user, bool session_present)
 {
@@ -43,6 +56,8 @@ static void on_up(void *user, bool session_present)
 static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
 {
     struct hob_thing *thing = user;
+    set_online(thing, false);
+    thing->why = *why;
     hob_outbox_offline(thing->outbox);
     hob_executor_offline(thing->executor);
     hob_jobs_client_down(thing->client, why);
@@ -59,8 +74,10 @@ static void on_message(void *user, const struct hob_mqtt_message *message)
 static void on_ready(void *user)
 {
     struct hob_thing *thing = user;
+    set_online(thing, true);
     hob_outbox_online(thing->outbox);
     hob_executor_online(thing->executor);
+    hob_mqtt_share_ready(thing->share);
 }
 
 static void on_next(void *user, const struct hob_jobs_execution *next)
@@ -268,6 +285,7 @@ int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **ou
         return hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
     }
     thing->options = *options;
+    thing->since_ms = hob_clock_mono_ms();
     thing->drain = hob_timer_new(options->loop, close_parts, thing);
     int rc = thing->drain ? make_mqtt(thing, err)
                           : hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
@@ -328,6 +346,16 @@ bool hob_thing_online(const struct hob_thing *thing)
 size_t hob_thing_untold(const struct hob_thing *thing)
 {
     return hob_outbox_depth(thing->outbox);
+}
+
+int64_t hob_thing_state_ms(const struct hob_thing *thing)
+{
+    return (int64_t)(hob_clock_mono_ms() - thing->since_ms);
+}
+
+const char *hob_thing_why(const struct hob_thing *thing)
+{
+    return thing->why.code ? thing->why.message : "";
 }
 
 void hob_thing_each_job(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user)

@@ -50,6 +50,9 @@ void hob_thing_reloaded(struct hob_thing *thing);
  * in hand (see hob_executor_each)? */
 bool hob_thing_online(const struct hob_thing *thing);
 size_t hob_thing_untold(const struct hob_thing *thing);
+/** How long it has been (or not been) online; why it is not: "" if it is, or was not yet. */
+int64_t hob_thing_state_ms(const struct hob_thing *thing);
+const char *hob_thing_why(const struct hob_thing *thing);
 void hob_thing_each_job(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user);
 
 /** Take no more jobs, let those that run reach their next step (grace_ms; limit_ms for what may not

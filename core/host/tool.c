@@ -155,7 +155,8 @@ int hob_tool_run(const char *name, int argc, char **argv)
 
 int hob_tool_exists(const char *name)
 {
-    static const char *const commands[] = {"job", "jobs", "lua", "service"};
+    static const char *const commands[] = {"handler", "job",     "jobs",  "lua",
+                                           "reload",  "service", "status"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i], name) == 0) {
             return 1;

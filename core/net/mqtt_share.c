@@ -35,6 +35,7 @@ struct hob_mqtt_share {
     struct filter *exact[BUCKETS]; /* by the whole topic: found at once */
     struct filter *wild;           /* few; each is tried */
     struct hob_mqtt_watch *watches;
+    bool ready;
 };
 
 /* ---- filters ---- */
@@ -103,8 +104,7 @@ static void drop_if_unused(struct hob_mqtt_share *share, struct filter *filter)
     free(filter);
 }
 
-/** Does every topic that matches `inner` match `outer`, too? Both are filters. */
-static bool covers(const char *outer, const char *inner)
+bool hob_mqtt_filter_covers(const char *outer, const char *inner)
 {
     for (;;) {
         size_t a = strcspn(outer, "/"), b = strcspn(inner, "/");
@@ -127,7 +127,7 @@ static struct filter *kept_over(struct hob_mqtt_share *share, const char *text)
     if (exact && exact->kept_qos != NOBODY)
         return exact;
     for (struct filter *one = share->wild; one; one = one->next)
-        if (one->kept_qos != NOBODY && covers(one->text, text))
+        if (one->kept_qos != NOBODY && hob_mqtt_filter_covers(one->text, text))
             return one;
     return NULL;
 }
@@ -322,9 +322,23 @@ void hob_mqtt_share_up(struct hob_mqtt_share *share, bool session_present)
         one->options.on_up(one->options.user, session_present);
 }
 
+void hob_mqtt_share_ready(struct hob_mqtt_share *share)
+{
+    share->ready = true;
+    for (const struct hob_mqtt_watch *one = share->watches; one; one = one->next)
+        if (one->options.on_ready)
+            one->options.on_ready(one->options.user);
+}
+
+bool hob_mqtt_share_is_ready(const struct hob_mqtt_share *share)
+{
+    return share->ready;
+}
+
 void hob_mqtt_share_down(struct hob_mqtt_share *share, const struct hob_error *why,
                          uint64_t retry_ms)
 {
+    share->ready = false;
     for (const struct hob_mqtt_watch *one = share->watches; one; one = one->next)
         one->options.on_down(one->options.user, why, retry_ms);
 }

@@ -32,6 +32,9 @@ int hob_mqtt_share_new(struct hob_mqtt *mqtt, struct hob_mqtt_share **out, struc
 void hob_mqtt_share_free(struct hob_mqtt_share *share);             /* NULL is legal */
 struct hob_mqtt *hob_mqtt_share_mqtt(struct hob_mqtt_share *share); /* borrowed */
 
+/** Does every topic that `inner` matches match `outer`, too? Both are valid filters. */
+bool hob_mqtt_filter_covers(const char *outer, const char *inner);
+
 /** The owner subscribes to this filter itself, with this QoS. @return 0, HOB_EINVAL, HOB_ENOMEM */
 int hob_mqtt_share_keep(struct hob_mqtt_share *share, const char *filter, int qos);
 
@@ -39,6 +42,9 @@ void hob_mqtt_share_up(struct hob_mqtt_share *share, bool session_present);
 void hob_mqtt_share_down(struct hob_mqtt_share *share, const struct hob_error *why,
                          uint64_t retry_ms);
 void hob_mqtt_share_message(struct hob_mqtt_share *share, const struct hob_mqtt_message *message);
+/** The owner has all that it needs of the connection, until it is down. */
+void hob_mqtt_share_ready(struct hob_mqtt_share *share);
+bool hob_mqtt_share_is_ready(const struct hob_mqtt_share *share);
 
 /* Subscriptions without a listener: one more holder, which all their users are together. As
  * hob_mqtt_subscribe; the granted QoS may be higher than was asked for. */
@@ -66,6 +72,7 @@ void hob_mqtt_listener_close(struct hob_mqtt_listener *listener);
 struct hob_mqtt_watch_options {
     void (*on_up)(void *user, bool session_present);
     void (*on_down)(void *user, const struct hob_error *why, uint64_t retry_ms);
+    void (*on_ready)(void *user); /* see hob_mqtt_share_ready; NULL is legal */
     void *user;
 };
 /** @return NULL: out of memory */

@@ -395,6 +395,7 @@ void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_
     executor->stopped = stopped;
     executor->stopped_user = user;
     hob_executor_find_end(executor);
+    hob_executor_wait_end(executor);
     hob_executor_resume_end(executor);
     for (size_t i = 0; i < executor->count; i++) {
         stop_seat(&executor->seats[i], grace_ms, limit_ms);
@@ -464,7 +465,8 @@ static int fill(struct hob_executor *executor, struct hob_error *err)
     executor->stop_timer = hob_timer_new(o->loop, on_stop_timer, executor);
     hob_backoff_init(&executor->find.backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS, BACKOFF_MIN_MS);
     if (!executor->thing || !executor->work_dir || !executor->freed || !executor->stop_timer ||
-        hob_executor_find_init(executor) || hob_executor_resume_init(executor)) {
+        hob_executor_find_init(executor) || hob_executor_wait_init(executor) ||
+        hob_executor_resume_init(executor)) {
         return hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
     }
     int rc = hob_json_new(&executor->json, err);
@@ -523,6 +525,7 @@ void hob_executor_free(struct hob_executor *executor)
     for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
         hob_timer_close(timers[i]);
     }
+    hob_executor_wait_free(executor);
     hob_json_free(executor->json);
     free(executor->seats);
     free(executor->find.claims);

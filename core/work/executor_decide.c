@@ -28,14 +28,21 @@ static void refuse(struct hob_executor_seat *seat, const struct hob_jobs_executi
     }
 }
 
+static void leave_alone_as(struct hob_executor *executor,
+                           const struct hob_executor_identity *identity, const char *event,
+                           const char *reason)
+{
+    if (!hob_executor_find_passed(executor, identity)) {
+        hob_executor_find_pass(executor, identity);
+        hob_executor_say(executor, HOB_LOG_INFO, event, NULL, identity, reason);
+    }
+}
+
 static void leave_alone(struct hob_executor *executor, const struct hob_jobs_execution *execution,
                         const char *reason)
 {
     struct hob_executor_identity identity = hob_executor_identity_of(execution);
-    if (!hob_executor_find_passed(executor, &identity)) {
-        hob_executor_find_pass(executor, &identity);
-        hob_executor_say(executor, HOB_LOG_INFO, "job.ignored", NULL, &identity, reason);
-    }
+    leave_alone_as(executor, &identity, "job.ignored", reason);
 }
 
 static void take_begun(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
@@ -57,6 +64,47 @@ static void take_begun(struct hob_executor_seat *seat, const struct hob_jobs_exe
     }
 }
 
+/* Nothing is known of it but that it is there: no seat, no row, no message. `claimed`: it has a
+ * row, of a claim that never arrived. */
+static void put_off(struct hob_executor_seat *seat, bool claimed, const char *reason)
+{
+    struct hob_executor *executor = seat->executor;
+    struct hob_executor_identity identity = seat->identity;
+    char handler[HOB_HANDLER_NAME_MAX + 16];
+    struct hob_requires requires = *hob_slot_requires(seat->slot);
+    snprintf(handler, sizeof handler, "%s", hob_slot_label(seat->slot));
+    if (claimed) {
+        hob_slot_drop(seat->slot);
+    } else {
+        hob_slot_put_back(seat->slot);
+    }
+    hob_executor_clear(seat);
+    if (!hob_executor_wait_add(executor, &identity, handler, &requires, reason)) {
+        leave_alone_as(executor, &identity, "job.waits", reason);
+    }
+}
+
+/* Prepared, and never begun: is the handler's `requires` met? */
+static void take_ready(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
+                       bool claimed)
+{
+    struct hob_requires_judgement judgement = {.verdict = HOB_REQUIRES_MET};
+    const struct hob_requires *requires = hob_slot_requires(seat->slot);
+    if (requires) {
+        hob_executor_judge(seat->executor, &seat->identity, requires, &judgement);
+    }
+    if (judgement.verdict == HOB_REQUIRES_NOT_YET) {
+        put_off(seat, claimed, judgement.reason);
+    } else if (!claimed && !add(seat, execution)) {
+        return; /* the store failed */
+    } else if (judgement.verdict == HOB_REQUIRES_MET) {
+        hob_executor_claim(seat);
+    } else {
+        hob_slot_end(seat->slot, HOB_JOBS_REJECTED, judgement.reason,
+                     judgement.verdict == HOB_REQUIRES_TOO_OLD ? "TOO_OLD" : "NOT_MET");
+    }
+}
+
 static void take_queued(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
                         const struct hob_handler *handler, const struct hob_error *why)
 {
@@ -67,8 +115,8 @@ static void take_queued(struct hob_executor_seat *seat, const struct hob_jobs_ex
     } else if (hob_slot_prepare(seat->slot, handler, execution->document, execution->document_len,
                                 &err) == HOB_EREJECTED) {
         refuse(seat, execution, HOB_JOBS_REJECTED, err.message, "BAD_DOCUMENT");
-    } else if (add(seat, execution)) {
-        hob_executor_claim(seat);
+    } else {
+        take_ready(seat, execution, false);
     }
 }
 
@@ -83,7 +131,8 @@ static void offer(struct hob_executor *executor, struct hob_executor_seat *seat,
     }
     const struct hob_handler *handler =
         hob_executor_choose(executor, execution->document, execution->document_len, &err);
-    if (!handler && err.code == HOB_ENOENT && executor->options.unknown == HOB_EXECUTOR_IGNORE) {
+    bool unknown = !handler && (err.code == HOB_ENOENT || err.code == HOB_EINVAL);
+    if (unknown && executor->options.unknown == HOB_EXECUTOR_IGNORE) {
         leave_alone(executor, execution, err.message);
         return;
     }
@@ -120,7 +169,7 @@ static void take_known(struct hob_executor_seat *seat, const struct hob_jobs_exe
     } else if (execution->status == HOB_JOBS_IN_PROGRESS) {
         hob_executor_run(seat, execution->version_number);
     } else {
-        hob_executor_claim(seat); /* ours was lost on its way */
+        take_ready(seat, execution, true); /* our claim was lost on its way */
     }
 }
 
@@ -187,7 +236,8 @@ static bool stands_back(struct hob_executor *executor, const struct hob_jobs_exe
     if (holder && !hob_executor_same(&holder->identity, identity)) {
         hob_executor_watch_suspect(holder); /* its id was used again */
     }
-    return holder || hob_executor_find_passed(executor, identity);
+    return holder || hob_executor_find_passed(executor, identity) ||
+           hob_executor_wait_holds(executor, identity);
 }
 
 bool hob_executor_decide(struct hob_executor *executor, const struct hob_jobs_execution *execution,
@@ -203,6 +253,7 @@ bool hob_executor_decide(struct hob_executor *executor, const struct hob_jobs_ex
         executor->find.missed = true;
         return false;
     }
+    hob_executor_wait_forget(executor, &identity);
     int rc = hob_executor_find_known(executor, &identity, &known, &err);
     if (rc && rc != HOB_ENOENT) {
         hob_executor_store_failed(executor, &identity, &err);

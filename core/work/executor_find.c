@@ -56,7 +56,8 @@ static bool is_settled(struct hob_executor *executor, const struct hob_jobs_exec
     struct hob_executor_identity identity = hob_executor_identity_of(candidate);
     struct hob_store_execution known;
     if (hob_executor_seat_of(executor, identity.job_id) ||
-        hob_executor_find_passed(executor, &identity)) {
+        hob_executor_find_passed(executor, &identity) ||
+        hob_executor_wait_holds(executor, &identity)) {
         return true;
     }
     int rc = hob_executor_find_known(executor, &identity, &known, NULL);
@@ -138,13 +139,14 @@ static bool waits_for_told(const struct hob_executor *executor)
 void hob_executor_find_soon(struct hob_executor *executor)
 {
     struct hob_executor_find *find = &executor->find;
+    struct hob_executor_identity due;
     if (!hob_executor_can_take(executor) || waits_for_told(executor)) {
         return;
     }
     if (find->claim_count > 0) {
         start_soon(executor, 0);
     } else if (!find->listed || find->missed || find->count >= LIST_SHORT ||
-               first_unsettled(executor)) {
+               first_unsettled(executor) || hob_executor_wait_due(executor, &due)) {
         start_soon(executor, SOON_MS);
     }
 }
@@ -167,6 +169,21 @@ static void on_soon(void *user)
 
 /* ---- looking ---- */
 
+/* One that is full may have been cut. */
+static void take_list(struct hob_executor *executor, const struct hob_jobs_execution *list,
+                      size_t count)
+{
+    struct hob_executor_find *find = &executor->find;
+    find->count = count < HOB_JOBS_PENDING_MAX ? count : HOB_JOBS_PENDING_MAX;
+    if (find->count > 0) {
+        memcpy(find->list, list, find->count * sizeof *list);
+    }
+    find->listed = true;
+    if (count < LIST_SHORT) {
+        hob_executor_wait_keep(executor, list, count);
+    }
+}
+
 static void on_list(void *user, int status, const struct hob_jobs_answer *answer)
 {
     struct hob_executor *executor = user;
@@ -177,9 +194,7 @@ static void on_list(void *user, int status, const struct hob_jobs_answer *answer
     } else if (status) {
         no_answer(executor, status);
     } else {
-        find->count = answer->pending_count;
-        memcpy(find->list, answer->pending, find->count * sizeof *find->list);
-        find->listed = true;
+        take_list(executor, answer->pending, answer->pending_count);
         find->missed = false;
         walk(executor);
     }
@@ -218,8 +233,7 @@ static void on_next(void *user, int status, const struct hob_jobs_answer *answer
     }
     if (!answer->execution.present) {
         hob_backoff_reset(&find->backoff);
-        find->count = 0;
-        find->listed = true;
+        take_list(executor, NULL, 0);
         find->missed = false;
     } else if (hob_executor_decide(executor, &answer->execution, true)) {
         look_on(executor);
@@ -264,6 +278,7 @@ static void asked_is_gone(struct hob_executor *executor)
     struct hob_executor_find *find = &executor->find;
     struct hob_error err = {0};
     hob_executor_find_pass(executor, &find->asked);
+    hob_executor_wait_forget(executor, &find->asked);
     if (!find->asked_row) {
         return;
     }
@@ -333,9 +348,12 @@ static void walk(struct hob_executor *executor)
         ask_one(executor, &find->claims[0].identity, find->claims[0].row);
         return;
     }
+    struct hob_executor_identity identity;
     const struct hob_jobs_execution *candidate = first_unsettled(executor);
     if (candidate) {
-        struct hob_executor_identity identity = hob_executor_identity_of(candidate);
+        identity = hob_executor_identity_of(candidate);
+    }
+    if (candidate || hob_executor_wait_due(executor, &identity)) {
         ask_one(executor, &identity, 0);
     } else {
         hob_backoff_reset(&find->backoff);
@@ -383,9 +401,7 @@ void hob_executor_pending(struct hob_executor *executor, const struct hob_jobs_e
     if (!executor->online || executor->stopping) {
         return;
     }
-    find->count = count < HOB_JOBS_PENDING_MAX ? count : HOB_JOBS_PENDING_MAX;
-    memcpy(find->list, list, find->count * sizeof *list);
-    find->listed = true;
+    take_list(executor, list, count);
     find->missed = find->missed && count >= LIST_SHORT;
     for (size_t i = 0; i < executor->count; i++) {
         if (!is_named(&executor->seats[i], list, count)) {
@@ -434,7 +450,9 @@ void hob_executor_next(struct hob_executor *executor, const struct hob_jobs_exec
 
 void hob_executor_reloaded(struct hob_executor *executor)
 {
-    if (executor->find.passed_count > 0 && executor->online) {
+    bool some = executor->find.passed_count > 0 || executor->wait.count > 0;
+    hob_executor_wait_keep(executor, NULL, 0); /* they may require something else now */
+    if (some && executor->online) {
         hob_executor_find_afresh(executor);
     }
 }

@@ -6,10 +6,12 @@
  *   look      asking the service which jobs are pending: `$next` first, then the pending list, then
  *             each candidate by its id
  *   doubt     does the service still want what a seat runs? Only its answer to that question counts
+ *   waiting   its handler wants something (`requires`) that is not so yet; it has no seat
  *
  *   executor.c         life, seats, claims, and what the outside says
  *   executor_find.c    looking
  *   executor_decide.c  what becomes of one that was found
+ *   executor_wait.c    what waits for its handler's `requires`
  *   executor_watch.c   doubts
  *   executor_resume.c  what an earlier process left
  */
@@ -17,7 +19,9 @@
 #define HOB_WORK_EXECUTOR_PARTS_H
 
 #include "base/backoff.h"
+#include "base/clock_watch.h"
 #include "work/executor.h"
+#include "work/requires.h"
 #include "work/slot.h"
 
 struct hob_executor_identity {
@@ -75,6 +79,19 @@ struct hob_executor_find {
     struct hob_timer *poll;
 };
 
+struct hob_executor_waiting {
+    struct hob_executor_identity identity;
+    char handler[HOB_HANDLER_NAME_MAX + 16]; /* "NAME@DIGEST" */
+    struct hob_requires requires;
+};
+
+struct hob_executor_wait {
+    struct hob_executor_waiting *list;
+    size_t count, capacity;
+    struct hob_timer *timer;       /* the next look at them */
+    struct hob_clock_watch *watch; /* while one of them waits for the clock */
+};
+
 struct hob_executor_resume {
     bool ready;    /* no process of a dead Hob runs any more */
     int64_t *rows; /* waiting for a seat, oldest first */
@@ -96,6 +113,7 @@ struct hob_executor {
     size_t count;
     bool online, stopping;
     struct hob_executor_find find;
+    struct hob_executor_wait wait;
     struct hob_executor_resume resume;
     struct hob_timer *freed; /* a seat is free */
     struct hob_timer *stop_timer;
@@ -181,6 +199,32 @@ void hob_executor_find_soon(struct hob_executor *executor);
 /** An earlier process had claimed it, or was about to. */
 int hob_executor_find_add_claim(struct hob_executor *executor,
                                 const struct hob_store_execution *known);
+
+/* ---- executor_wait.c ---- */
+
+/** Is what a handler requires so? */
+void hob_executor_judge(const struct hob_executor *executor,
+                        const struct hob_executor_identity *identity,
+                        const struct hob_requires *requires, struct hob_requires_judgement *out);
+/** It waits from now on, and says so. False: no room for it. */
+bool hob_executor_wait_add(struct hob_executor *executor,
+                           const struct hob_executor_identity *identity, const char *handler,
+                           const struct hob_requires *requires, const char *reason);
+/** It waits, and what it waits for is not so yet. */
+bool hob_executor_wait_holds(const struct hob_executor *executor,
+                             const struct hob_executor_identity *identity);
+/** One that needs to wait no longer, to be asked about. */
+bool hob_executor_wait_due(struct hob_executor *executor, struct hob_executor_identity *identity);
+void hob_executor_wait_forget(struct hob_executor *executor,
+                              const struct hob_executor_identity *identity);
+/** Those that are not in this list are not in the service any more. */
+void hob_executor_wait_keep(struct hob_executor *executor, const struct hob_jobs_execution *list,
+                            size_t count);
+void hob_executor_wait_each(const struct hob_executor *executor, hob_executor_view_fn *fn,
+                            void *user);
+int hob_executor_wait_init(struct hob_executor *executor);
+void hob_executor_wait_end(struct hob_executor *executor);
+void hob_executor_wait_free(struct hob_executor *executor);
 
 /* ---- executor_watch.c ---- */
 

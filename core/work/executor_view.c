@@ -57,4 +57,5 @@ void hob_executor_each(const struct hob_executor *executor, hob_executor_view_fn
     for (size_t i = 0; i < executor->resume.count; i++) {
         view_row(executor, executor->resume.rows[i], fn, user);
     }
+    hob_executor_wait_each(executor, fn, user);
 }

@@ -1,8 +1,8 @@
 #include "work/handlers_parts.h"
+
+#include "base/clock.h"
 #include "work/sandbox.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
@@ -10,44 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOURCE_MAX   (1u << 20)
-#define HANDLERS_MAX 1000
-
 /* ---- one file ---- */
-
-static int read_source(struct hob_handler *handler)
-{
-    FILE *file = fopen(handler->path, "rb");
-    if (!file) {
-        return hob_error_set(&handler->error, hob_error_from_errno(errno), "%s: %s", handler->path,
-                             strerror(errno));
-    }
-    handler->source = malloc(SOURCE_MAX + 1);
-    size_t len = handler->source ? fread(handler->source, 1, SOURCE_MAX + 1, file) : 0;
-    int failed = ferror(file);
-    fclose(file);
-    if (!handler->source || failed || len > SOURCE_MAX) {
-        return hob_error_set(&handler->error, HOB_EIO, "%s: %s", handler->path,
-                             len > SOURCE_MAX ? "larger than 1 MB" : "cannot be read");
-    }
-    char *fitted = realloc(handler->source, len + 1);
-    handler->source = fitted ? fitted : handler->source;
-    handler->source[len] = '\0';
-    handler->source_len = len;
-    hob_sha256_of(handler->source, len, handler->digest);
-    return 0;
-}
-
-static void read_aliases(lua_State *L, struct hob_handler *handler)
-{
-    if (lua_getfield(L, -1, "names") != LUA_TTABLE) {
-        return;
-    }
-    for (int i = 0; i < HOB_HANDLER_ALIASES && lua_rawgeti(L, -1, i + 1) == LUA_TSTRING; i++) {
-        snprintf(handler->aliases[i], sizeof handler->aliases[i], "%s", lua_tostring(L, -1));
-        lua_pop(L, 1);
-    }
-}
 
 /* In a throw-away sandbox: compile, run the file, look at the table it returns. */
 static int check_source(lua_State *L)
@@ -67,106 +30,44 @@ static int check_source(lua_State *L)
         return luaL_error(L, "%s: %s", handler->path, lua_tostring(L, -1));
     }
     lua_settop(L, 2);
-    lua_getfield(L, -1, "rerun");
-    handler->rerun = lua_toboolean(L, -1);
-    lua_settop(L, 2);
-    read_aliases(L, handler);
+    hob_handlers_read_table(L, 2, handler);
     return 0;
 }
 
-static void load_file(struct hob_handlers *handlers, struct hob_handler *handler)
+static int compile_source(lua_State *L)
+{
+    const struct hob_script *script = lua_touserdata(L, 1);
+    char chunk[PATH_MAX + 2];
+    snprintf(chunk, sizeof chunk, "@%s", script->path);
+    return luaL_loadbufferx(L, script->text, script->len, chunk, "t") == LUA_OK ? 0 : lua_error(L);
+}
+
+static void in_a_sandbox(struct hob_handlers *handlers, struct hob_scripts_modules *modules,
+                         lua_CFunction fn, void *arg, struct hob_error *err)
 {
     struct hob_sandbox *sandbox = NULL;
     struct hob_sandbox_options options = {.loop = handlers->loop,
                                           .log = handlers->log,
+                                          .modules = modules,
                                           .script_lib = handlers->script_lib,
                                           .lib = handlers->lib};
-    if (read_source(handler) || hob_sandbox_new(&options, &sandbox, &handler->error)) {
+    if (hob_sandbox_new(&options, &sandbox, err)) {
         return;
     }
-    hob_sandbox_call(sandbox, check_source, handler, &handler->error);
+    hob_sandbox_call(sandbox, fn, arg, err);
     hob_sandbox_free(sandbox);
 }
 
-static void free_handler(struct hob_handler *handler)
+void hob_handlers_check(struct hob_handlers *handlers, struct hob_handler *handler)
 {
-    free(handler->path);
-    free(handler->source);
-}
-
-/* ---- the directory ---- */
-
-static int is_handler_file(const struct dirent *entry)
-{
-    size_t len = strlen(entry->d_name);
-    return entry->d_name[0] != '.' && len > 4 && len <= HOB_HANDLER_NAME_MAX + 4 &&
-           strcmp(entry->d_name + len - 4, ".lua") == 0 &&
-           strspn(entry->d_name, HOB_HANDLERS_NAME_CHARS) == len;
-}
-
-static void free_list(struct hob_handler *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        free_handler(&list[i]);
-    }
-    free(list);
-}
-
-static void load_entry(struct hob_handlers *handlers, struct hob_handler *handler, const char *file)
-{
-    snprintf(handler->name, sizeof handler->name, "%.*s", (int)strlen(file) - 4, file);
-    if (asprintf(&handler->path, "%s/%s", handlers->scripts, file) < 0) {
-        handler->path = NULL;
-        hob_error_set(&handler->error, HOB_ENOMEM, "%s: out of memory", file);
-        return;
-    }
-    load_file(handlers, handler);
-    if (handler->error.code) {
-        hob_log_write(handlers->log,
-                      &(struct hob_log_record){.level = HOB_LOG_ERROR,
-                                               .event = "handler.broken",
-                                               .code = hob_error_name(handler->error.code),
-                                               .action = "mend the file and send SIGHUP"},
-                      "%s", handler->error.message);
+    if (!handler->error.code) { /* it could be read */
+        in_a_sandbox(handlers, handler->modules, check_source, handler, &handler->error);
     }
 }
 
-static int scan(struct hob_handlers *handlers, struct dirent ***entries, struct hob_error *err)
+void hob_handlers_compile(struct hob_handlers *handlers, struct hob_script *script)
 {
-    int count = scandir(handlers->scripts, entries, is_handler_file, alphasort);
-    if (count < 0) {
-        return hob_error_set(err, hob_error_from_errno(errno), "scripts directory %s: %s",
-                             handlers->scripts, strerror(errno));
-    }
-    return count > HANDLERS_MAX ? HANDLERS_MAX : count;
-}
-
-int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err)
-{
-    struct dirent **entries = NULL;
-    int count = scan(handlers, &entries, err);
-    if (count < 0) {
-        return count;
-    }
-    struct hob_handler *list = calloc((size_t)count + 1, sizeof *list);
-    int broken = 0;
-    for (int i = 0; i < count && list; i++) {
-        load_entry(handlers, &list[i], entries[i]->d_name);
-        broken += list[i].error.code != 0;
-    }
-    for (int i = 0; i < count; i++) {
-        free(entries[i]);
-    }
-    free(entries);
-    if (!list) {
-        return hob_error_set(err, HOB_ENOMEM, "loading handlers: out of memory");
-    }
-    free_list(handlers->list, handlers->count);
-    handlers->list = list;
-    handlers->count = (size_t)count;
-    hob_log_event(handlers->log, HOB_LOG_INFO, "handlers.loaded", "%d handler%s in %s, %d broken",
-                  count, count == 1 ? "" : "s", handlers->scripts, broken);
-    return 0;
+    in_a_sandbox(handlers, NULL, compile_source, script, &script->error);
 }
 
 /* ---- life ---- */
@@ -174,12 +75,16 @@ int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err)
 static int load_builtin(struct hob_handlers *handlers, struct hob_error *err)
 {
     struct hob_handler *steps = &handlers->steps;
+    char path[PATH_MAX];
     snprintf(steps->name, sizeof steps->name, HOB_HANDLERS_STEPS);
-    if (asprintf(&steps->path, "%s/hob/steps.lua", handlers->lib) < 0) {
-        steps->path = NULL;
+    snprintf(path, sizeof path, "%s/hob/steps.lua", handlers->lib);
+    struct hob_script *script = hob_script_read(path, HOB_HANDLERS_STEPS);
+    if (!script) {
         return hob_error_set(err, HOB_ENOMEM, "loading handlers: out of memory");
     }
-    load_file(handlers, steps);
+    hob_handlers_set_script(steps, script, NULL);
+    hob_handlers_check(handlers, steps);
+    steps->loaded_at = hob_clock_wall_ms() / 1000;
     return steps->error.code ? hob_error_set(err, steps->error.code, "%s", steps->error.message)
                              : 0;
 }
@@ -197,6 +102,7 @@ int hob_handlers_new(const struct hob_handlers_options *options, struct hob_hand
     handlers->lib = strdup(options->lib);
     handlers->job_types = options->job_types;
     handlers->routes = options->routes;
+    handlers->policy = options->policy;
     int n = asprintf(&handlers->script_lib, "%s/lib", options->scripts);
     int rc = 0;
     if (n < 0 || !handlers->scripts || !handlers->lib) {
@@ -217,8 +123,14 @@ void hob_handlers_free(struct hob_handlers *handlers)
     if (!handlers) {
         return;
     }
-    free_list(handlers->list, handlers->count);
-    free_handler(&handlers->steps);
+    for (size_t i = 0; i < handlers->count; i++) {
+        hob_handlers_free_handler(&handlers->list[i]);
+    }
+    free(handlers->list);
+    hob_handlers_free_handler(&handlers->steps);
+    hob_scripts_modules_release(handlers->modules);
+    hob_scripts_modules_release(handlers->broken);
+    hob_scripts_look_free(handlers->loaded);
     free(handlers->scripts);
     free(handlers->script_lib);
     free(handlers->lib);
@@ -238,4 +150,21 @@ const char *hob_handlers_script_lib(const struct hob_handlers *handlers)
 const char *hob_handlers_lib(const struct hob_handlers *handlers)
 {
     return handlers->lib;
+}
+
+const struct hob_handler *hob_handlers_at(const struct hob_handlers *handlers, size_t index)
+{
+    return index < handlers->count ? &handlers->list[index] : NULL;
+}
+
+struct hob_scripts_modules *hob_handlers_modules(const struct hob_handlers *handlers)
+{
+    return handlers->modules;
+}
+
+const struct hob_script *hob_handlers_broken_module(const struct hob_handlers *handlers,
+                                                    size_t index)
+{
+    const struct hob_scripts_modules *broken = handlers->broken;
+    return broken && index < broken->count ? broken->list[index] : NULL;
 }

@@ -2,12 +2,16 @@
  *
  * A handler is a file NAME.lua in the scripts directory that returns a table (see
  * docs/reference/handlers.md). Loading compiles each file and checks its table in a throw-away
- * sandbox; one that is broken stays in the list with its error, and a job that asks for it FAILS
- * with that error. Documents with `steps` (AWS's managed templates) belong to a handler that is
- * built in.
+ * sandbox. Loading again keeps the last good version of a file that is broken by now; one that
+ * never was good stays in the list with its error, and a job that asks for it FAILS with that
+ * error. Documents with `steps` (AWS's managed templates) belong to a handler that is built in.
  *
- * Life: hob_handlers_new -> hob_handlers_load (again after a change) -> hob_handlers_free. A struct
- * hob_handler is borrowed until the next load. Loop thread only.  Spec: spec/unit/handlers_spec.lua
+ * Each version keeps the modules of SCRIPTS/lib that it was checked with: a job requires those,
+ * whatever is on disk by then. A module that does not compile is not taken, like a handler.
+ *
+ * Life: hob_handlers_new -> hob_handlers_load (again after a change; handlers_watch.h does so by
+ * itself) -> hob_handlers_free. A struct hob_handler is borrowed until the next load. Loop thread
+ * only.  Specs: spec/unit/handlers_spec.lua, spec/integration/reload_spec.lua
  */
 #ifndef HOB_WORK_HANDLERS_H
 #define HOB_WORK_HANDLERS_H
@@ -21,21 +25,35 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define HOB_HANDLER_NAME_MAX 64
-#define HOB_HANDLER_ALIASES  8
+#define HOB_HANDLER_NAME_MAX  64
+#define HOB_HANDLER_ALIASES   8
+#define HOB_HANDLER_ALIAS_MAX 128
+#define HOB_HANDLER_NOTE_MAX  300
 
 struct hob_handler {
     char name[HOB_HANDLER_NAME_MAX + 1];
-    char *path;   /* as errors name it */
-    char *source; /* NUL-terminated */
+    const char *path;   /* as errors name it */
+    const char *source; /* NUL-terminated */
     size_t source_len;
-    char digest[HOB_SHA256_HEX_MAX];                             /* of the source */
-    char aliases[HOB_HANDLER_ALIASES][HOB_HANDLER_NAME_MAX + 1]; /* its `names`; "" ends */
-    bool rerun;             /* begun in the cloud but unknown to the store: run it again */
-    struct hob_error error; /* code 0: fine */
+    char digest[HOB_SHA256_HEX_MAX]; /* of the source */
+    /* Its `names`; "" ends. "?member": for documents that have that member. */
+    char aliases[HOB_HANDLER_ALIASES][HOB_HANDLER_ALIAS_MAX + 1];
+    bool rerun;                      /* begun in the cloud but unknown to the store: run it again */
+    char note[HOB_HANDLER_NOTE_MAX]; /* what is worth mending though it works; "" */
+    struct hob_error error;          /* code 0: fine */
+    /* Of hot reload. */
+    struct hob_script *script;           /* has path and source; held */
+    struct hob_scripts_modules *modules; /* what it may require: those it was checked with; held */
+    int64_t loaded_at;                   /* seconds since 1970 when this version was taken */
+    struct hob_script *newer; /* what the file holds now, and is broken; NULL: nothing; held */
+    struct hob_error refused; /* why; code 0: nothing newer is broken */
+    struct hob_scripts_modules *refused_with; /* the modules then; held */
 };
 
 struct hob_handlers;
+struct hob_policy;
+struct hob_script;
+struct hob_scripts_modules;
 
 struct hob_handlers_options { /* strings are copied */
     struct hob_loop *loop;
@@ -43,8 +61,9 @@ struct hob_handlers_options { /* strings are copied */
     const char *scripts; /* directory */
     const char *lib;     /* Hob's own Lua files */
     /* Borrowed for its life; NULL-terminated; NULL: the default, none. */
-    const char *const *job_types; /* members of a document that may name its handler */
-    const char *const *routes;    /* pairs: what a document says, the handler */
+    const char *const *job_types;    /* members of a document that may name its handler */
+    const char *const *routes;       /* pairs: what a document says, the handler */
+    const struct hob_policy *policy; /* which programs documents may name; NULL: any */
 };
 
 int hob_handlers_new(const struct hob_handlers_options *options, struct hob_handlers **out,
@@ -55,13 +74,27 @@ void hob_handlers_free(struct hob_handlers *handlers);
  * @return 0, or a code if the directory itself cannot be read (the former list is kept) */
 int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err);
 
-/** Which handler does the parsed document in `json` ask for? By the document's `steps`, else by its
- * member `operation`, `jobType`, `type`, `action` or `command`. Never by a path.
- * @return the handler (its `error` may be set), or NULL with the reason in err */
+/** A module whose text on disk is not in use, because it is broken. Borrowed until the next load;
+ * NULL: there are no more. */
+const struct hob_script *hob_handlers_broken_module(const struct hob_handlers *handlers,
+                                                    size_t index);
+/** What jobs may require that have no version of their own. Borrowed until the next load. */
+struct hob_scripts_modules *hob_handlers_modules(const struct hob_handlers *handlers);
+const struct hob_handler *hob_handlers_at(const struct hob_handlers *handlers, size_t index);
+
+/** Which handler does the parsed document in `json` ask for? By the document's list in `steps`,
+ * else by the first of `job_types` that is a text: what `routes` has for it, the file of that name,
+ * the handler that has it among its `names`. If none is a text, by a member that `routes` or
+ * `names` know with a "?". Never by a path.
+ * @return the handler (its `error` may be set; borrowed until the next call), or NULL with the
+ * reason in err: HOB_ENOENT (there is no such handler), HOB_EINVAL (the document names none) */
 const struct hob_handler *hob_handlers_choose(struct hob_handlers *handlers, struct hob_json *json,
                                               struct hob_error *err);
 
 const struct hob_handler *hob_handlers_find(const struct hob_handlers *handlers, const char *name);
+/** The same, among the files of the directory only. */
+const struct hob_handler *hob_handlers_find_script(const struct hob_handlers *handlers,
+                                                   const char *name);
 size_t hob_handlers_count(const struct hob_handlers *handlers);
 const char *hob_handlers_script_lib(const struct hob_handlers *handlers); /* SCRIPTS/lib */
 const char *hob_handlers_lib(const struct hob_handlers *handlers);

@@ -3,6 +3,9 @@
 #define HOB_WORK_HANDLERS_PARTS_H
 
 #include "work/handlers.h"
+#include "work/scripts.h"
+
+struct lua_State;
 
 #define HOB_HANDLERS_STEPS      "aws-steps" /* the built-in one */
 #define HOB_HANDLERS_NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
@@ -14,9 +17,59 @@ struct hob_handlers {
     char *script_lib;
     char *lib;
     const char *const *job_types, *const *routes;
+    const struct hob_policy *policy;
     struct hob_handler *list; /* sorted by name; the built-in one is not in it */
     size_t count;
     struct hob_handler steps;
+    struct hob_scripts_modules *modules; /* of script_lib; NULL before the first load */
+    struct hob_scripts_modules *broken;  /* texts of modules that are not in use */
+    struct hob_scripts_look *loaded;     /* what all this was read from */
+    uint64_t generation;                 /* of the list; 0: never loaded */
+    bool watched;                        /* handlers_watch.c reads again what is not whole yet */
+    struct hob_handler disputed; /* the latest name that two handlers claim: only its error */
 };
+
+/* ---- handlers.c ---- */
+
+/** In a throw-away sandbox, with the handler's modules: sets its `error`. */
+void hob_handlers_check(struct hob_handlers *handlers, struct hob_handler *handler);
+/** Compile it only: sets its `error`. */
+void hob_handlers_compile(struct hob_handlers *handlers, struct hob_script *script);
+
+/* ---- handlers_load.c ---- */
+
+void hob_handlers_free_handler(struct hob_handler *handler);
+/** Takes the script; holds the modules. */
+void hob_handlers_set_script(struct hob_handler *handler, struct hob_script *script,
+                             struct hob_scripts_modules *modules);
+
+/* A round: files are read when it is made, checked one a call, and put in place at its end. */
+struct hob_handlers_round;
+/** Takes the look, also when it fails. */
+int hob_handlers_round_new(struct hob_handlers *handlers, struct hob_scripts_look *look,
+                           bool by_hand, struct hob_handlers_round **out, struct hob_error *err);
+/** Check the next one. @return false: there was none left */
+bool hob_handlers_round_check(struct hob_handlers_round *round);
+/** Are the files still those that were read, and the list the one that it began with? */
+bool hob_handlers_round_is_valid(const struct hob_handlers_round *round);
+/** Takes. */
+int hob_handlers_round_finish(struct hob_handlers_round *round, struct hob_error *err);
+void hob_handlers_round_free(struct hob_handlers_round *round); /* NULL is legal */
+
+/* ---- handlers_names.c ---- */
+
+/** In a throw-away sandbox: what the checked table at `index` says beside its functions. */
+void hob_handlers_read_table(struct lua_State *L, int index, struct hob_handler *handler);
+/** After loading: say which names two handlers claim, and which routes lead nowhere. */
+void hob_handlers_check_names(const struct hob_handlers *handlers);
+/** The only one that has this among its `names`. */
+const struct hob_handler *hob_handlers_with_alias(const struct hob_handlers *handlers,
+                                                  const char *alias);
+/** Likewise; if there are two, the disputed one, with the error set. */
+const struct hob_handler *hob_handlers_by_alias(struct hob_handlers *handlers, const char *alias);
+
+/** Has it the older form of AWS's documents, and is the program there that it names? */
+bool hob_handlers_old_form(const struct hob_handlers *handlers, struct hob_json *json,
+                           const char *operation);
 
 #endif

@@ -39,6 +39,7 @@ static int pinned_source(struct hob_job *job, struct source *source, struct hob_
     rc = hob_journal_source(job->journal, "", &source->path, &source->text, &source->len, err);
     if (rc == 0) {
         set_identity(job, name, hob_sha256_of(source->text, source->len, digest));
+        job->pinned = true;
     }
     return rc;
 }
@@ -54,6 +55,7 @@ static int own_source(struct hob_job *job, struct source *source, struct hob_err
         return hob_error_set(err, HOB_EHANDLER, "%s", handler->error.message);
     }
     set_identity(job, handler->name, handler->digest);
+    hob_sandbox_set_modules(job->sandbox, handler->modules);
     *source = (struct source){handler->path, handler->source, handler->source_len};
     if (hob_journal_add_source(job->journal, "", source->path, source->text, source->len)) {
         return hob_error_set(err, HOB_ENOMEM, "job %s: out of memory", job->job_id);
@@ -121,6 +123,23 @@ static double number_member(lua_State *L, int index, const char *name)
     return value;
 }
 
+/* hob.job.limits' of(handler) gives bytes and seconds, nil where the handler does not say. */
+static void take_limits(lua_State *L, struct hob_job *job)
+{
+    hob_sandbox_require(L, "hob.job.limits");
+    lua_getfield(L, -1, "of");
+    lua_pushvalue(L, 2);
+    lua_call(L, 1, 2);
+    lua_Integer memory = lua_tointeger(L, -2);
+    if (memory > 0) {
+        hob_sandbox_limit_memory(job->sandbox, (size_t)memory);
+    }
+    if (!lua_isnil(L, -1)) {
+        job->options.cpu_ms = (uint64_t)(lua_tonumber(L, -1) * 1000);
+    }
+    lua_pop(L, 3);
+}
+
 /* hob.job's prepare(handler, primitive) gives the functions to run, or nil and why this document
  * can never work. */
 static int prepare(lua_State *L)
@@ -140,13 +159,17 @@ static int prepare(lua_State *L)
     lua_pushvalue(L, -1);
     lua_replace(L, 2); /* the handler's table */
     hob_modules_push_job(L, job);
-    lua_call(L, 2, 2);
-    if (lua_isnil(L, -2)) {
+    lua_call(L, 2, 3);
+    if (lua_isnil(L, -3)) {
         prep->rejected = true;
-        return luaL_error(L, "%s", lua_tostring(L, -1));
+        return luaL_error(L, "%s", lua_tostring(L, -2));
     }
+    job->has_requires = lua_istable(L, -1);
+    hob_requires_read(L, lua_gettop(L), &job->requires);
+    lua_pop(L, 1);
     job->run = take_function(L, -2);
     job->cleanup = take_function(L, -1);
+    take_limits(L, job);
     job->timeout_ms = (uint64_t)(number_member(L, 2, "timeout") * 1000);
     job->max_runs = (int)number_member(L, 2, "max_runs");
     return 0;
@@ -161,9 +184,11 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
                                           .agent = job->options.agent,
                                           .policy = job->options.policy,
                                           .children = job->options.children,
+                                          .bench = job->options.bench,
                                           .find_source = find_module,
                                           .on_source = keep_module,
                                           .source_user = job,
+                                          .modules = job->options.modules,
                                           .script_lib = job->options.script_lib,
                                           .lib = job->options.lib,
                                           .memory_bytes = job->options.memory_bytes};
@@ -228,6 +253,8 @@ int hob_job_new(const struct hob_job_options *options, struct hob_job **out, str
     }
     int rc = make(job, options, err);
     job->options.handler = NULL; /* was borrowed for this call only */
+    job->options.modules = NULL;
+    job->options.handlers = NULL;
     if (rc) {
         hob_job_free(job);
         return rc;
@@ -289,6 +316,8 @@ static int start_task(struct hob_job *job, int64_t row, uint64_t limit_ms, struc
 {
     hob_journal_set_row(job->journal, row);
     hob_scheduler_on_error(hob_sandbox_scheduler(job->sandbox), on_task_error, job);
+    hob_scheduler_limit_cpu(hob_sandbox_scheduler(job->sandbox), job->options.cpu_ms * 1000,
+                            job->former_cpu_us);
     job->started_ms = hob_clock_mono_ms();
     job->limit_ms = limit_ms;
     int rc = hob_sandbox_call(job->sandbox, push_task, job, err);
@@ -304,6 +333,7 @@ int hob_job_start(struct hob_job *job, const struct hob_job_run *run, struct hob
     job->attempt = run->attempt;
     job->interrupted = run->interrupted;
     job->former_ms = run->elapsed_ms;
+    job->former_cpu_us = run->cpu_us;
     return start_task(job, run->row, run->timeout_ms, err);
 }
 
@@ -417,7 +447,7 @@ void hob_job_set_step(struct hob_job *job, const char *name, bool once)
     snprintf(job->step, sizeof job->step, "%s", name ? name : "");
     job->once = name && once;
     job->began_step =
-        job->began_step || (name && strcmp(name, HOB_JOURNAL_RESERVED "already_done") != 0);
+        job->began_step || (name && !hob_journal_is_question(name));
     if (job->options.on_step) {
         job->options.on_step(job->options.user, name, job->once);
     }
@@ -513,6 +543,13 @@ int64_t hob_job_elapsed_ms(const struct hob_job *job)
            (job->started_ms ? (int64_t)(hob_clock_mono_ms() - job->started_ms) : 0);
 }
 
+uint64_t hob_job_cpu_us(const struct hob_job *job)
+{
+    struct hob_scheduler_usage usage;
+    hob_scheduler_usage(hob_sandbox_scheduler(job->sandbox), &usage);
+    return usage.cpu_us;
+}
+
 uint64_t hob_job_timeout_ms(const struct hob_job *job)
 {
     return job->timeout_ms;
@@ -526,4 +563,9 @@ int hob_job_max_runs(const struct hob_job *job)
 bool hob_job_has_cleanup(const struct hob_job *job)
 {
     return job->cleanup != LUA_NOREF;
+}
+
+const struct hob_requires *hob_job_requires(const struct hob_job *job)
+{
+    return job->has_requires ? &job->requires : NULL;
 }

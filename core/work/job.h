@@ -28,11 +28,14 @@
 
 #include <stdint.h>
 
+struct hob_bench;
 struct hob_job;
 struct hob_exec_set;
 struct hob_journal;
 struct hob_modules_agent;
 struct hob_policy;
+struct hob_requires;
+struct hob_scripts_modules;
 struct hob_task;
 struct lua_State;
 
@@ -60,8 +63,10 @@ struct hob_job_options {
     struct hob_log *log;
     struct hob_store *store;
     const struct hob_handler *handler; /* borrowed for hob_job_new; NULL: only the store has it */
+    const struct hob_handlers *handlers; /* likewise: the others, for AWS's steps; NULL: none */
     int64_t row;                       /* in the store; 0: new, nothing of it is stored yet */
     const char *script_lib, *lib;      /* as sandbox.h */
+    struct hob_scripts_modules *modules; /* as sandbox.h; a handler's own are used before these */
     const char *thing, *job_id;        /* copied */
     int64_t execution_number;
     const char *document; /* copied */
@@ -73,6 +78,7 @@ struct hob_job_options {
     const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
     struct hob_exec_set *children;         /* borrowed for its life */
     volatile int *executing;               /* see hob_scheduler_mark_executing */
+    struct hob_bench *bench;               /* as sandbox.h */
     void (*on_progress)(void *user, const char *text); /* "42% unpacking" */
     /** A step begins (its name), or has ended (NULL). `once`: it may not be given up lightly. */
     void (*on_step)(void *user, const char *name, bool once);
@@ -100,6 +106,7 @@ struct hob_job_run {
     int attempt;         /* 1 for the first run */
     int interrupted;     /* as in the store: at the cap, the next unfinished step ends the job */
     int64_t elapsed_ms;  /* of former runs */
+    uint64_t cpu_us;     /* likewise, as far as it is known: of those in this process */
     uint64_t timeout_ms; /* of all runs together; 0: none */
 };
 
@@ -137,10 +144,12 @@ const char *hob_job_digest(const struct hob_job *job);
 const char *hob_job_step(const struct hob_job *job); /* "" between steps */
 bool hob_job_began_step(const struct hob_job *job);  /* in this run, or a saved one of a former */
 int64_t hob_job_elapsed_ms(const struct hob_job *job);
+uint64_t hob_job_cpu_us(const struct hob_job *job); /* with that of former runs */
 /* Of the handler's table; 0: it does not say. */
 uint64_t hob_job_timeout_ms(const struct hob_job *job);
 int hob_job_max_runs(const struct hob_job *job);
 bool hob_job_has_cleanup(const struct hob_job *job);
+const struct hob_requires *hob_job_requires(const struct hob_job *job); /* NULL: nothing */
 
 /** Outcome details for an execution that never ran: {reason, code, handler, step}; handler and step
  * may be "". Appends JSON. */
@@ -163,6 +172,16 @@ struct hob_job_view {
 void hob_job_view(const struct hob_job *job, struct hob_job_view *out);
 const struct hob_job_why *hob_job_why(const struct hob_job *job); /* of cleanup */
 struct hob_journal *hob_job_journal(struct hob_job *job);
+
+struct hob_job_source { /* borrowed until the store is asked again */
+    const char *path, *text;
+    size_t len;
+};
+/** Another Lua handler, by its name or one of its others: as it was when the execution was begun.
+ * Only while the job is made. @return 0, HOB_ENOENT, HOB_EHANDLER (it is broken), or a code */
+int hob_job_other_handler(struct hob_job *job, const char *name, struct hob_job_source *out,
+                          struct hob_error *err);
+bool hob_job_is_pinned(const struct hob_job *job); /* begun earlier: its sources are the store's */
 
 /** Is this the task of run() (or cleanup), not that of a callback? */
 bool hob_job_is_main(const struct hob_job *job, const struct hob_task *task);

@@ -35,15 +35,6 @@ static void fail(struct hob_job *job, const char *kind, const char *reason, cons
     hob_job_set_outcome(job, rejected ? HOB_JOBS_REJECTED : HOB_JOBS_FAILED, kind, details, count);
 }
 
-static void out_of_memory(struct hob_job *job)
-{
-    char reason[128];
-    size_t limit = job->options.memory_bytes ? job->options.memory_bytes : HOB_SANDBOX_MEMORY;
-    snprintf(reason, sizeof reason, "out of memory: a job may use %zu MB here (config key memory)",
-             limit >> 20);
-    fail(job, HOB_JOB_LIMIT, reason, "OUT_OF_MEMORY");
-}
-
 /* A cancel that a critical section held up says so. */
 static void fail_late(struct hob_job *job, const char *kind, const char *message, const char *code)
 {
@@ -64,7 +55,7 @@ static void end_by_engine(struct hob_job *job, const char *engine, const char *m
     const char *code = strchr(engine, '/');
     snprintf(kind, sizeof kind, "%.*s", (int)strcspn(engine, "/"), engine);
     if (strcmp(kind, "memory") == 0) {
-        out_of_memory(job);
+        fail(job, HOB_JOB_LIMIT, message, "OUT_OF_MEMORY");
     } else if (strcmp(kind, "limit") == 0 && !code) {
         fail(job, HOB_JOB_LIMIT, message, "LIMIT");
     } else if (strcmp(kind, HOB_JOB_RETRY) == 0) {

@@ -5,6 +5,7 @@
 #define HOB_WORK_JOB_PARTS_H
 
 #include "work/job.h"
+#include "work/requires.h"
 #include "work/sandbox.h"
 
 #define HOB_JOB_STEP_MAX   128
@@ -30,13 +31,17 @@ struct hob_job {
     int run, cleanup; /* registry references of the functions to run as a task */
     uint64_t timeout_ms;
     int max_runs;
+    bool has_requires;
+    struct hob_requires requires;
     /* This run. */
     int attempt, interrupted;
+    bool pinned;       /* its sources are those of the store */
     int source_failed; /* the store's code: a module that it may have could not be read */
     bool cleaning;     /* it is that of cleanup */
     struct hob_job_why_copy why;
     uint64_t started_ms;
     int64_t former_ms;
+    uint64_t former_cpu_us;
     struct hob_timer *limit;
     uint64_t limit_ms;      /* of all runs together */
     uint64_t cancelled_ms;  /* when it was, if a critical section delayed it; 0: it did not */

@@ -59,10 +59,16 @@ void hob_journal_set_row(struct hob_journal *journal, int64_t row)
 
 /* ---- steps ---- */
 
+bool hob_journal_is_question(const char *name)
+{
+    static const char question[] = HOB_JOURNAL_RESERVED "already_done";
+    return strncmp(name, question, sizeof question - 1) == 0;
+}
+
 static bool is_step(void *user, const char *name, bool failed, const char *result)
 {
     bool *found = user;
-    *found = strcmp(name, HOB_JOURNAL_RESERVED "already_done") != 0;
+    *found = !hob_journal_is_question(name);
     return !*found;
 }
 
@@ -184,6 +190,14 @@ int hob_journal_save_sources(struct hob_journal *journal, struct hob_error *err)
 int hob_journal_source(struct hob_journal *journal, const char *name, const char **path,
                        const char **text, size_t *len, struct hob_error *err)
 {
+    for (const struct source *source = journal->sources; source; source = source->next) {
+        if (strcmp(source->name, name) == 0) {
+            *path = source->path;
+            *text = source->text;
+            *len = source->len;
+            return 0;
+        }
+    }
     if (journal->row <= 0) {
         return HOB_ENOENT;
     }

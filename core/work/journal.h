@@ -28,6 +28,9 @@ void hob_journal_set_row(struct hob_journal *journal, int64_t row);
 
 /* ---- steps ---- */
 
+/** Hob's own, which changes nothing: was it done already? */
+bool hob_journal_is_question(const char *name);
+
 /** Did a step of the handler's, or a reboot, end in a former run? */
 bool hob_journal_has_steps(struct hob_journal *journal);
 
@@ -55,7 +58,7 @@ int hob_journal_add_source(struct hob_journal *journal, const char *name, const 
                            const char *text, size_t len);
 /** Hand those that wait to the store; they ride on its next commit. Without a row: nothing. */
 int hob_journal_save_sources(struct hob_journal *journal, struct hob_error *err);
-/** As hob_store_get_source; HOB_ENOENT also without a row. */
+/** As hob_store_get_source, or one that waits; HOB_ENOENT also without a row. */
 int hob_journal_source(struct hob_journal *journal, const char *name, const char **path,
                        const char **text, size_t *len, struct hob_error *err);
 

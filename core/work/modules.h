@@ -7,6 +7,7 @@
 struct lua_State;
 struct hob_loop;
 struct hob_log;
+struct hob_bench;
 struct hob_job;
 struct hob_mqtt_share;
 struct hob_exec_set;
@@ -28,6 +29,7 @@ struct hob_modules_host {
     const struct hob_modules_agent *agent; /* borrowed; NULL: no gateway runs here */
     const struct hob_policy *policy;       /* borrowed; NULL: all is allowed */
     struct hob_exec_set *children;         /* what programs it starts belong to; NULL: none */
+    struct hob_bench *bench;               /* it works on a bench; NULL: it does not */
     int reading;                           /* a worker thread waits for a line of standard input */
     int exiting;                           /* hob.process.exit was called, */
     int exit_code;                         /* with this */

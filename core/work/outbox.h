@@ -35,7 +35,7 @@ struct hob_outbox_options {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_store *store;
-    struct hob_jobs_client *client;
+    struct hob_jobs_client *client; /* NULL: there is nobody to tell (a bench) */
     const char *thing;          /* copied */
     uint64_t progress_gap_ms;   /* 0: 1,000 */
     uint64_t backoff_base_ms;   /* 0: 1,000; of a throttled update four times as much */

@@ -1,18 +1,21 @@
 #include "work/sandbox.h"
 
 #include "work/modules.h"
+#include "work/sandbox_globals.h"
+#include "work/scripts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
-#include <lualib.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SOURCE_MAX      (1u << 20)
@@ -27,6 +30,7 @@ struct hob_sandbox {
                        size_t *len, struct hob_error *err);
     void (*on_source)(void *user, const char *name, const char *path, const char *text, size_t len);
     void *source_user;
+    struct hob_scripts_modules *modules;
     char *script_lib;
     char *lib;
     size_t used, peak;
@@ -45,6 +49,10 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
         return NULL;
     }
     if (new_size > old && sandbox->used - old + new_size > sandbox->limit) {
+        if (sandbox->scheduler) {
+            hob_scheduler_refuse_memory(sandbox->scheduler, sandbox->limit, block != NULL,
+                                        new_size);
+        }
         return NULL;
     }
     void *moved = realloc(block, new_size);
@@ -55,103 +63,14 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
     return moved;
 }
 
+void hob_sandbox_limit_memory(struct hob_sandbox *sandbox, size_t bytes)
+{
+    sandbox->limit = bytes;
+}
+
 size_t hob_sandbox_memory(const struct hob_sandbox *sandbox)
 {
     return sandbox->used;
-}
-
-/* ---- globals ---- */
-
-static int safe_setmetatable(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TTABLE);
-    luaL_argexpected(L, lua_isnoneornil(L, 2) || lua_istable(L, 2), 2, "nil or table");
-    if (lua_istable(L, 2)) {
-        lua_pushstring(L, "__gc");
-        luaL_argcheck(L, lua_rawget(L, 2) == LUA_TNIL, 2, "__gc is not available to handlers");
-        lua_pop(L, 1);
-    }
-    luaL_argcheck(L, luaL_getmetafield(L, 1, "__metatable") == LUA_TNIL, 1,
-                  "cannot change a protected metatable");
-    lua_settop(L, 2);
-    lua_setmetatable(L, 1);
-    return 1;
-}
-
-static int safe_load(lua_State *L)
-{
-    size_t len;
-    const char *text = luaL_checklstring(L, 1, &len);
-    const char *name = luaL_optstring(L, 2, text);
-    int has_env = !lua_isnone(L, 4);
-    if (luaL_loadbufferx(L, text, len, name, "t") != LUA_OK) {
-        lua_pushnil(L);
-        lua_insert(L, -2);
-        return 2;
-    }
-    if (has_env) {
-        lua_pushvalue(L, 4);
-        lua_setupvalue(L, -2, 1);
-    }
-    return 1;
-}
-
-static int log_print(lua_State *L)
-{
-    struct hob_modules_host *host = hob_scheduler_user(L);
-    luaL_Buffer line;
-    luaL_buffinit(L, &line);
-    int n = lua_gettop(L);
-    for (int i = 1; i <= n; i++) {
-        luaL_addstring(&line, i > 1 ? "\t" : "");
-        luaL_tolstring(L, i, NULL);
-        luaL_addvalue(&line);
-    }
-    luaL_pushresult(&line);
-    hob_log_event(host->log, HOB_LOG_INFO, "lua.print", "%s", lua_tostring(L, -1));
-    return 0;
-}
-
-static const char *const removed_globals[] = {"dofile", "loadfile", "collectgarbage", NULL};
-static const char *const kept_os[] = {"time", "clock", "date", "difftime", "getenv", NULL};
-
-static void restrict_os(lua_State *L)
-{
-    lua_getglobal(L, "os");
-    lua_newtable(L);
-    for (const char *const *name = kept_os; *name; name++) {
-        lua_getfield(L, -2, *name);
-        lua_setfield(L, -2, *name);
-    }
-    lua_setglobal(L, "os");
-    lua_pop(L, 1);
-}
-
-static void open_libraries(lua_State *L)
-{
-    static const luaL_Reg libraries[] = {{LUA_GNAME, luaopen_base},
-                                         {LUA_TABLIBNAME, luaopen_table},
-                                         {LUA_STRLIBNAME, luaopen_string},
-                                         {LUA_MATHLIBNAME, luaopen_math},
-                                         {LUA_UTF8LIBNAME, luaopen_utf8},
-                                         {LUA_OSLIBNAME, luaopen_os},
-                                         {NULL, NULL}};
-    for (const luaL_Reg *lib = libraries; lib->name; lib++) {
-        luaL_requiref(L, lib->name, lib->func, 1);
-        lua_pop(L, 1);
-    }
-    for (const char *const *name = removed_globals; *name; name++) {
-        lua_pushnil(L);
-        lua_setglobal(L, *name);
-    }
-    restrict_os(L);
-    lua_getglobal(L, "string");
-    lua_pushnil(L);
-    lua_setfield(L, -2, "dump");
-    lua_pop(L, 1);
-    lua_register(L, "setmetatable", safe_setmetatable);
-    lua_register(L, "load", safe_load);
-    lua_register(L, "print", log_print);
 }
 
 /* ---- require ---- */
@@ -184,11 +103,31 @@ static int load_text(lua_State *L, const char *path, const char *text, size_t le
     return luaL_loadbufferx(L, text, len, chunk, "t");
 }
 
+/* A FIFO, or a device, must not hold everybody. */
+static FILE *open_regular(const char *path, struct hob_error *err)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool regular = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    FILE *file = regular ? fdopen(fd, "rb") : NULL;
+    if (!file) {
+        hob_error_set(err, HOB_EIO, "%s: %s", path,
+                      fd >= 0 && !regular ? "no regular file" : strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+    return file;
+}
+
 /** @return the text (free it), or NULL with the reason */
 static char *read_text(const char *path, size_t *len, struct hob_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    char *text = file ? malloc(SOURCE_MAX + 1) : NULL;
+    FILE *file = open_regular(path, err);
+    if (!file) {
+        return NULL;
+    }
+    char *text = malloc(SOURCE_MAX + 1);
     *len = text ? fread(text, 1, SOURCE_MAX + 1, file) : 0;
     bool bad = !text || ferror(file) || *len > SOURCE_MAX;
     if (bad) {
@@ -196,13 +135,37 @@ static char *read_text(const char *path, size_t *len, struct hob_error *err)
                       *len > SOURCE_MAX ? "larger than 1 MB" : strerror(errno));
         free(text);
     }
-    if (file) {
-        fclose(file);
-    }
+    fclose(file);
     return bad ? NULL : text;
 }
 
-/* A module of the scripts': as it was saved for this execution, else from the directory. */
+void hob_sandbox_set_modules(struct hob_sandbox *sandbox, struct hob_scripts_modules *modules)
+{
+    hob_scripts_modules_hold(modules);
+    hob_scripts_modules_release(sandbox->modules);
+    sandbox->modules = modules;
+}
+
+static bool load_checked(lua_State *L, struct hob_sandbox *sandbox, const char *name)
+{
+    const struct hob_script *module = hob_scripts_modules_find(sandbox->modules, name);
+    if (!module) {
+        return false;
+    }
+    if (module->error.code) {
+        luaL_error(L, "module '%s': %s", name, module->error.message);
+    }
+    if (load_text(L, module->path, module->text, module->len) != LUA_OK) {
+        lua_error(L);
+    }
+    if (sandbox->on_source) {
+        sandbox->on_source(sandbox->source_user, name, module->path, module->text, module->len);
+    }
+    return true;
+}
+
+/* A module of the scripts': as it was saved for this execution, else as it was checked with the
+ * handler, else from the directory. */
 static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *name)
 {
     const char *saved_path = NULL, *saved = NULL;
@@ -215,6 +178,9 @@ static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *n
     }
     if (saved) {
         return load_text(L, saved_path, saved, len) == LUA_OK || lua_error(L);
+    }
+    if (sandbox->modules) {
+        return load_checked(L, sandbox, name);
     }
     if (!sandbox->script_lib || !module_path(L, sandbox->script_lib, name, path, sizeof path)) {
         return false;
@@ -288,6 +254,10 @@ static int open_state(lua_State *L)
 {
     lua_register(L, "require", safe_require);
     hob_modules_open_job(L);
+    if (((struct hob_modules_host *)hob_scheduler_user(L))->bench) {
+        hob_sandbox_require(L, "hob.handler.recorder"); /* may change what handlers get */
+        lua_pop(L, 1);
+    }
     return 0;
 }
 
@@ -295,9 +265,13 @@ static int open_state(lua_State *L)
 static int make_scheduler(lua_State *L)
 {
     struct hob_sandbox *sandbox = lua_touserdata(L, 1);
-    open_libraries(L);
+    hob_sandbox_open_globals(L);
     sandbox->scheduler = hob_scheduler_new(sandbox->host.loop, L, sandbox);
-    return sandbox->scheduler ? 0 : luaL_error(L, "out of memory");
+    if (!sandbox->scheduler) {
+        return luaL_error(L, "out of memory");
+    }
+    hob_scheduler_own_files(sandbox->scheduler, sandbox->lib);
+    return 0;
 }
 
 static int fill(struct hob_sandbox *sandbox, struct hob_error *err)
@@ -324,11 +298,13 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
                                               .job = options->job,
                                               .agent = options->agent,
                                               .policy = options->policy,
-                                              .children = options->children};
+                                              .children = options->children,
+                                              .bench = options->bench};
     sandbox->find_source = options->find_source;
     sandbox->on_source = options->on_source;
     sandbox->source_user = options->source_user;
     sandbox->limit = options->memory_bytes ? options->memory_bytes : HOB_SANDBOX_MEMORY;
+    sandbox->modules = hob_scripts_modules_hold(options->modules);
     sandbox->script_lib = options->script_lib ? strdup(options->script_lib) : NULL;
     sandbox->lib = strdup(options->lib);
     sandbox->L = lua_newstate(allocate, sandbox);
@@ -367,6 +343,7 @@ void hob_sandbox_free(struct hob_sandbox *sandbox)
     } else if (sandbox->L) {
         lua_close(sandbox->L);
     }
+    hob_scripts_modules_release(sandbox->modules);
     free(sandbox->script_lib);
     free(sandbox->lib);
     free(sandbox);

@@ -18,10 +18,12 @@
 #include <stddef.h>
 
 struct hob_sandbox;
+struct hob_bench;
 struct hob_job;
 struct hob_modules_agent;
 struct hob_policy;
 struct hob_exec_set;
+struct hob_scripts_modules;
 
 #define HOB_SANDBOX_MEMORY (64u << 20)
 
@@ -32,6 +34,7 @@ struct hob_sandbox_options {
     const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
     const struct hob_policy *policy;       /* borrowed for its life; NULL: all is allowed */
     struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
+    struct hob_bench *bench; /* its recorder is loaded first; borrowed for its life; NULL: none */
     /** A module of script_lib is wanted: leave a saved text of it, if there is one (*text NULL
      * else; borrowed until the next call). A code: it cannot be known, and `require` raises.
      * NULL: only the directory is looked at. */
@@ -40,9 +43,11 @@ struct hob_sandbox_options {
     /** One was loaded from the directory. NULL: nobody wants to know. */
     void (*on_source)(void *user, const char *name, const char *path, const char *text, size_t len);
     void *source_user;
-    const char *script_lib; /* directory of modules that scripts share; NULL: none */
-    const char *lib;        /* directory of Hob's own Lua files */
-    size_t memory_bytes;    /* 0: HOB_SANDBOX_MEMORY */
+    struct hob_scripts_modules *modules; /* in place of script_lib's files; held for its life; NULL:
+                                            those are read */
+    const char *script_lib;              /* directory of modules that scripts share; NULL: none */
+    const char *lib;                     /* directory of Hob's own Lua files */
+    size_t memory_bytes;                 /* 0: HOB_SANDBOX_MEMORY */
 };
 
 int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,
@@ -59,6 +64,12 @@ int hob_sandbox_call(struct hob_sandbox *sandbox, int (*fn)(struct lua_State *L)
 
 /** For functions inside a protected call: leave `require(name)` on the stack. */
 void hob_sandbox_require(struct lua_State *L, const char *name);
+
+/** In place of those of the options; held. */
+void hob_sandbox_set_modules(struct hob_sandbox *sandbox, struct hob_scripts_modules *modules);
+
+/** From now on; what is in use already may be more. */
+void hob_sandbox_limit_memory(struct hob_sandbox *sandbox, size_t bytes);
 
 size_t hob_sandbox_memory(const struct hob_sandbox *sandbox); /* bytes in use */
 

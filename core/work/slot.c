@@ -1,6 +1,7 @@
 #include "work/slot.h"
 
 #include "base/clock.h"
+#include "device/policy.h"
 #include "work/blackbox.h"
 #include "work/slot_parts.h"
 
@@ -44,6 +45,9 @@ void hob_slot_say(struct hob_slot *slot, const char *progress)
     struct hob_buf json;
     if (slot->ended_there) {
         return; /* it is over for the service */
+    }
+    if (slot->options.on_said) {
+        slot->options.on_said(slot->options.user, progress);
     }
     hob_buf_init(&json, HOB_SLOT_DETAILS);
     if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) >= 0 && hob_buf_string(&json)) {
@@ -250,6 +254,7 @@ static void start(struct hob_slot *slot)
                               .attempt = slot->runs,
                               .interrupted = slot->interrupted,
                               .elapsed_ms = slot->elapsed_ms,
+                              .cpu_us = slot->cpu_us,
                               .timeout_ms = limit_ms(slot)};
     if (hob_job_start(slot->job, &run, &why)) {
         hob_slot_conclude_with(slot, HOB_JOB_FAILED, why.message, "OUT_OF_MEMORY", "");
@@ -400,6 +405,17 @@ void hob_slot_drop(struct hob_slot *slot)
     hob_slot_release(slot);
 }
 
+void hob_slot_put_back(struct hob_slot *slot)
+{
+    hob_slot_remove_dir(slot);
+    hob_slot_release(slot);
+}
+
+const struct hob_requires *hob_slot_requires(const struct hob_slot *slot)
+{
+    return slot->job ? hob_job_requires(slot->job) : NULL;
+}
+
 /* What is told in a turn of its own. */
 static void on_turn(void *user)
 {
@@ -440,6 +456,7 @@ int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
                  slot->turn_timer && slot->children;
     int rc = whole ? hob_slot_own_directory(options->work_dir, err)
                    : hob_error_set(err, HOB_ENOMEM, "slot: out of memory");
+    rc = rc ? rc : hob_policy_open_way(options->policy, options->work_dir, err);
     if (rc) {
         hob_slot_free(slot);
         return rc;
@@ -470,6 +487,11 @@ void hob_slot_free(struct hob_slot *slot)
 enum hob_slot_state hob_slot_state(const struct hob_slot *slot)
 {
     return slot->state;
+}
+
+const char *hob_slot_label(const struct hob_slot *slot)
+{
+    return slot->job ? hob_job_label(slot->job) : "";
 }
 
 int64_t hob_slot_row(const struct hob_slot *slot)

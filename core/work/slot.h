@@ -28,9 +28,11 @@
 #include <stdbool.h>
 
 struct hob_slot;
+struct hob_bench;
 struct hob_blackbox;
 struct hob_modules_agent;
 struct hob_outputs;
+struct hob_requires;
 
 enum hob_slot_state {
     HOB_SLOT_FREE,
@@ -76,6 +78,10 @@ struct hob_slot_options { /* borrowed for its life */
     bool (*may_go_on)(void *user);
     /** A job asks for a new process of Hob (hob_slot_stop comes next, for every slot). */
     void (*on_restart)(void *user, const char *reason);
+    /* For a bench; all NULL else. */
+    struct hob_bench *bench;                           /* see sandbox.h */
+    void (*on_reboot)(void *user, const char *reason); /* in place of the command */
+    void (*on_said)(void *user, const char *text);     /* progress */
     void *user;
 };
 
@@ -139,13 +145,24 @@ void hob_slot_end(struct hob_slot *slot, enum hob_jobs_status status, const char
 /** It is not ours after all: forget it, also in the store. */
 void hob_slot_drop(struct hob_slot *slot);
 
+/** Prepared, but its time has not come: nothing of it is left. */
+void hob_slot_put_back(struct hob_slot *slot);
+
+/** What its handler wants to hold before it is begun; NULL: nothing, or it is not prepared. */
+const struct hob_requires *hob_slot_requires(const struct hob_slot *slot);
+
 /** Give it up as it is. */
 void hob_slot_release(struct hob_slot *slot);
+
+/** As release, at the end of the power: its processes go at once. `gone` is called, later, when
+ * none of them is left. */
+void hob_slot_cut(struct hob_slot *slot, void (*gone)(void *user), void *user);
 
 /** A reboot, or a new process of Hob, was asked for and has not come yet: begin nothing new. */
 bool hob_slot_reboots(const struct hob_slot *slot);
 
 /* Of what it holds; "" and 0 when it is free. */
+const char *hob_slot_label(const struct hob_slot *slot); /* "NAME@DIGEST" of what is prepared */
 int64_t hob_slot_row(const struct hob_slot *slot);
 int64_t hob_slot_version(const struct hob_slot *slot);
 const char *hob_slot_step(const struct hob_slot *slot);

@@ -137,7 +137,9 @@ static void said(void *user)
         hob_slot_record(slot, HOB_LOG_WARN, slot->restarts ? "job.restarts" : "job.reboots");
     hob_log_write(slot->options.log, &record, "%s (%d of %d)", slot->reboot_reason,
                   slot->reboot_tries, TRIES_MAX);
-    if (!slot->restarts) {
+    if (!slot->restarts && slot->options.on_reboot) {
+        slot->options.on_reboot(slot->options.user, slot->reboot_reason);
+    } else if (!slot->restarts) {
         run_command(slot);
     } else if (slot->options.on_restart) {
         slot->options.on_restart(slot->options.user, slot->reboot_reason);

@@ -108,3 +108,10 @@ void hob_slot_stop(struct hob_slot *slot, uint64_t grace_ms, uint64_t limit_ms,
         hob_timer_start(slot->stop_timer, grace_ms);
     }
 }
+
+void hob_slot_cut(struct hob_slot *slot, void (*gone)(void *user), void *user)
+{
+    hob_slot_release(slot);
+    hob_exec_set_end_within(slot->children, 0);
+    hob_exec_set_when_gone(slot->children, gone, user);
+}

@@ -96,6 +96,7 @@ void hob_slot_put_off(struct hob_slot *slot, const char *reason, uint64_t ms)
         return;
     }
     slot->elapsed_ms = hob_slot_elapsed_ms(slot);
+    slot->cpu_us = hob_job_cpu_us(slot->job);
     slot->began = slot->began || hob_job_began_step(slot->job);
     free(slot->wait_reason);
     slot->wait_reason = reason && reason[0] ? strdup(reason) : NULL;

@@ -2,6 +2,7 @@
  * store cannot be written. */
 #include "work/slot.h"
 
+#include "device/policy.h"
 #include "work/blackbox.h"
 #include "work/output.h"
 #include "work/slot_parts.h"
@@ -106,7 +107,8 @@ static int make_dir(struct hob_slot *slot, struct hob_error *err)
     snprintf(slot->dir, sizeof slot->dir, "%s/%s@%s-%lld-%lld", slot->options.work_dir,
              slot->options.thing, slot->job_id, (long long)slot->execution_number,
              (long long)slot->queued_at);
-    return hob_slot_own_directory(slot->dir, err);
+    int rc = hob_slot_own_directory(slot->dir, err);
+    return rc ? rc : hob_policy_give(slot->options.policy, slot->dir, err);
 }
 
 /* ---- the black box, and what its programs print ---- */
@@ -227,7 +229,9 @@ int hob_slot_new_job(struct hob_slot *slot, const struct hob_handler *handler, c
                                       .log = slot->options.log,
                                       .store = slot->options.store,
                                       .handler = handler,
+                                      .handlers = slot->options.handlers,
                                       .row = slot->row,
+                                      .modules = hob_handlers_modules(slot->options.handlers),
                                       .script_lib = hob_handlers_script_lib(slot->options.handlers),
                                       .lib = hob_handlers_lib(slot->options.handlers),
                                       .thing = slot->options.thing,
@@ -242,6 +246,7 @@ int hob_slot_new_job(struct hob_slot *slot, const struct hob_handler *handler, c
                                       .agent = slot->options.agent,
                                       .children = slot->children,
                                       .executing = hob_blackbox_executing(slot->entry),
+                                      .bench = slot->options.bench,
                                       .on_progress = on_job_progress,
                                       .on_step = on_job_step,
                                       .on_reboot = hob_slot_on_reboot,

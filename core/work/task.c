@@ -4,14 +4,16 @@
 #include "work/task_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The hook looks often, because a loop of slow calls in C has few instructions; that costs no more
  * than a rare look, since Lua counts each instruction anyway. */
-#define TICK_INSTRUCTIONS 50
-#define SLICE_TICKS       200
-#define SLICE_MS          20
+#define TICK_INSTRUCTIONS HOB_TASK_TICK_INSTRUCTIONS
+/* While a few of them take milliseconds: they call what is slow. */
+#define SLOW_INSTRUCTIONS 3
+#define SLICE_MS          4
 /* When the time of <close> functions is spent, so many have a tick each; those after them have one
  * instruction. */
 #define LATE_CLOSES 1000
@@ -19,6 +21,7 @@
  * the moments in which one is. */
 #define STUCK_INSTRUCTIONS(look) (70 + (int)((look) % 61) * 37 % 61)
 #define UNYIELDING_MS            200
+#define DEPTH_MAX                20000
 
 /* ---- the forced yield ---- */
 
@@ -53,12 +56,28 @@ static void look_at_ending(lua_State *L, struct hob_task *task)
     hob_task_set_pace(L);
 }
 
+/* Lua's own limit is so far away that the stack has 16 MB by then, and to move them takes longer
+ * than anybody else should wait. An engine error: the message handler of an ordinary one would run
+ * inside the hook, where nothing interrupts it. */
+static void check_depth(lua_State *L)
+{
+    lua_Debug ar;
+    char words[80];
+    if (hob_scheduler_of(L)->trusted || !lua_getstack(L, DEPTH_MAX, &ar)) {
+        return;
+    }
+    snprintf(words, sizeof words, "more than %d calls inside one another (recursion)", DEPTH_MAX);
+    hob_task_raise_limit(L, 0, words);
+}
+
 static void look_at_slice(lua_State *L, struct hob_scheduler *scheduler)
 {
     struct hob_task_now *now = &scheduler->now;
     now->stuck = false;
     hob_task_set_pace(L);
-    if (++now->ticks >= SLICE_TICKS || now->tick_ms - now->slice_ms >= SLICE_MS) {
+    if (++now->ticks >= scheduler->slice_ticks || now->tick_ms - now->slice_ms >= SLICE_MS) {
+        hob_task_check_cpu(L, 0);
+        check_depth(L);
         scheduler->passing = true;
         lua_yield(L, 0);
     }
@@ -87,19 +106,25 @@ static int wanted_pace(const struct hob_scheduler *scheduler)
 {
     const struct hob_task *task = scheduler->now.current;
     if (!hob_task_is_ending(task)) {
-        return scheduler->now.stuck ? STUCK_INSTRUCTIONS(scheduler->now.stuck_looks)
-                                    : TICK_INSTRUCTIONS;
+        bool usual = scheduler->tick_instructions == TICK_INSTRUCTIONS;
+        if (usual && scheduler->now.slow_looks > 0 && !scheduler->now.stuck) {
+            return SLOW_INSTRUCTIONS;
+        }
+        return scheduler->now.stuck && usual ? STUCK_INSTRUCTIONS(scheduler->now.stuck_looks)
+                                             : scheduler->tick_instructions;
     }
     return !task->thrown || task->late > LATE_CLOSES ? 1 : TICK_INSTRUCTIONS;
 }
 
-/* Not set anew each time: that would begin the count again, and cost a hook that has yielded its
- * next turn, which Lua takes for the second call of the same one. */
+/* To set a hook takes time for each call on the stack, milliseconds for a deep recursion: that is
+ * not what the script took. Not set anew each time: that would begin the count again, and cost a
+ * hook that has yielded its next turn, which Lua takes for the second call of the same one. */
 void hob_task_set_pace(lua_State *L)
 {
     int pace = wanted_pace(hob_scheduler_of(L));
     if (lua_gethook(L) != on_count || lua_gethookcount(L) != pace) {
         lua_sethook(L, on_count, LUA_MASKCOUNT, pace);
+        hob_scheduler_of(L)->now.tick_ms = hob_clock_mono_ms();
     }
 }
 
@@ -224,7 +249,7 @@ void hob_task_begin_slice(struct hob_task_now *now)
 {
     now->stuck = false;
     now->ticks = 0;
-    now->slice_cpu_ms = hob_clock_cpu_ms();
+    now->slice_cpu_us = hob_clock_cpu_us();
     now->slice_ms = now->tick_ms = hob_clock_mono_ms();
 }
 
@@ -232,7 +257,7 @@ static void resume_task(struct hob_task *task)
 {
     struct hob_scheduler *scheduler = task->scheduler;
     if (!task->co && !hob_task_give_coroutine(task)) {
-        hob_task_set_engine(task, "memory", "out of memory");
+        hob_task_set_memory(task);
         hob_task_tell_end(task, LUA_ERRMEM, 0);
         return;
     }
@@ -244,6 +269,7 @@ static void resume_task(struct hob_task *task)
     int nargs = lua_status(task->co) == LUA_YIELD ? 0 : lua_gettop(task->co) - 1;
     int status = hob_task_resume(task->co, NULL, nargs, &results);
     scheduler->passing = false;
+    hob_task_end_slice(scheduler);
     scheduler->now.current = NULL;
     hob_task_leave(scheduler);
     if (status == LUA_YIELD && !task->waiting) { /* a forced yield */
@@ -333,6 +359,13 @@ const char *hob_task_waiting_in(const struct hob_task *task)
 
 /* ---- for bindings ---- */
 
+bool hob_task_can_wait(lua_State *L)
+{
+    const struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    return scheduler->now.current && !scheduler->now.current->thrown && lua_isyieldable(L) &&
+           scheduler->now.chain_yieldable;
+}
+
 struct hob_task *hob_task_current(lua_State *L)
 {
     struct hob_scheduler *scheduler = hob_scheduler_of(L);
@@ -349,6 +382,7 @@ struct hob_task *hob_task_current(lua_State *L)
         luaL_error(L, "this call waits, which is not possible here (inside a callback of a C "
                       "function such as table.sort or string.gsub)");
     }
+    hob_task_check_cpu(L, 1);
     return task;
 }
 

@@ -13,9 +13,10 @@
  * that a memory error there is an error of the task. Coroutines that a script makes itself are
  * passed through: a suspending call in one suspends the whole task. Where no yield is possible
  * (inside table.sort's comparator) a suspending call raises. A count hook forces a yield every
- * 10,000 instructions, or earlier after 20 ms, so that a tight loop delays nobody. What cannot
+ * 10,000 instructions, or earlier after 4 ms, so that a tight loop delays nobody. What cannot
  * yield for 200 ms of processor time, or has held the loop for a second of it in calls of C and is
- * still there afterwards, ends with the engine error "limit".
+ * still there afterwards, ends with the engine error "limit". So does a recursion of much more
+ * than 20,000 calls.
  *
  * <close> functions run while an engine error passes: without waiting, and for 200 ms of processor
  * time all together; after that each that is left has time for a few lines. So an ending takes one
@@ -34,6 +35,8 @@
 #include "base/loop.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct lua_State;
 struct hob_scheduler;
@@ -96,6 +99,9 @@ struct hob_task_wait {
 struct hob_task *hob_task_current(struct lua_State *L);
 int hob_task_suspend(struct lua_State *L, const struct hob_task_wait *wait);
 
+/** Would hob_task_current raise because nothing can wait here? For what can do without waiting. */
+bool hob_task_can_wait(struct lua_State *L);
+
 /** The operation has ended. Resumes the task in the loop's next turn (never inside this call). */
 void hob_task_wake(struct hob_task *task);
 
@@ -108,6 +114,9 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, int (*fn)(struct lua_Sta
 
 /** Raise an engine error in the running task; never returns. `kind`: "reject", "cancelled", ... */
 int hob_task_raise(struct lua_State *L, const char *kind, const char *message);
+
+/** Raise the engine error "limit": "WORDS, at FILE:LINE". `level` as luaL_where; never returns. */
+int hob_task_raise_limit(struct lua_State *L, int level, const char *words);
 
 /** End a task from outside: its wait is cancelled and the engine error raised in it; at once, or,
  * while it is in a critical section, when that ends. The first reason stands.
@@ -134,6 +143,35 @@ void hob_scheduler_trust(struct hob_scheduler *scheduler);
 
 /** What cannot be interrupted is measured from here: a module is about to be run, one of many. */
 void hob_task_watch_anew(struct lua_State *L);
+
+/* ---- limits, and what was used ---- */
+
+/** Processor time of all its tasks and calls together, in which what they wait for does not count.
+ * Who goes on after it ends with the engine error "limit". 0: no limit. `used_us`: of former lives
+ * of the state. */
+void hob_scheduler_limit_cpu(struct hob_scheduler *scheduler, uint64_t limit_us, uint64_t used_us);
+
+/** For the state's allocator, which is about to refuse: what it says as the reason of the engine
+ * error "memory", with the place that asks for it. `grows`: a block that there is already. */
+void hob_scheduler_refuse_memory(struct hob_scheduler *scheduler, size_t limit_bytes, bool grows,
+                                 size_t wanted);
+
+/** Files below this directory are not what a message names, if another is on the stack; borrowed
+ * for the scheduler's life. */
+void hob_scheduler_own_files(struct hob_scheduler *scheduler, const char *directory);
+
+/** For specs: a forced yield is possible every so many instructions, and made each so many times.
+ */
+void hob_scheduler_set_slice(struct hob_scheduler *scheduler, int instructions, unsigned times);
+
+#define HOB_SCHEDULER_SPANS 8
+struct hob_scheduler_usage {
+    uint64_t cpu_us;
+    uint64_t longest_us; /* slice: what runs between two turns of the loop; processor time */
+    /* How many slices took less than 1, 2, 5, 10, 20, 50, 100 ms, and longer. */
+    uint64_t slices[HOB_SCHEDULER_SPANS];
+};
+void hob_scheduler_usage(const struct hob_scheduler *scheduler, struct hob_scheduler_usage *out);
 
 /** *flag is 1 while code of this state (or a core function called by it) is on the stack, else 0;
  * NULL: nobody wants to know. */

@@ -7,6 +7,8 @@
 
 #define CLOSE_BUDGET_MS 200
 #define HELD_MS         1000
+#define SLOW_MS         2   /* between two looks, */
+#define SLOW_LOOKS      200 /* and so many are closer to one another after that */
 
 /* The value of an engine error: its address is known to this file alone. */
 static const char engine_token;
@@ -134,7 +136,8 @@ void hob_task_let_through(lua_State *L, int status, bool closing)
 {
     struct hob_task *task = hob_scheduler_of(L)->now.current;
     if (status == LUA_ERRMEM && task) {
-        hob_task_raise(L, "memory", "out of memory");
+        hob_task_set_memory(task);
+        hob_task_throw(L);
     }
     if (!hob_task_is_ending(task)) {
         return;
@@ -152,11 +155,16 @@ void hob_task_check_held(lua_State *L, int level)
     struct hob_task_now *now = &hob_scheduler_of(L)->now;
     uint64_t before = now->tick_ms;
     now->tick_ms = hob_clock_mono_ms();
+    if (now->tick_ms - before >= SLOW_MS) {
+        now->slow_looks = SLOW_LOOKS;
+    } else if (now->slow_looks > 0) {
+        now->slow_looks--;
+    }
     if (now->tick_ms - before <= HELD_MS || scheduler->trusted ||
         hob_task_is_ending(now->current)) {
         return;
     }
-    uint64_t held = hob_clock_cpu_ms() - now->slice_cpu_ms;
+    uint64_t held = (hob_clock_cpu_us() - now->slice_cpu_us) / 1000;
     if (held <= HELD_MS) {
         return;
     }

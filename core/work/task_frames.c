@@ -80,7 +80,7 @@ static int critical_ended(lua_State *L, int status, lua_KContext context)
 {
     struct hob_task_frame *frame = (struct hob_task_frame *)context;
     if (status == LUA_ERRMEM) { /* a limit: before the cancel that becomes due now */
-        hob_task_set_engine(frame->task, "memory", "out of memory");
+        hob_task_set_memory(frame->task);
     }
     close_frame(frame);
     if (status == LUA_OK || status == LUA_YIELD) {

@@ -5,6 +5,7 @@
  *   task.c            turns, suspending and resuming, the forced yield
  *   task_engine.c     engine errors: whether one is due, raising it, what <close> functions may do
  *   task_frames.c     critical sections and time limits
+ *   task_limits.c     processor time, the words for a limit that was reached
  *   task_pcall.c      pcall and xpcall
  *   task_coroutine.c  the coroutine library
  *
@@ -23,8 +24,12 @@
 #include <lua.h>
 #include <stdint.h>
 
-#define HOB_TASK_KIND_MAX    32
-#define HOB_TASK_MESSAGE_MAX 1024
+#define HOB_TASK_KIND_MAX          32
+#define HOB_TASK_MESSAGE_MAX       1024
+#define HOB_TASK_WHERE_MAX         128
+#define HOB_TASK_SHORTAGE_MAX      (HOB_TASK_WHERE_MAX + 80)
+#define HOB_TASK_TICK_INSTRUCTIONS 50
+#define HOB_TASK_SLICE_TICKS       200
 
 /* A critical section or a `within` that is open. Whatever opened it closes it: they are entered
  * through protected calls, and no coroutine can be left suspended in one. */
@@ -46,7 +51,7 @@ struct hob_task {
     struct hob_task *next_ready;
     bool ready;
     bool waiting;
-    bool first_run;              /* of hob_task_call: it has not waited yet */
+    bool first_run; /* of hob_task_call: it has not waited yet */
     struct hob_task_wait wait;
     struct hob_task_wait spent;  /* its op is still to be freed */
     hob_task_push_fn *call_push; /* of hob_task_call: pushes the arguments */
@@ -77,8 +82,9 @@ struct hob_task_now {
     bool chain_yieldable;    /* every coroutine below the running one can yield */
     unsigned ticks;          /* of the slice: what runs between two turns */
     uint64_t slice_ms;       /* when it began, */
-    uint64_t slice_cpu_ms;   /* in processor time */
+    uint64_t slice_cpu_us;   /* in processor time */
     uint64_t tick_ms;        /* when the hook (or a wait) last looked */
+    unsigned slow_looks;     /* for so many more it looks often */
     bool stuck;              /* the hook found that it cannot yield, */
     uint64_t stuck_at_ms;    /* since then, */
     uint64_t stuck_since_ms; /* in processor time */
@@ -91,7 +97,7 @@ struct hob_scheduler {
     void *user;
     struct hob_task *tasks;
     struct hob_task *ready_head, *ready_tail;
-    struct hob_task *holder;                /* a callback that was made to yield before it waited, */
+    struct hob_task *holder; /* a callback that was made to yield before it waited, */
     struct hob_task *held_head, *held_tail; /* and those that begin only after that */
     bool turn_pending;
     bool freed;       /* waits only for the turn that is pending */
@@ -99,7 +105,13 @@ struct hob_scheduler {
     unsigned closing; /* coroutines that are being closed, one inside the other */
     struct hob_task_now now;
     bool trusted;
-    unsigned executing; /* how often code of this state is on the stack */
+    int tick_instructions;
+    unsigned slice_ticks;
+    uint64_t cpu_limit_us; /* 0: none */
+    struct hob_scheduler_usage usage;
+    const char *own_files;                /* borrowed; NULL: none */
+    char shortage[HOB_TASK_SHORTAGE_MAX]; /* why memory was refused last; "": it was not */
+    unsigned executing;                   /* how often code of this state is on the stack */
     volatile int *executing_flag;
     char ended_kind[HOB_TASK_KIND_MAX];
     char ended_message[HOB_TASK_MESSAGE_MAX];
@@ -172,6 +184,14 @@ const char *hob_task_engine_message(const struct hob_task *task);
 void hob_task_let_through(lua_State *L, int status, bool closing);
 /** One call in C held the loop for too long: raise. `level` says where, as luaL_where. */
 void hob_task_check_held(lua_State *L, int level);
+
+/* ---- task_limits.c ---- */
+
+void hob_task_end_slice(struct hob_scheduler *scheduler);
+/** The state has used its processor time: raise. `level` says where, as luaL_where. */
+void hob_task_check_cpu(lua_State *L, int level);
+/** Memory was short: due, with the words of hob_scheduler_refuse_memory if that was why. */
+void hob_task_set_memory(struct hob_task *task);
 
 /* ---- task_frames.c ---- */
 

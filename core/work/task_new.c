@@ -26,7 +26,7 @@ static int task_end(lua_State *L, int status, lua_KContext context)
     }
     struct hob_task *task = hob_scheduler_of(L)->now.current;
     if (status == LUA_ERRMEM) {
-        hob_task_set_engine(task, "memory", "out of memory");
+        hob_task_set_memory(task);
     }
     lua_pushinteger(L, status);
     lua_replace(L, 2);
@@ -264,7 +264,7 @@ void hob_task_tell_end(struct hob_task *task, int status, int results)
 void hob_task_end(struct hob_task *task, int resumed, int results)
 {
     if (resumed != LUA_OK) {
-        hob_task_set_engine(task, "memory", "out of memory");
+        hob_task_set_memory(task);
         hob_task_tell_end(task, resumed, 1);
         return;
     }

@@ -96,7 +96,7 @@ static int run_at_once(lua_State *L, lua_CFunction fn, void *arg, struct hob_tas
     lua_pushlightuserdata(L, arg);
     int status = lua_pcall(L, 1, 0, top + 1);
     if (status == LUA_ERRMEM) {
-        hob_task_set_engine(task, "memory", "out of memory");
+        hob_task_set_memory(task);
     }
     if (status != LUA_OK) {
         hob_error_set(err, HOB_EHANDLER, "%s",
@@ -119,6 +119,9 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *
     int rc = run_at_once(L, fn, arg, &task, err);
     hob_task_free_frames(&task);
     free(task.message);
+    if (!before.current) { /* else it counts in the slice that it is a part of */
+        hob_task_end_slice(scheduler);
+    }
     scheduler->now = before;
     if (before.running != L) {
         lua_sethook(L, NULL, 0, 0);
@@ -154,6 +157,8 @@ struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, lua_State *L, voi
     scheduler->loop = loop;
     scheduler->L = L;
     scheduler->user = user;
+    scheduler->tick_instructions = HOB_TASK_TICK_INSTRUCTIONS;
+    scheduler->slice_ticks = HOB_TASK_SLICE_TICKS;
     *extra(L) = (uintptr_t)scheduler;
     lua_pushcfunction(L, install);
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {

@@ -22,6 +22,7 @@ local floor, format, max, min, pack = math.floor, string.format, math.max, math.
 local RETRY_MAX = 31 * 86400
 
 M.check = contract.check
+M.check_examples = contract.check_examples
 M.clean = errors.clean
 
 ---------------------------------------------------------------- the job object
@@ -185,6 +186,7 @@ end
 ---Get ready to run: nothing has happened to the device yet.
 ---@return function? run      to be run as a task
 ---@return any cleanup        likewise; nil: it has none. Of no run: why this can never work here
+---@return hob.requires?      what must hold before it is begun
 function M.prepare(handler, core)
   local wrong = contract.check(handler)
   if wrong then
@@ -204,12 +206,9 @@ function M.prepare(handler, core)
   if args == nil then
     return nil, why or "the handler does not accept this document"
   end
-  for _, name in ipairs(contract.without_effect(handler)) do
-    core:log("warn", "handler.member_ignored",
-      format("'%s' in the handler's table has no effect in this version", name))
-  end
   return function() run(core, handler, document, args) end,
-    handler.cleanup and function() clean_up(core, handler, document, args) end
+    handler.cleanup and function() clean_up(core, handler, document, args) end,
+    contract.requirements(handler)
 end
 
 return M

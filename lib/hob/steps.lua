@@ -1,187 +1,92 @@
 -- steps.lua - the built-in handler for AWS's own job documents: `steps` are run in order, as AWS's
--- device client does (its schema version "1.0", as in the managed template AWS-Run-Command).
---
--- In this version: actions of type runCommand. A command is a list of words separated by commas
--- (`\,` is a comma); no shell is involved. Programs must be in the config's `commands.allow`.
+-- device client does (its schema version "1.0", as in AWS's managed templates), and its older form.
+-- lib/hob/steps/: `document` reads them, `places` finds what they name, `program` and `nested` (a
+-- Lua handler) run it. Specs: spec/integration/aws_documents_spec.lua, aws_executables_spec.lua
 
+local documents = require("hob.steps.document")
 local errors = require("hob.job.errors")
-local exec = require("hob.exec")
+local nested = require("hob.steps.nested")
+local program = require("hob.steps.program")
 
-local KEPT = 256 * 1024 -- of each stream, to count its lines
-local NAME_MAX = 100    -- bytes
+local M = { api = 1, description = "AWS's job documents with steps" }
 
-local function fail(path, expected, got)
-  return nil, ("%s: expected %s, got %s"):format(path, expected,
-    type(got) == "string" and '"' .. got:sub(1, 60) .. '"' or type(got))
+-- What a person reads of all steps: the later one's details, and the end of what was printed.
+local function add(report, ending)
+  for _, stream in ipairs({ "stdout", "stderr" }) do
+    report[stream] = report[stream] .. (ending[stream] or "")
+    report.cut[stream] = report.cut[stream] + (ending[stream .. "_cut"] or 0)
+  end
+  for key, value in pairs(ending.details or {}) do
+    report.details[key] = value
+  end
 end
 
-local function split(command)
-  local words = {}
-  local text = command:gsub("\\,", "\0")
-  for word in (text .. ","):gmatch("([^,]*),") do
-    words[#words + 1] = word:gsub("%z", ","):match("^%s*(.-)%s*$")
+local function details_of(report, plan)
+  local details = report.details
+  if report.stderr ~= "" then
+    details.stderr = errors.tail(report.stderr, report.cut.stderr)
   end
-  return words
+  if not plan.with_stdout then
+    details.stdout = false -- nor that of a program that a Lua handler reports
+  elseif report.stdout ~= "" then
+    details.stdout = errors.tail(report.stdout, report.cut.stdout)
+  end
+  return details
 end
 
-local function is_true(value)
-  return value == true or value == "true"
-end
-
-local function is_allowed(allowed, program)
-  for _, name in ipairs(allowed) do
-    if name == "*" or name == program then
-      return true
-    end
-  end
-  return false
-end
-
-local function read_action(action, path, facts)
-  if type(action) ~= "table" then
-    return fail(path, "object", action)
-  elseif type(action.name) ~= "string" or action.name == "" then
-    return fail(path .. ".name", "string", action.name)
-  elseif action.type == "runHandler" then
-    return nil, path .. ".type: runHandler is not available in this version; only runCommand is"
-  elseif action.type ~= "runCommand" then
-    return fail(path .. ".type", '"runCommand" or "runHandler"', action.type)
-  elseif action.runAsUser ~= nil and action.runAsUser ~= "" then
-    return nil, path .. ".runAsUser: running as another user is not available in this version"
-  end
-  local command = type(action.input) == "table" and action.input.command
-  if type(command) ~= "string" then
-    return fail(path .. ".input.command", "string", command)
-  end
-  local words = split(command)
-  if words[1] == "" or words[1]:find("%s") then
-    return fail(path .. ".input.command", "a program without blanks as its first word", words[1])
-  end
-  if not is_allowed(facts.allowed_commands, words[1]) then
-    return nil, ("%s.input.command: '%s' is not allowed on this gateway; add it to "
-      .. "commands = { allow = { ... } } in its configuration"):format(path, words[1])
-  end
-  local allowed = tonumber(action.allowStdErr)
+local function failure_of(action, ending)
   return {
-    name = action.name,
-    words = words,
-    allow_stderr = allowed,
-    ignore_failure = is_true(action.ignoreStepFailure),
+    message = ("step '%s': %s"):format(action.name, ending.problem),
+    code = ending.code,
+    step = ending.step,
   }
 end
 
--- A name of the document as part of a step's name, which has its limits.
-local function short(name)
-  name = errors.clean(name):gsub("%c", " ")
-  if #name > NAME_MAX then
-    name = name:sub(1, NAME_MAX):gsub("[\192-\255][\128-\191]*$", "")
+local function run_action(job, plan, index)
+  local action = plan[index]
+  job:progress((index - 1) * 100 / #plan, action.name)
+  local ending
+  if action.handler then
+    ending = nested.run(job, plan, index)
+  else
+    ending = program.run(job, action)
   end
-  return name
+  if ending.problem and action.ignore_failure then
+    job._core:log("warn", "job.failure_ignored", ("step '%s' failed, and ignoreStepFailure says to "
+      .. "go on: %s"):format(errors.clean(action.name), ending.problem), action.key)
+  end
+  return ending
 end
 
-local function read_document(document, facts)
-  if document.version ~= "1.0" and document.version ~= 1.0 then
-    return fail("version", '"1.0"', document.version)
-  elseif type(document.steps) ~= "table" or not document.steps[1] then
-    return fail("steps", "a list of at least one step", document.steps)
+local function warn_of_conditions(job, plan)
+  if plan.conditions > 0 then
+    job._core:log("warn", "job.conditions_ignored", ("the document's %d condition%s not looked at, "
+      .. "as AWS's device client does not"):format(plan.conditions,
+      plan.conditions == 1 and " is" or "s are"))
   end
-  local plan = { with_stdout = is_true(document.includeStdOut) }
-  for i, step in ipairs(document.steps) do
-    local path = ("steps[%d].action"):format(i)
-    local action, message = read_action(type(step) == "table" and step.action, path, facts)
-    if not action then
-      return nil, message
+end
+
+function M.run(job, plan)
+  local report = { stdout = "", stderr = "", cut = { stdout = 0, stderr = 0 }, details = {} }
+  local all_done = true
+  warn_of_conditions(job, plan)
+  for index, action in ipairs(plan) do
+    local ending = run_action(job, plan, index)
+    add(report, ending)
+    all_done = all_done and ending.done
+    if ending.problem and not action.ignore_failure then
+      return nil, failure_of(action, ending), details_of(report, plan)
     end
-    action.key = ("%d %s"):format(i, short(action.name))
-    plan[i] = action
   end
-  if document.finalStep ~= nil then
-    local final = document.finalStep
-    local action, message = read_action(type(final) == "table" and final.action,
-      "finalStep.action", facts)
-    if not action then
-      return nil, message
-    end
-    action.key = "final " .. short(action.name)
-    plan[#plan + 1] = action
-  end
-  return plan
+  job._done = all_done
+  return details_of(report, plan)
 end
 
-local function count_lines(text)
-  local _, lines = text:gsub("\n", "")
-  return lines + ((text == "" or text:sub(-1) == "\n") and 0 or 1)
+function M.args(document, facts)
+  local plan, message = documents.read(document, facts)
+  -- Only a document that names a handler with a cleanup has one: no sandbox is made for nothing.
+  M.cleanup = plan and nested.has_cleanup(plan) and nested.clean_up or nil
+  return plan, message
 end
 
-local function too_many_errors(action, result)
-  local lines = count_lines(result.stderr)
-  if action.allow_stderr and (lines > action.allow_stderr or result.stderr_cut > 0) then
-    local more = result.stderr_cut > 0 and " or more" or ""
-    return ("%s: %d lines%s on standard error, allowed are %d"):format(action.words[1], lines,
-      more, action.allow_stderr)
-  end
-end
-
--- The same codes as of hob.exec.check.
-local function code_of(result)
-  return result.timed_out and "TIMED_OUT" or result.out_of_memory and "OUT_OF_MEMORY"
-    or result.signal and "SIGNAL" or "EXIT_CODE"
-end
-
--- How it ended, if not well: words and a code.
-local function judge(action, result)
-  if result.code == 0 and not result.timed_out then
-    return too_many_errors(action, result), "FAILED"
-  end
-  local last = result.stderr:match("([^\n]+)%s*$")
-  return ("%s: %s%s"):format(action.words[1], result.words,
-    last and ": " .. errors.clean(last) or ""), code_of(result)
-end
-
-local function run_action(action)
-  local options = { tail = KEPT }
-  for i, word in ipairs(action.words) do
-    options[i] = word
-  end
-  local result, message = exec.run(options)
-  if not result then
-    return { problem = errors.clean(message), code = "NOT_STARTED", stdout = "", stderr = "" }
-  end
-  local problem, code = judge(action, result)
-  return {
-    problem = problem,
-    code = problem and code,
-    stdout = errors.tail(result.stdout, result.stdout_cut),
-    stderr = errors.tail(result.stderr, result.stderr_cut),
-  }
-end
-
-local function details(plan, result)
-  return {
-    stdout = plan.with_stdout and result.stdout ~= "" and result.stdout or nil,
-    stderr = result.stderr ~= "" and result.stderr or nil,
-  }
-end
-
-return {
-  api = 1,
-  description = "AWS's job documents with steps",
-  args = read_document,
-  run = function(job, plan)
-    local last
-    for i, action in ipairs(plan) do
-      job:progress((i - 1) * 100 / #plan, action.name)
-      last = job:step(action.key, function()
-        return run_action(action)
-      end)
-      if last.problem and not action.ignore_failure then
-        return nil, {
-          message = ("step '%s': %s"):format(action.name, last.problem),
-          code = last.code,
-          step = action.key,
-        }, details(plan, last)
-      end
-    end
-    return details(plan, last)
-  end,
-}
+return M

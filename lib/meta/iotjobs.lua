@@ -1,5 +1,8 @@
 ---@meta iotjobs
 -- luacheck: ignore 212 241
+-- For editors, and for docs/reference/iotjobs.md: the module `iotjobs`, AWS's own view of jobs.
+-- What handlers call besides is described in lib/hob/api.lua, to which the files in lib/meta/hob
+-- lead.
 
 --- # iotjobs
 --- The jobs operations of AWS IoT as a Lua module, named as in `awsiot.iotjobs` of AWS's SDKs: the

@@ -4,6 +4,7 @@
 local broker = require("spec.support.broker")
 local clients = require("hob.cli.service_client")
 local exec = require("hob.exec")
+local exec_user = require("spec.support.exec_user")
 local fs = require("hob.fs")
 local httpd = require("hob.httpd")
 local pki = require("spec.support.pki")
@@ -183,7 +184,7 @@ function world:make_scripts()
     copy_scripts(self.root .. "/spec/demo/scripts", self.scripts)
     if self.spoil == "handler" then
         local path = self.scripts .. "/update-sensor.lua"
-        must(fs.write(path, must(fs.read(path)):gsub("return { version", "retrun { version")))
+        must(fs.write(path, (must(fs.read(path)):gsub("return { version", "retrun { version"))))
     end
 end
 
@@ -194,14 +195,15 @@ return {
     ca = %q, cert = %q, key = %q,
     scripts = %q, data = %q,
     commands = { allow = { "cp" } },
-}
+%s}
 ]]
 
 function world:start_gateway()
     local config, data = self.dir .. "/hob.conf.lua", self.dir .. "/data"
     must(fs.mkdir(data))
     must(fs.write(config, CONFIG:format(self.broker.host, self.broker.port, M.THING, self.pki.ca,
-        self.device_pair.cert, self.device_pair.key, self.scripts, data)))
+        self.device_pair.cert, self.device_pair.key, self.scripts, data,
+        exec_user.name() and '    exec_user = "root",\n' or "")))
     self.gateway = self:spawn("gateway", { self.binary, "run", "--config", config })
     -- The broker listens already, so a refusal will not mend itself.
     M.wait_for(self.gateway, 30, "a connection", function()

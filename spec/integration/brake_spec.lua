@@ -45,7 +45,7 @@ local SCRIPTS = {
       mark("innocent")
     end }
   ]],
-  -- Takes Hob down while its own code runs: nothing can interrupt a single match.
+  -- Takes Hob down while its own code runs: for a second nothing interrupts a single match.
   ["executing.lua"] = [[
     return { api = 1, args = ARGS, cleanup = cleanup, run = function(job)
       job:step("match", { interruptions = 100 }, function()

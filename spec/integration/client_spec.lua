@@ -8,6 +8,7 @@ local mqtt = require("hob.mqtt")
 local time = require("hob.time")
 
 local broker = require("spec.support.broker")
+local exec_user = require("spec.support.exec_user")
 local lfs = require("lfs")
 local wait_until = require("spec.support.wait").wait_until
 
@@ -46,6 +47,7 @@ local function start_gateway(port, settings)
         ('endpoint = "localhost", port = %d, tls = false, thing_name = %q,'):format(port, THING),
         ('scripts = %q, data = %q,'):format(dir .. "/scripts", dir .. "/data"),
         'log_level = "debug", log_format = "json", backoff_base = 0.05, backoff_cap = 0.2,',
+        exec_user.name() and ('exec_user = %q,'):format(exec_user.name()) or "",
         settings or "",
     }
     assert(fs.mkdir(dir .. "/scripts"))

@@ -1,6 +1,7 @@
 -- What `hob run` says about its configuration: one clear line and exit status 2, or it starts.
 
 local exec = require("hob.exec")
+local exec_user = require("spec.support.exec_user")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local pkis = require("spec.support.pki")
@@ -17,7 +18,7 @@ local function text_of(changes, extra)
   local values = {
     endpoint = '"localhost"', thing_name = '"gw-1"', ca = ("%q"):format(pki.ca),
     cert = ("%q"):format(pair.cert), key = ("%q"):format(pair.key), scripts = '"scripts"',
-    data = '"data"',
+    data = '"data"', exec_user = exec_user.name() and '"root"',
   }
   for key, value in pairs(changes or {}) do
     values[key] = value or nil
@@ -73,6 +74,9 @@ end
 local function start(flags, cwd)
   local events, errors = {}, {}
   local command = { worlds.hob(), "run", "--log-format", "json", cwd = cwd }
+  if exec_user.name() then
+    table.move({ "--exec-user", exec_user.name() }, 1, 2, #command + 1, command)
+  end
   for _, flag in ipairs(flags) do
     command[#command + 1] = flag
   end
@@ -294,6 +298,19 @@ describe("the configuration", function()
     it("is a host name, not a URL", function()
       refuses({ endpoint = '"mqtts://example.com"' }, "endpoint", "endpoint: expected a host name, "
         .. 'without a scheme or a path, got "mqtts://example.com"')
+    end)
+  end)
+
+  describe("credentials_endpoint, proxy and signers", function()
+    it("are a host name, a URL and files that are there", function()
+      refuses({ credentials_endpoint = '"https://x/y"' }, "credentials_endpoint",
+        'credentials_endpoint: expected a host name, without a scheme or a path, got "https://x/y"')
+      refuses({ proxy = '"proxy:3128"' }, "proxy",
+        'proxy: expected http://HOST:PORT, got "proxy:3128"')
+      refuses({ proxy = '"socks5://me:secret@proxy"' }, "proxy",
+        "proxy: expected http://HOST:PORT, got something else")
+      refuses({ signers = '{ "/none.pem" }' }, "signers",
+        "signers: expected a file that can be read, got /none.pem: No such file or directory")
     end)
   end)
 

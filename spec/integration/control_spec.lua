@@ -84,6 +84,9 @@ describe("the control socket", function()
     assert.equal("running", job.state)
     assert.equal(1, job.attempt)
     assert.matches("^report@%x+$", job.handler)
+    local thing = lines[2].things[1]
+    assert.is_true(thing.forSeconds >= 0)
+    thing.forSeconds = nil
     assert.same({ { thing = "gw-1", online = true, untold = 0 } }, lines[2].things)
   end)
 

@@ -197,8 +197,8 @@ describe("in the field", function()
       gateway:launch()
       local details = world:ended("job").details
       assert.equal("EHTTP", details.code)
-      assert.equal(("HTTP 403 from http://127.0.0.1:%d/presigned; "):format(server.port)
-        .. "the service has no other URL for it", details.reason)
+      assert.equal(("HTTP 403 from http://127.0.0.1:%d/presigned; no fresh URL: "):format(
+        server.port) .. "the service has no other URL for it", details.reason)
     end)
   end)
 end)

@@ -240,7 +240,8 @@ describe("docs/reference/outcomes.md", function()
   -- Where codes of outcomes are made; words in capitals there that are none.
   local FILES = { "core/work/job*.c", "core/work/executor*.c", "core/work/slot*.c",
     "bindings/lua_job.c", "bindings/lua_exec.c", "lib/hob/job/*.lua", "lib/hob/job.lua",
-    "lib/hob/steps.lua" }
+    "lib/hob/steps.lua", "lib/hob/steps/program.lua",
+    "lib/hob/steps/nested.lua", "lib/hob/steps/document.lua" }
   local OTHERS = { SUCCEEDED = true, REJECTED = true, CANCELED = true, REMOVED = true,
     IN_PROGRESS = true, QUEUED = true, DELETED = true }
 

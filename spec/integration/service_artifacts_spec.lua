@@ -1,6 +1,7 @@
 -- The files that the service hands to devices: URLs, ranges, errors, and what no URL leads to.
 local brokers = require("spec.support.broker")
 local exec = require("hob.exec")
+local exec_user = require("spec.support.exec_user")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local ltn12 = require("ltn12")
@@ -159,7 +160,7 @@ describe("hob service --artifacts", function()
     count = count + 1
     local gateway = assert(exec.spawn{ services.BINARY, "run", "--endpoint", broker.host, "--port",
       tostring(broker.port), "--no-tls", "--thing-name", "gw", "--scripts", "scripts", "--data",
-      dir .. "/gateway" })
+      dir .. "/gateway", exec_user.name() and "--exec-user", exec_user.name() })
     finally(function()
       gateway:kill("TERM")
       gateway:wait(SECONDS)

@@ -105,6 +105,7 @@ end
 ---@field days? number         the same as `to`, in days
 ---@field algorithm? string    "ec" (default) or "rsa"
 ---@field passphrase? string   encrypt the key (in the traditional PEM form)
+---@field extensions? string   further lines, such as "extendedKeyUsage = codeSigning"
 
 ---@class pki.pair
 ---@field cert string  path
@@ -125,7 +126,7 @@ function pki:issue(options)
     if #san > 0 then
         extensions = extensions .. "subjectAltName = " .. table.concat(san, ",") .. "\n"
     end
-    must(fs.write(base .. ".ext", extensions))
+    must(fs.write(base .. ".ext", extensions .. (options.extensions or "") .. "\n"))
     local to = options.to or (options.days or 30) * DAY
     openssl("ca", "-batch", "-notext", "-config", self.dir .. "/ca.cnf",
         "-startdate", stamp(options.from or -DAY), "-enddate", stamp(to),

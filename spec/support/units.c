@@ -70,5 +70,9 @@ int luaopen_hob_units(lua_State *L)
     merge(L);
     hob_units_open_device(L);
     merge(L);
+    hob_units_open_policy(L);
+    merge(L);
+    hob_units_open_supervisor(L);
+    merge(L);
     return 1;
 }

@@ -1,5 +1,7 @@
 /* hob_units.task: core/work/task in a Lua state and a loop of its own.
  *
+ * task.plain(code) -> true and the results, or false and the message: in a state of Lua's own, in
+ * which `pause` returns at once and `note` does nothing; what the same code must give as a task.
  * task.run{ code = , after = , ... } -> what became of it, and what it noted. `code` is run as the
  * main task; when it has ended, `after` is run as another task of the same scheduler. Besides the
  * standard library and debug, their globals are the functions at the end of this file. Nothing
@@ -27,7 +29,7 @@ struct outcome {
     char message[TEXT_MAX];
     char results[RESULTS_MAX][TEXT_MAX];
     int count;
-    int turns;
+    int turns, turns_max;
     int notes; /* so many there were at its end */
 };
 
@@ -409,7 +411,7 @@ static bool start(struct bench *bench, const char *code, size_t len, struct outc
 
 static void run_to_end(struct bench *bench, struct outcome *outcome)
 {
-    while (!outcome->ended && outcome->turns < TURNS_MAX) {
+    while (!outcome->ended && outcome->turns < outcome->turns_max) {
         outcome->turns++;
         if (!uv_run(hob_loop_uv(bench->loop), UV_RUN_ONCE) && !outcome->ended) {
             return; /* nothing is left that could wake it */
@@ -472,6 +474,7 @@ static void run_both(lua_State *L, struct bench *bench, struct outcome outcomes[
     static const char *const names[] = {"code", "after"};
     for (int i = 0; i < 2; i++) {
         size_t len = 0;
+        outcomes[i].turns_max = option_number(L, "turns", TURNS_MAX);
         lua_getfield(L, 1, names[i]);
         const char *code = luaL_optlstring(L, -1, "", &len);
         if (start(bench, code, len, &outcomes[i])) {
@@ -486,7 +489,31 @@ static void run_both(lua_State *L, struct bench *bench, struct outcome outcomes[
     }
 }
 
-/** run{ code, after, fail_at, fail_for (default: for ever), arm = "setup" | "code" } -> result */
+static void push_usage(lua_State *L, const struct hob_scheduler_usage *usage)
+{
+    lua_pushinteger(L, (lua_Integer)usage->cpu_us);
+    lua_setfield(L, -2, "cpu_us");
+    lua_pushinteger(L, (lua_Integer)usage->longest_us);
+    lua_setfield(L, -2, "longest_us");
+    lua_newtable(L);
+    for (int i = 0; i < HOB_SCHEDULER_SPANS; i++) {
+        lua_pushinteger(L, (lua_Integer)usage->slices[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "slices");
+}
+
+static void set_limits(lua_State *L, struct bench *bench)
+{
+    int ticks = option_number(L, "yield_every", 0);
+    if (ticks) {
+        hob_scheduler_set_slice(bench->scheduler, ticks, 1);
+    }
+    hob_scheduler_limit_cpu(bench->scheduler, (uint64_t)option_number(L, "cpu_ms", 0) * 1000, 0);
+}
+
+/** run{ code, after, fail_at, fail_for (default: for ever), arm = "setup" | "code", turns (at
+ * most), yield_every (instructions), cpu_ms } -> result */
 static int task_run(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -507,9 +534,14 @@ static int task_run(lua_State *L)
     if (open) {
         hob_scheduler_on_error(bench->scheduler, on_error, bench);
         hob_scheduler_mark_executing(bench->scheduler, &bench->executing);
+        set_limits(L, bench);
         run_both(L, bench, outcomes);
     }
     int ops = bench->ops;
+    struct hob_scheduler_usage usage = {0};
+    if (bench->scheduler) {
+        hob_scheduler_usage(bench->scheduler, &usage);
+    }
     close_bench(bench);
     push_outcome(L, &outcomes[0]);
     push_outcome(L, &outcomes[1]);
@@ -523,13 +555,47 @@ static int task_run(lua_State *L)
     lua_setfield(L, -2, "ops");
     lua_pushboolean(L, bench->executing_when_done || bench->executing);
     lua_setfield(L, -2, "executing");
+    push_usage(L, &usage);
     free(bench);
     return 1;
 }
 
+static int plain_pause(lua_State *L)
+{
+    lua_pushstring(L, luaL_optstring(L, 2, "pause"));
+    return 1;
+}
+
+static int plain_note(lua_State *L)
+{
+    return 0;
+}
+
+static int task_plain(lua_State *L)
+{
+    char text[TEXT_MAX];
+    lua_State *plain = luaL_newstate();
+    luaL_openlibs(plain);
+    lua_register(plain, "pause", plain_pause);
+    lua_register(plain, "note", plain_note);
+    size_t len;
+    const char *code = luaL_checklstring(L, 1, &len);
+    bool ok = luaL_loadbufferx(plain, code, len, "=code", "t") == LUA_OK &&
+              lua_pcall(plain, 0, LUA_MULTRET, 0) == LUA_OK;
+    int count = lua_gettop(plain);
+    lua_pushboolean(L, ok);
+    luaL_checkstack(L, count, "too many results");
+    for (int i = 1; i <= count; i++) {
+        describe_value(plain, i, text);
+        lua_pushstring(L, text);
+    }
+    lua_close(plain);
+    return count + 1;
+}
+
 int hob_units_open_task(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"run", task_run}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"run", task_run}, {"plain", task_plain}, {NULL, NULL}};
     lua_newtable(L);
     hob_units_unit(L, "task", functions);
     return 1;

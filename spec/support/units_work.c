@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "host/paths.h"
 #include "work/handlers.h"
+#include "work/requires.h"
 #include "work/sandbox.h"
 
 #include <limits.h>
@@ -69,17 +70,42 @@ static void push_choice(lua_State *L, struct hob_handlers *handlers, const char 
     hob_json_free(json);
 }
 
-/** handlers(directory, document) -> name, digest | nil, message */
+#define WORDS_MAX 16
+
+/* A list of texts, NULL-terminated; borrowed from the table. NULL: there is none. */
+static const char *const *words_at(lua_State *L, int index, const char *words[WORDS_MAX + 1])
+{
+    size_t count = 0;
+    if (!lua_istable(L, index)) {
+        return NULL;
+    }
+    for (; count < WORDS_MAX && lua_rawgeti(L, index, (lua_Integer)count + 1) == LUA_TSTRING;
+         count++) {
+        words[count] = lua_tostring(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_settop(L, 4);
+    words[count] = NULL;
+    return words;
+}
+
+/** handlers(directory, document, routes, job_types) -> name, digest | nil, message; the last two
+ * are lists and may be nil */
 static int handlers_choose(lua_State *L)
 {
+    const char *routes[WORDS_MAX + 1], *types[WORDS_MAX + 1];
+    lua_settop(L, 4);
     struct hob_error err = {0};
     struct hob_loop *loop = NULL;
     struct hob_handlers *handlers = NULL;
     char lib[PATH_MAX] = "lib";
     hob_paths_lib(lib, sizeof lib, NULL);
     int rc = hob_loop_new(&loop, &err);
-    struct hob_handlers_options options = {
-        .loop = loop, .scripts = luaL_checkstring(L, 1), .lib = lib};
+    struct hob_handlers_options options = {.loop = loop,
+                                           .scripts = luaL_checkstring(L, 1),
+                                           .lib = lib,
+                                           .routes = words_at(L, 3, routes),
+                                           .job_types = words_at(L, 4, types)};
     rc = rc ? rc : hob_handlers_new(&options, &handlers, &err);
     rc = rc ? rc : hob_handlers_load(handlers, &err);
     if (rc) {
@@ -93,10 +119,33 @@ static int handlers_choose(lua_State *L)
     return 2;
 }
 
+/** requires(what contract.requirements gives, now_ms, queued_at, directory) -> verdict, reason,
+ * until_ms */
+static int requires_judge(lua_State *L)
+{
+    static const char *const verdicts[] = {[HOB_REQUIRES_MET] = "met",
+                                           [HOB_REQUIRES_NOT_YET] = "waits",
+                                           [HOB_REQUIRES_NEVER] = "refused",
+                                           [HOB_REQUIRES_TOO_OLD] = "too old"};
+    struct hob_requires requires;
+    struct hob_requires_judgement judgement;
+    struct hob_requires_facts facts = {.now_ms = luaL_checkinteger(L, 2),
+                                       .queued_at_s = luaL_checkinteger(L, 3),
+                                       .directory = luaL_checkstring(L, 4)};
+    hob_requires_read(L, 1, &requires);
+    hob_requires_judge(&requires, &facts, &judgement);
+    lua_pushstring(L, verdicts[judgement.verdict]);
+    lua_pushstring(L, judgement.reason);
+    lua_pushinteger(L, judgement.until_ms);
+    return 3;
+}
+
 int hob_units_open_work(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"sandbox", sandbox_eval}, {"handlers", handlers_choose}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"sandbox", sandbox_eval},
+                                         {"handlers", handlers_choose},
+                                         {"requires", requires_judge},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

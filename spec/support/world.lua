@@ -15,6 +15,7 @@
 local brokers = require("spec.support.broker")
 local engines = require("hob.service.engine")
 local exec = require("hob.exec")
+local exec_user = require("spec.support.exec_user")
 local fs = require("hob.fs")
 local journals = require("hob.service.journal")
 local json = require("hob.json")
@@ -272,6 +273,7 @@ function world:gateway(options)
     endpoint = self.broker.host, port = self.broker.port, thing_name = thing,
     tls = self.pki ~= nil, scripts = "scripts", data = "data", log_format = "json",
     log_level = "debug", backoff_base = 0.05, backoff_cap = 0.3, request_timeout = 5,
+    exec_user = exec_user.name(),
   }
   if self.pki then
     local pair = self.pki:issue({ cn = thing, san = {} })

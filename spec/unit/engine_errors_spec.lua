@@ -178,8 +178,8 @@ describe("an engine error", function()
         local function nest() coroutine.wrap(nest)() end
         while true do pcall(nest) end]],
       ["a stack overflow that is handled"] = [[
-        local function deep() return 1 + deep() end
-        xpcall(deep, cancel_here)]],
+        local function deep(...) return 1 + deep(...) end
+        xpcall(deep, cancel_here, table.unpack({}, 1, 200))]],
       ["the conversion of its own error to text"] = [[
         error(setmetatable({}, { __tostring = cancel_here }))]],
     }

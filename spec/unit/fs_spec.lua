@@ -1,5 +1,8 @@
 local exec = require("hob.exec")
+local exec_user = require("spec.support.exec_user")
 local fs = require("hob.fs")
+local process = require("hob.process")
+local time = require("hob.time")
 
 describe("hob.fs", function()
     local dir
@@ -170,6 +173,177 @@ describe("hob.fs", function()
         end)
     end)
 
+    describe("write with options", function()
+        it("gives the file a mode, whatever the umask and the old one", function()
+            assert.is_true(fs.write(dir .. "/f", "x", { mode = 416 }))
+            assert.equals(416, fs.stat(dir .. "/f").mode)
+            assert.is_true(fs.write(dir .. "/f", "y", { mode = 438 }))
+            assert.equals(438, fs.stat(dir .. "/f").mode)
+        end)
+
+        it("makes files by the umask where nothing is said", function()
+            fs.write(dir .. "/f", "x")
+            exec.check({ "touch", dir .. "/g" })
+            assert.equals(fs.stat(dir .. "/g").mode, fs.stat(dir .. "/f").mode)
+        end)
+
+        it("gives the file to a user, or says that this user cannot", function()
+            local ok, message, code = fs.write(dir .. "/f", "x", { user = "daemon" })
+            if exec_user.name() then
+                assert.is_true(ok, message)
+                assert.equals(exec.check({ "id", "-u", "daemon" }).stdout,
+                    fs.stat(dir .. "/f").uid .. "\n")
+                assert.is_true(fs.write(dir .. "/f", "y")) -- and leaves it to him
+                assert.equals(exec.check({ "id", "-u", "daemon" }).stdout,
+                    fs.stat(dir .. "/f").uid .. "\n")
+            else
+                fails_with("EACCES", "^writing .*: Operation not permitted", ok, message, code)
+                assert.same({}, fs.list(dir))
+            end
+            fails_with("ENOENT", 'no user "no%-such%-user"',
+                fs.write(dir .. "/g", "x", { user = "no-such-user" }))
+        end)
+
+        it("lets others run while a large file goes to the disk", function()
+            local turned = false
+            time.after(0, function() turned = true end)
+            local data = ("0123456789abcdef"):rep(1 << 18)
+            assert.is_true(fs.write(dir .. "/f", data))
+            assert.is_true(turned)
+            turned = false
+            time.after(0, function() turned = true end)
+            assert.is_true(fs.read(dir .. "/f") == data)
+            assert.is_true(turned)
+        end)
+    end)
+
+    describe("copy", function()
+        it("makes a file with the same bytes and mode, and says how many they are", function()
+            local data = ("x\0\255"):rep(100000)
+            fs.write(dir .. "/f", data, { mode = 416 })
+            assert.equals(#data, fs.copy(dir .. "/f", dir .. "/g"))
+            assert.is_true(fs.read(dir .. "/g") == data)
+            assert.equals(416, fs.stat(dir .. "/g").mode)
+            assert.same({ "f", "g" }, fs.list(dir))
+        end)
+
+        it("can say the mode, and takes no right to be another user along", function()
+            fs.write(dir .. "/f", "x", { mode = 2541 }) -- 4755
+            fs.copy(dir .. "/f", dir .. "/g")
+            assert.equals(493, fs.stat(dir .. "/g").mode)
+            fs.copy(dir .. "/f", dir .. "/g", { mode = 384 })
+            assert.equals(384, fs.stat(dir .. "/g").mode)
+        end)
+
+        it("replaces a file as a whole: who reads the old one keeps it", function()
+            fs.write(dir .. "/f", "new")
+            fs.write(dir .. "/g", "old")
+            local reader = assert(io.open(dir .. "/g"))
+            fs.copy(dir .. "/f", dir .. "/g")
+            assert.equals("old", reader:read("a"))
+            reader:close()
+            assert.equals("new", fs.read(dir .. "/g"))
+        end)
+
+        it("lets others run meanwhile", function()
+            local turned = false
+            fs.write(dir .. "/f", "x")
+            time.after(0, function() turned = true end)
+            assert(fs.copy(dir .. "/f", dir .. "/g"))
+            assert.is_true(turned)
+        end)
+
+        it("works where no task can wait, too", function()
+            fs.write(dir .. "/f", "x")
+            local copied
+            table.sort({ 2, 1 }, function(a, b)
+                copied = copied or fs.copy(dir .. "/f", dir .. "/g")
+                return a < b
+            end)
+            assert.equals(1, copied)
+            assert.equals("x", fs.read(dir .. "/g"))
+        end)
+
+        it("is given up with its task, and leaves nothing", function()
+            local script = ([[
+                local exec, fs, time = require("hob.exec"), require("hob.fs"), require("hob.time")
+                exec.check{ "truncate", "-s", "1G", "%s/f" }
+                time.after(0, function() fs.copy("%s/f", "%s/g") end)
+                repeat time.sleep(0) until #fs.list("%s") > 2]]):format(dir, dir, dir, dir)
+            fs.write(dir .. "/script.lua", script)
+            local hob = "/proc/" .. process.pid() .. "/exe"
+            local result = exec.run({ hob, "lua", dir .. "/script.lua", timeout = 60 })
+            assert.equals("exit code 0", result.words .. result.stderr)
+            assert.same({ "f", "script.lua" }, fs.list(dir))
+        end)
+
+        it("returns nil and the reason when it cannot, and leaves nothing", function()
+            exec.check({ "mkfifo", dir .. "/fifo" })
+            fails_with("ENOENT", "^copying .*/none: No such", fs.copy(dir .. "/none", dir .. "/g"))
+            fails_with("EINVAL", "not a regular file", fs.copy(dir .. "/fifo", dir .. "/g"))
+            fails_with("EINVAL", "not a regular file", fs.copy(dir, dir .. "/g"))
+            fs.write(dir .. "/f", "x")
+            fails_with("ENOENT", "^copying .*/f to .*/none/g: No such",
+                fs.copy(dir .. "/f", dir .. "/none/g"))
+            fails_with("EEXIST", "it is the same file", fs.copy(dir .. "/f", dir .. "/./f"))
+            assert.same({ "f", "fifo" }, fs.list(dir))
+        end)
+    end)
+
+    describe("rename", function()
+        it("moves a file or a directory, replacing a file", function()
+            fs.write(dir .. "/f", "new")
+            fs.write(dir .. "/g", "old")
+            assert.is_true(fs.rename(dir .. "/f", dir .. "/g"))
+            assert.equals("new", fs.read(dir .. "/g"))
+            fs.mkdir(dir .. "/d/e")
+            assert.is_true(fs.rename(dir .. "/d", dir .. "/h"))
+            assert.same({ "g", "h" }, fs.list(dir))
+        end)
+
+        it("moves a link, not what it leads to", function()
+            fs.write(dir .. "/f", "x")
+            exec.check({ "ln", "-s", "f", dir .. "/link" })
+            assert.is_true(fs.rename(dir .. "/link", dir .. "/moved"))
+            assert.same({ "f", "moved" }, fs.list(dir))
+        end)
+
+        it("returns nil and the reason when it cannot", function()
+            fails_with("ENOENT", "^renaming .*/none to .*/g: No such",
+                fs.rename(dir .. "/none", dir .. "/g"))
+        end)
+    end)
+
+    describe("exists", function()
+        it("tells what is there from what is not", function()
+            fs.write(dir .. "/f", "")
+            exec.check({ "ln", "-s", "nowhere", dir .. "/lost" })
+            assert.is_true(fs.exists(dir))
+            assert.is_true(fs.exists(dir .. "/f"))
+            assert.is_true(fs.exists(dir .. "/lost"))
+            assert.is_false(fs.exists(dir .. "/none"))
+            assert.is_false(fs.exists(dir .. "/f/below"))
+        end)
+    end)
+
+    describe("free", function()
+        it("gives what is free, and how large the file system is", function()
+            local free, total = fs.free(dir)
+            assert.equals("integer", math.type(free))
+            assert.is_true(free >= 0 and free <= total and total > 0)
+            fails_with("ENOENT", "none", fs.free(dir .. "/none"))
+        end)
+    end)
+
+    describe("sync", function()
+        it("takes files and directories", function()
+            fs.write(dir .. "/f", "x")
+            assert.is_true(fs.sync(dir .. "/f"))
+            assert.is_true(fs.sync(dir))
+            fails_with("ENOENT", "^syncing ", fs.sync(dir .. "/none"))
+        end)
+    end)
+
     describe("misuse", function()
         it("raises, saying what was expected", function()
             assert.error_matches(function() fs.read() end, "string expected")
@@ -178,6 +352,11 @@ describe("hob.fs", function()
             assert.error_matches(function() fs.write(dir .. "/f") end, "string expected")
             assert.error_matches(function() fs.chmod(dir, 4096) end, "expected a mode")
             assert.error_matches(function() fs.remove(dir, { recursiv = true }) end, "recursiv")
+            assert.error_matches(function() fs.write(dir .. "/f", "", { mod = 1 }) end, "mod")
+            assert.error_matches(function() fs.write(dir .. "/f", "", { mode = 1.5 }) end,
+                "mode: expected an integer from 0 to 4095")
+            assert.error_matches(function() fs.copy(dir, dir, { user = true }) end,
+                "user: expected a name or a number, got boolean")
         end)
     end)
 end)

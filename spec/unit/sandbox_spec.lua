@@ -1,4 +1,5 @@
 local sandbox = require("hob_units").sandbox
+local exec = require("hob.exec")
 local fs = require("hob.fs")
 
 describe("hob_sandbox", function()
@@ -6,13 +7,28 @@ describe("hob_sandbox", function()
     it("are the language without what reaches past the job", function()
       for _, name in ipairs({ "io", "debug", "package", "dofile", "loadfile", "collectgarbage",
         "os.execute", "os.exit", "os.remove", "os.rename", "os.tmpname", "os.setlocale",
-        "string.dump" }) do
+        "string.dump", "warn", "loadstring" }) do
         assert.equal("nil", sandbox("return " .. name), name)
       end
       for _, name in ipairs({ "pcall", "table.sort", "string.format", "math.floor", "utf8.len",
         "os.time", "coroutine.wrap", "require", "select" }) do
         assert.matches("function", sandbox("return " .. name), name)
       end
+    end)
+
+    it("are these, and none that a later Lua may bring along", function()
+      assert.equal("_G _VERSION assert coroutine error getmetatable ipairs load math next os pairs "
+        .. "pcall print rawequal rawget rawlen rawset require select setmetatable string table "
+        .. "tonumber tostring type utf8 xpcall", sandbox([[
+          local names = {}
+          for name in pairs(_G) do names[#names + 1] = name end
+          table.sort(names)
+          return table.concat(names, " ")]]))
+      assert.equal("clock date difftime getenv time", sandbox([[
+          local names = {}
+          for name in pairs(os) do names[#names + 1] = name end
+          table.sort(names)
+          return table.concat(names, " ")]]))
     end)
 
     it("load takes text only, and an environment", function()
@@ -26,6 +42,22 @@ describe("hob_sandbox", function()
       assert.matches("__gc is not available", message)
       assert.equal("7", sandbox([[return setmetatable({}, { __index = { a = 7 } }).a]]))
     end)
+  end)
+
+  it("runs no finalizer, however its metatable is put together", function()
+    assert.equal("nil refused", sandbox([[
+      local ran
+      local function finalizer() ran = true end
+      local later, inherited = {}, setmetatable({}, { __index = { __gc = finalizer } })
+      setmetatable({}, later)
+      later.__gc = finalizer -- too late for Lua
+      setmetatable({}, inherited)
+      rawset(inherited, "x", 1)
+      local ok = pcall(setmetatable, {}, later)
+      local first = setmetatable({}, { __metatable = later })
+      first = nil
+      for i = 1, 20000 do local garbage = { i } end
+      return tostring(ran) .. (ok and " taken" or " refused")]]))
   end)
 
   it("keeps Hob's own metatables out of reach", function()
@@ -63,8 +95,25 @@ describe("hob_sandbox", function()
         return tostring(mqtt.connect) .. " " .. tostring(mqtt.agent())]], 0, dir))
       assert.matches("IotJobsClient", sandbox([[
         return require("iotjobs").IotJobsClient()]], 0, dir))
-      for _, name in ipairs({ "../sub/shared", "..sub", "/etc/passwd", "hob.process" }) do
+      for _, name in ipairs({ "../sub/shared", "..sub", "sub..shared", "/etc/passwd", "sub/shared",
+        "sub\0shared", "", ".", "hob.process", "debug", "io", "package", "hob/../sub" }) do
         assert.is_nil((sandbox(("require(%q)"):format(name), 0, dir)), name)
+      end
+      fs.remove(dir, { recursive = true })
+    end)
+
+    it("follows symbolic links, and is not held by what is no regular file", function()
+      local dir = assert(fs.tempdir())
+      assert(fs.mkdir(dir .. "/lib"))
+      assert(fs.write(dir .. "/there.lua", "return 'there'"))
+      exec.check({ "ln", "-s", "../there.lua", dir .. "/lib/link.lua" })
+      exec.check({ "mkfifo", dir .. "/lib/pipe.lua" })
+      assert(fs.mkdir(dir .. "/lib/folder.lua"))
+      assert.equal("there", sandbox([[return require("link")]], 0, dir .. "/lib"))
+      for _, name in ipairs({ "pipe", "folder" }) do
+        local ok, message = sandbox(("return require(%q)"):format(name), 0, dir .. "/lib")
+        assert.is_nil(ok)
+        assert.matches("^code:1: module '" .. name .. "': .*%.lua: no regular file$", message)
       end
       fs.remove(dir, { recursive = true })
     end)
@@ -87,7 +136,7 @@ describe("hob_sandbox", function()
       local ok, message = sandbox([[local t = {} while true do t[#t + 1] = ("x"):rep(1000) end]],
         4 << 20)
       assert.is_nil(ok)
-      assert.equal("out of memory", message)
+      assert.equal("more than 4 MB of memory (memory), at code:1", message)
       assert.equal("100000", sandbox([[return #("x"):rep(100000)]], 4 << 20))
     end)
 

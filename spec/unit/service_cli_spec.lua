@@ -52,7 +52,8 @@ describe("hob.cli.options", function()
   local MISTAKES = {
     { { "--form", "x" }, "unknown flag --form" },
     { { "--form=x" }, "unknown flag --form;" },
-    { { "-f" }, "unknown flag -f" },
+    { { "-f" }, "unknown flag -f;" },
+    { { "--qiuck" }, "unknown flag --qiuck; did you mean --quick?;" },
     { { "--from" }, "--from: expected PLACE after it" },
     { { "--from=" }, "--from: expected PLACE, got nothing" },
     { { "--quick=yes" }, "--quick takes no value" },

@@ -4,9 +4,11 @@ local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 local process = require("hob.process")
 local tables = require("hob.cli.table")
-local time = require("hob.time")
+local words = require("hob.cli.words")
 
 local M = {}
+
+local clock, span = words.clock, words.span
 
 local USAGE = [==[
 usage: hob jobs [--history [--limit N]] [--json] [--data DIR | --config FILE | --socket PATH]
@@ -102,21 +104,6 @@ local function look(place, given)
 end
 
 ---------------------------------------------------------------- showing
-
-local function span(seconds)
-  if not seconds then
-    return ""
-  elseif seconds < 120 then
-    return ("%d s"):format(seconds)
-  elseif seconds < 7200 then
-    return ("%d min"):format(seconds // 60)
-  end
-  return ("%d h %d min"):format(seconds // 3600, seconds % 3600 // 60)
-end
-
-local function clock(seconds)
-  return (time.text(seconds):gsub("%.000Z$", "Z"))
-end
 
 local function name_of(job)
   return job.executionNumber > 1 and ("%s#%d"):format(job.jobId, job.executionNumber) or job.jobId

@@ -10,6 +10,8 @@
 ---
 --- `given` holds flags by name with "_" for "-" (`given.no_tls`), and the words at 1, 2, ...
 --- Both `--port 1883` and `--port=1883` are understood; `--` ends the flags.
+local nearest = require("hob.nearest")
+
 local M = {}
 
 ---@class hob.cli.flag
@@ -72,6 +74,15 @@ local function put(given, name, flag, value)
   return true
 end
 
+local function unknown(word, flags)
+  local known = { "--help" }
+  for name in pairs(flags) do
+    known[#known + 1] = "--" .. name
+  end
+  table.sort(known)
+  return ("unknown flag %s%s"):format(word, nearest.hint(word, known))
+end
+
 --- Take the flag at argv[i].
 --- @return integer|nil next, string|nil message
 local function take(given, flags, argv, i)
@@ -79,7 +90,7 @@ local function take(given, flags, argv, i)
   local attached = argv[i]:find("=", 1, true) ~= nil
   local flag = name and flags[name]
   if not flag then
-    return nil, ("unknown flag %s"):format(argv[i]:match("^[^=]*"))
+    return nil, unknown(argv[i]:match("^[^=]*"), flags)
   elseif not flag.value then
     if attached then
       return nil, ("--%s takes no value"):format(name)

@@ -13,9 +13,13 @@ local format, floor, math_type, sort = string.format, math.floor, math.type, tab
 local OWN = { reason = true, code = true, step = true, handler = true, attempt = true,
   progress = true, cleanup_error = true }
 local HANDLERS_DETAILS = 4
+---Hob's own keys, and how many more are the handler's.
+M.OWN, M.HANDLERS_DETAILS = OWN, HANDLERS_DETAILS
+
 local TAILS = { stdout = true, stderr = true } -- the end of them is what counts
 
-local function text_of(value)
+---A detail as text; nil: it cannot be one.
+function M.text_of(value)
   if type(value) == "string" then
     return value
   elseif math_type(value) == "float" and value == floor(value) and value > -2 ^ 53
@@ -59,12 +63,13 @@ local function add_details(core, list, details)
   end
   sort(keys, function(a, b) return tostring(a) < tostring(b) end)
   for _, key in ipairs(keys) do
-    local text = text_of(details[key])
+    local text = M.text_of(details[key])
     local why = why_not(tostring(key), text, count)
-    if why then
+    local is_unwanted = details[key] == false and TAILS[key]
+    if why and not is_unwanted then
       core:log("warn", "job.detail_dropped",
         format("detail '%s' is not reported: %s", tostring(key), why))
-    else
+    elseif not is_unwanted then
       count = count + 1
       list[#list + 1] = { tostring(key), text, TAILS[key] or false }
     end
@@ -76,6 +81,7 @@ end
 ---@field code? string
 ---@field step? string
 ---@field details? any  the handler's own
+---@field succeeded? boolean
 
 ---@param ending hob.ending
 local function finish(core, status, kind, ending)
@@ -101,7 +107,10 @@ local function ending_of(err, code, otherwise)
   return { reason = failure.message, code = failure.code, step = step }
 end
 
-local function read(results)
+---What run() returned or raised.
+---@param results table  packed, of pcall
+---@return hob.ending
+function M.read(results)
   local first, second, third = results[2], results[3], results[4]
   if not results[1] then
     return ending_of(first, nil, "LUA_ERROR")
@@ -123,7 +132,7 @@ end
 ---@param results table  packed, of pcall
 function M.conclude(job, results)
   local core = job._core
-  local ending = read(results)
+  local ending = M.read(results)
   local missing = steps.unasked(job)
   if missing then
     finish(core, "FAILED", "failed", { code = "REPLAY_MISMATCH", step = missing, reason = format(

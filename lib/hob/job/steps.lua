@@ -8,6 +8,9 @@ local time = require("hob.time")
 
 local M = {}
 
+-- M.around(name, fn) -> the function to run in place of a step's, M.on_saved(name, failure, text):
+-- set on a bench only, by lib/hob/handler/recorder.lua.
+
 -- The language's own, whatever a handler does to its globals.
 local error, ipairs, pairs, pcall, tostring, type = error, ipairs, pairs, pcall, tostring, type
 local concat, pack, sort = table.concat, table.pack, table.sort
@@ -170,6 +173,9 @@ local function save(job, name, failure, result)
     text = core:encode(failure)
   end
   core:save_step(name, failure ~= nil, text, state)
+  if M.on_saved then
+    M.on_saved(name, failure, text)
+  end
   return failure, text
 end
 
@@ -210,7 +216,7 @@ end
 
 local function run(job, name, options, fn)
   job._in_step = name
-  local failure, result = all_tries(job, name, options, fn)
+  local failure, result = all_tries(job, name, options, M.around and M.around(name, fn) or fn)
   job._in_step = nil
   return save(job, name, failure, result)
 end
@@ -301,9 +307,10 @@ function M.step(job, name, options, fn)
 end
 
 ---Asked once, before the first step; the answer is saved, also when it is no.
+---@param index? integer  of the handler among several
 ---@return boolean
-function M.already_done(job, fn)
-  return journalled(job, RESERVED .. "already_done", {}, function()
+function M.already_done(job, fn, index)
+  return journalled(job, RESERVED .. "already_done" .. (index or ""), {}, function()
     local answer, message, code = fn()
     if answer == nil and message ~= nil then
       return nil, message, code
@@ -333,9 +340,10 @@ function M.reboot(job, restart, reason)
 end
 
 ---Name -> result of the steps that ended well, for cleanup.
-function M.results(job)
+---@param names? string[]  those that are saved by now; default: those of former runs
+function M.results(job, names)
   local results = {}
-  for _, name in ipairs(job._saved) do
+  for _, name in ipairs(names or job._saved) do
     local failed, saved = job._core:saved_step(name)
     if not failed and name:sub(1, #RESERVED) ~= RESERVED then
       results[name] = without_null(saved)

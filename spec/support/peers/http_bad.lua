@@ -231,6 +231,132 @@ function paths.garbage(s)
     s:send("220 mail.example ESMTP\r\n")
 end
 
+-- Never more than the first part, however often it is asked.
+function paths.drops(s, request)
+    if request.headers.range then
+        answer(s, "206 Partial Content", {
+            'ETag: "v1"',
+            ("Content-Range: bytes %d-%d/%d"):format(CUT, #FILE - 1, #FILE),
+            "Content-Length: " .. #FILE - CUT,
+        })
+        return
+    end
+    cut(s)
+end
+
+-- 100,000 bytes more each time: a poor link, but one that gets there.
+function paths.flaky(s, request)
+    local first = tonumber((request.headers.range or "bytes=0-"):match("bytes=(%d+)%-"))
+    local status = request.headers.range and "206 Partial Content" or "200 OK"
+    answer(s, status, {
+        'ETag: "v1"',
+        ("Content-Range: bytes %d-%d/%d"):format(first, #FILE - 1, #FILE),
+        "Content-Length: " .. #FILE - first,
+    }, FILE:sub(first + 1, first + 100000))
+end
+
+-- Another file each time, and nothing that tells them apart.
+function paths.mixed(s, request)
+    local first = tonumber((request.headers.range or ""):match("bytes=(%d+)%-"))
+    if first then
+        answer(s, "206 Partial Content", {
+            ("Content-Range: bytes %d-%d/%d"):format(first, #FILE - 1, #FILE),
+            "Content-Length: " .. #FILE - first,
+        }, ("x"):rep(#FILE - first))
+    elseif seen.mixed == 1 then
+        cut(s, request, {})
+    else
+        whole(s)
+    end
+end
+
+local EXPIRED = [[<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>%s</Code><Message>%s</Message><AWSAccessKeyId>AKIASHOWNTONOBODY</AWSAccessKeyId>
+</Error>]]
+
+local function refuse(s, status, code, message)
+    local body = EXPIRED:format(code, message)
+    answer(s, status, { "Content-Type: application/xml", "Content-Length: " .. #body }, body)
+end
+
+-- Presigned: `sig=old` has expired, `sig=new` has not.
+paths["s3"] = function(s, request)
+    if request.query:find("sig=new", 1, true) then
+        return paths.whole(s, request)
+    end
+    refuse(s, "403 Forbidden", "AccessDenied", "Request has expired")
+end
+
+function paths.token(s, request)
+    if request.query:find("sig=new", 1, true) then
+        return paths.whole(s, request)
+    end
+    refuse(s, "400 Bad Request", "ExpiredToken", "The provided token has expired.")
+end
+
+-- The URL expires when a part is there.
+function paths.midway(s, request)
+    if request.query:find("sig=new", 1, true) then
+        return paths.whole(s, request)
+    elseif seen.midway > 1 then
+        return refuse(s, "403 Forbidden", "AccessDenied", "Request has expired")
+    end
+    cut(s)
+end
+
+function paths.page(s)
+    local body = "<html><head><title>Under repair</title></head></html>"
+    answer(s, "500 Internal Server Error", { "Content-Length: " .. #body }, body)
+end
+
+function paths.repeats(s, request)
+    local body = "no such thing: http://here" .. request.target .. " sorry\n"
+    answer(s, "404 Not Found", { "Content-Length: " .. #body }, body)
+end
+
+function paths.busy(s, request)
+    if seen.busy == 1 then
+        return answer(s, "503 Service Unavailable", { "Content-Length: 0" })
+    end
+    paths.whole(s, request)
+end
+
+function paths.huge(s)
+    answer(s, "200 OK", { "Content-Length: 1000000000000000" }, "0123456789")
+end
+
+-- The second half comes only when somebody has asked for something else meanwhile; no length.
+function paths.halves(s)
+    s:send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" .. FILE:sub(1, CUT))
+    print("half")
+    local other = listener:accept()
+    other:settimeout(10)
+    other:receive("*l")
+    answer(other, "200 OK", { "Content-Length: 0" })
+    other:close()
+    s:send(FILE:sub(CUT + 1))
+end
+
+-- A body that is taken only when somebody has asked for something else meanwhile.
+function paths.hold(s, request)
+    print("held")
+    local other = listener:accept()
+    other:settimeout(10)
+    other:receive("*l")
+    answer(other, "200 OK", { "Content-Length: 0" })
+    other:close()
+    local body = s:receive(tonumber(request.headers["content-length"]))
+    print("body " .. (body and #body or "broken"))
+    answer(s, "200 OK", { "Content-Length: 0" })
+end
+
+-- Refused before the body is there.
+function paths.early(s)
+    refuse(s, "403 Forbidden", "AccessDenied", "Access Denied")
+    s:shutdown("send")
+    while s:receive(65536) do end
+end
+
 local function read_request(s)
     local line = s:receive("*l")
     if not line then
@@ -241,7 +367,8 @@ local function read_request(s)
     if not request.target then
         return nil -- a greeting of TLS
     end
-    request.name = request.target:match("^/([^?]*)")
+    local path = request.target:gsub("^http://[^/]*", "") -- as a proxy gets it
+    request.name = path:match("^/([^?]*)") or "CONNECT"
     request.query = request.target:match("%?(.*)$") or ""
     for header in function() return s:receive("*l") end do
         if header == "" then
@@ -258,10 +385,11 @@ while true do
     local request = read_request(s)
     if request then
         local h = request.headers
-        seen[request.name] = (seen[request.name] or 0) + 1
+        local name = request.name:match("^[^/]*")
+        seen[name] = (seen[name] or 0) + 1
         print(("%s %s range=%s if-range=%s auth=%s cookie=%s agent=%s"):format(request.method,
             request.target, h.range, h["if-range"], h.authorization, h.cookie, h["user-agent"]))
-        local act = paths[request.name]
+        local act = paths[name]
         if act then
             act(s, request)
         else

@@ -1,0 +1,179 @@
+/* handlers_names.c - what a handler's table says of its names, and who has which. */
+#include "work/handlers_parts.h"
+#include "work/sandbox.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the table ---- */
+
+static void read_aliases(lua_State *L, int index, struct hob_handler *handler)
+{
+    if (lua_getfield(L, index, "names") == LUA_TTABLE) {
+        for (int i = 0; i < HOB_HANDLER_ALIASES && lua_rawgeti(L, -1, i + 1) == LUA_TSTRING; i++) {
+            snprintf(handler->aliases[i], sizeof handler->aliases[i], "%s", lua_tostring(L, -1));
+            lua_pop(L, 1);
+        }
+    }
+    lua_settop(L, index);
+}
+
+/* An example that its own `args` refuse is a mistake in one of the two, and no reason to stop. */
+static void read_examples(lua_State *L, int index, struct hob_handler *handler)
+{
+    hob_sandbox_require(L, "hob.job");
+    lua_getfield(L, -1, "check_examples");
+    lua_pushvalue(L, index);
+    lua_call(L, 1, 1);
+    lua_Unsigned wrong = lua_rawlen(L, -1);
+    if (lua_rawgeti(L, -1, 1) == LUA_TSTRING) {
+        int len = snprintf(handler->note, sizeof handler->note, "%.240s", lua_tostring(L, -1));
+        if (wrong > 1) {
+            snprintf(handler->note + len, sizeof handler->note - (size_t)len, " (and %llu more)",
+                     (unsigned long long)wrong - 1);
+        }
+    }
+    lua_settop(L, index);
+}
+
+void hob_handlers_read_table(lua_State *L, int index, struct hob_handler *handler)
+{
+    lua_getfield(L, index, "rerun");
+    handler->rerun = lua_toboolean(L, -1);
+    lua_settop(L, index);
+    read_aliases(L, index, handler);
+    read_examples(L, index, handler);
+}
+
+/* ---- who has which name ---- */
+
+static bool has_alias(const struct hob_handler *handler, const char *alias)
+{
+    for (int i = 0; i < HOB_HANDLER_ALIASES && handler->aliases[i][0]; i++) {
+        if (strcmp(handler->aliases[i], alias) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct hob_handler *next_with(const struct hob_handlers *handlers, const char *alias,
+                                           size_t *at)
+{
+    while (*at < handlers->count) {
+        const struct hob_handler *handler = &handlers->list[(*at)++];
+        if (has_alias(handler, alias)) {
+            return handler;
+        }
+    }
+    return NULL;
+}
+
+const struct hob_handler *hob_handlers_with_alias(const struct hob_handlers *handlers,
+                                                  const char *alias)
+{
+    size_t at = 0;
+    const struct hob_handler *one = next_with(handlers, alias, &at);
+    return one && next_with(handlers, alias, &at) ? NULL : one;
+}
+
+static const char *file_of(const struct hob_handler *handler)
+{
+    const char *slash = handler->path ? strrchr(handler->path, '/') : NULL;
+    return slash ? slash + 1 : handler->name;
+}
+
+static int dispute(struct hob_error *err, const char *alias, const struct hob_handler *one,
+                   const struct hob_handler *other)
+{
+    return hob_error_set(err, HOB_EHANDLER,
+                         "%s and %s both have \"%.80s\" among their names; neither gets its jobs "
+                         "until one of them gives it up",
+                         file_of(one), file_of(other), alias);
+}
+
+const struct hob_handler *hob_handlers_by_alias(struct hob_handlers *handlers, const char *alias)
+{
+    size_t at = 0;
+    const struct hob_handler *one = next_with(handlers, alias, &at);
+    const struct hob_handler *other = one ? next_with(handlers, alias, &at) : NULL;
+    if (!other) {
+        return one;
+    }
+    struct hob_handler *disputed = &handlers->disputed;
+    snprintf(disputed->name, sizeof disputed->name, "%.*s", HOB_HANDLER_NAME_MAX, alias);
+    disputed->rerun = false;
+    dispute(&disputed->error, alias, one, other);
+    return disputed;
+}
+
+/* ---- after loading ---- */
+
+static const struct hob_handler *by_file(const struct hob_handlers *handlers, const char *name)
+{
+    for (size_t i = 0; i < handlers->count; i++) {
+        if (strcmp(handlers->list[i].name, name) == 0) {
+            return &handlers->list[i];
+        }
+    }
+    return NULL;
+}
+
+static void say(const struct hob_handlers *handlers, const char *event, const char *action,
+                const char *text)
+{
+    struct hob_log_record record = {.level = HOB_LOG_WARN, .event = event, .action = action};
+    hob_log_write(handlers->log, &record, "%s", text);
+}
+
+static void check_alias(const struct hob_handlers *handlers, const struct hob_handler *handler,
+                        const char *alias)
+{
+    char text[HOB_ERROR_MESSAGE_MAX];
+    struct hob_error err = {0};
+    size_t at = 0;
+    const struct hob_handler *owner = by_file(handlers, alias);
+    const struct hob_handler *one = next_with(handlers, alias, &at);
+    const struct hob_handler *other = next_with(handlers, alias, &at);
+    if (owner && owner != handler) {
+        snprintf(text, sizeof text, "%s has \"%.80s\" among its names, but %s gets those jobs",
+                 file_of(handler), alias, file_of(owner));
+        say(handlers, "handler.name_taken", "take the name out of one of the two", text);
+    } else if (!owner && one == handler && other) { /* once for the two */
+        dispute(&err, alias, one, other);
+        say(handlers, "handler.name_disputed", "take the name out of one of the two", err.message);
+    }
+}
+
+static void check_route(const struct hob_handlers *handlers, const char *from, const char *to)
+{
+    char text[HOB_ERROR_MESSAGE_MAX];
+    if (!hob_handlers_find(handlers, to)) {
+        snprintf(text, sizeof text,
+                 "routes: \"%.80s\" leads to '%.80s', and there is no %.80s.lua "
+                 "in %.200s",
+                 from, to, to, handlers->scripts);
+        say(handlers, "handler.route_nowhere", "mend routes in the configuration, or add the file",
+            text);
+    }
+}
+
+void hob_handlers_check_names(const struct hob_handlers *handlers)
+{
+    for (size_t i = 0; i < handlers->count; i++) {
+        const struct hob_handler *handler = &handlers->list[i];
+        for (int k = 0; k < HOB_HANDLER_ALIASES && handler->aliases[k][0]; k++) {
+            check_alias(handlers, handler, handler->aliases[k]);
+        }
+        if (handler->note[0]) {
+            char text[HOB_ERROR_MESSAGE_MAX];
+            snprintf(text, sizeof text, "%s: %s", file_of(handler), handler->note);
+            say(handlers, "handler.example_wrong", "mend the example, or args", text);
+        }
+    }
+    for (const char *const *route = handlers->routes; route && route[0]; route += 2) {
+        check_route(handlers, route[0], route[1]);
+    }
+}

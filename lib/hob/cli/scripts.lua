@@ -1,0 +1,83 @@
+--- What `hob status` and `hob reload` have in common: the handlers of a running gateway.
+local gateways = require("hob.cli.gateway")
+local options = require("hob.cli.options")
+local tables = require("hob.cli.table")
+local words = require("hob.cli.words")
+
+local M = {}
+
+--- Ask a running gateway for its handlers.
+---@param command string  of the control socket; also that of the command line
+---@param given table     flags
+---@return table|nil found  the last line, with `handlers` and `modules`
+---@return integer|nil code  what to exit with; it was told already
+function M.ask(command, given)
+  local name = "hob " .. command
+  local place, misuse = gateways.find(given)
+  if not place then
+    return options.mistake(name, "%s", misuse)
+  end
+  local gateway, why, code = gateways.connect(place.socket)
+  local found
+  local handlers, modules = {}, {}
+  if gateway then
+    found, why = gateway:ask({ command = command }, function(line)
+      handlers[#handlers + 1] = line.handler
+      modules[#modules + 1] = line.module
+    end)
+  elseif code == "EACCES" then
+    why = why .. "; only root and the user that the gateway runs as may ask it"
+  else
+    why = why .. "; does a gateway run there? Give its --data DIR or --config FILE"
+  end
+  if not found then
+    io.stderr:write(("%s: %s\n"):format(name, why))
+    return nil, 1
+  end
+  found.handlers, found.modules = handlers, modules
+  return found
+end
+
+local STATES = {
+  ok = "ok",
+  broken = "broken: its jobs fail",
+  last_good = "broken: its last good version is in use",
+}
+
+---@param found table
+function M.print_handlers(found)
+  local rows = {}
+  for i, handler in ipairs(found.handlers) do
+    local good = handler.state ~= "broken"
+    rows[i] = { handler.name, good and handler.digest:sub(1, 12) or "-",
+      good and words.clock(handler.loadedAt) or "-", STATES[handler.state] }
+  end
+  if rows[1] then
+    tables.print({ "HANDLER", "VERSION", "LOADED", "STATE" }, rows)
+  else
+    print("no handlers")
+  end
+end
+
+local function say(stream, what, one)
+  local used = one.state == "last_good"
+    and ("; last good version %s of %s in use"):format(one.digest:sub(1, 12), one.name)
+    or ""
+  stream:write(("%s %s: %s%s\n"):format(what, one.name, one.error or "broken", used))
+end
+
+--- What is broken, with file and line.
+---@param stream file*
+---@param found table
+function M.print_broken(stream, found)
+  for _, handler in ipairs(found.handlers) do
+    if handler.state ~= "ok" then
+      say(stream, "handler", handler)
+    end
+  end
+  for _, module in ipairs(found.modules) do
+    say(stream, "module", module)
+  end
+end
+
+return M

@@ -1,0 +1,95 @@
+--- Where `hob handler` finds handlers: by its flags, else here, else those that came with Hob.
+local fs = require("hob.fs")
+
+local M = {}
+
+--- Flags of every command of `hob handler`.
+M.FLAGS = {
+  scripts = { value = "DIR" },
+  config = { value = "FILE" },
+}
+
+local function is_directory(path)
+  local stat = fs.stat(path .. "/.")
+  return stat ~= nil and stat.type == "directory"
+end
+
+local function folder_of(path)
+  return path:match("^(.*)/[^/]*$") or "."
+end
+
+local function in_folder(folder, path)
+  return path:sub(1, 1) == "/" and path or folder .. "/" .. path
+end
+
+--- Where Hob's own Lua modules are.
+---@return string folder
+function M.lib()
+  local path = assert(package.searchpath("hob.handler.place", package.path))
+  path = path:gsub("/hob/handler/place%.lua$", "")
+  return (path:gsub("/[^/.]+/[^/.]+/%.%./%.%./", "/")) -- of a program in a build tree
+end
+
+--- A configuration's table, evaluated with nothing in reach, as `hob run` does.
+---@param path string
+---@return table|nil config
+---@return string|nil message
+function M.read_config(path)
+  local text, why = fs.read(path)
+  if not text then
+    return nil, why
+  end
+  local chunk
+  chunk, why = load(text, "@" .. path, "t", {})
+  if not chunk then
+    return nil, why
+  end
+  local ok, config = pcall(chunk)
+  if not ok then
+    return nil, tostring(config)
+  elseif type(config) ~= "table" then
+    return nil, ("%s: expected the file to return a table, got %s"):format(path, type(config))
+  end
+  return config
+end
+
+local function of_config(path)
+  local config, why = M.read_config(path)
+  if not config then
+    return nil, why
+  elseif config.scripts ~= nil and type(config.scripts) ~= "string" then
+    return nil, ("%s: scripts: expected string, got %s"):format(path, type(config.scripts))
+  end
+  return { config = config, scripts = in_folder(folder_of(path), config.scripts or "scripts") }
+end
+
+---@class hob.handler.place
+---@field scripts string   the directory
+---@field config? table    the configuration's table, with --config
+
+--- The directory that the flags mean.
+---@param given table  `scripts` and `config`
+---@return hob.handler.place|nil place
+---@return string|nil message
+function M.find(given)
+  local place = {}
+  if given.config then
+    local found, why = of_config(given.config)
+    if not found then
+      return nil, "--config: " .. why
+    end
+    place = found
+  end
+  place.scripts = given.scripts or place.scripts
+  if not place.scripts then
+    local shipped = folder_of(M.lib()) .. "/scripts"
+    place.scripts = is_directory("scripts") and "scripts" or shipped
+  end
+  place.scripts = place.scripts:gsub("(.)/+$", "%1")
+  if not is_directory(place.scripts) then
+    return nil, ("%s: no such directory; give the handlers' as --scripts DIR"):format(place.scripts)
+  end
+  return place
+end
+
+return M

@@ -1,0 +1,7 @@
+---@meta hob.future
+-- Made by `./dev docs` from lib/hob/api.lua, which describes it: change that, not this.
+
+---@type hob.future
+local module = {}
+
+return module
