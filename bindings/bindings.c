@@ -13,17 +13,13 @@ static const luaL_Reg job_modules[] = {{"hob.cloud.core", hob_lua_open_cloud},
                                        {"hob.verify.core", hob_lua_open_verify},
                                        {NULL, NULL}};
 
-static const luaL_Reg tool_modules[] = {{"hob.bench", hob_lua_open_bench},
-                                        {"hob.httpd", hob_lua_open_httpd},
-                                        {"hob.local", hob_lua_open_local},
-                                        {"hob.mqtt", hob_lua_open_mqtt},
-                                        {"hob.process", hob_lua_open_process},
-                                        {"hob.sandbox", hob_lua_open_sandbox},
-                                        {"hob.store", hob_lua_open_store},
-                                        {NULL, NULL}};
+static const luaL_Reg tool_modules[] = {
+    {"hob.bench", hob_lua_open_bench},     {"hob.httpd", hob_lua_open_httpd},
+    {"hob.local", hob_lua_open_local},     {"hob.mqtt", hob_lua_open_mqtt},
+    {"hob.process", hob_lua_open_process}, {"hob.sandbox", hob_lua_open_sandbox},
+    {"hob.store", hob_lua_open_store},     {NULL, NULL}};
 
-static const luaL_Reg bench_modules[] = {{"hob.bench.wire", hob_lua_open_bench_wire},
-                                         {NULL, NULL}};
+static const luaL_Reg bench_modules[] = {{"hob.bench.wire", hob_lua_open_bench_wire}, {NULL, NULL}};
 
 static void preload(lua_State *L, const luaL_Reg *modules)
 {

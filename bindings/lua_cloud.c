@@ -28,7 +28,8 @@ static bool reaches_jobs(const char *filter)
         if (i > 0 && *filter == '#') {
             return true;
         }
-        if (!any && levels[i] && (len != strlen(levels[i]) || memcmp(filter, levels[i], len))) {
+        if (!any && levels[i] &&
+            (len != strlen(levels[i]) || memcmp(filter, levels[i], len) != 0)) {
             return false;
         }
         filter += len;

@@ -440,8 +440,11 @@ int hob_lua_exec_run_lines(lua_State *L, int on_line, struct hob_exec_options *o
     struct process *process = push_process(L, on_line);
     struct waiter *waiter = calloc(1, sizeof *waiter);
     options->on_line = process_line;
-    *code = waiter ? start_process(process, options, err)
-                   : hob_error_set(err, HOB_ENOMEM, "out of memory");
+    if (!waiter) {
+        *code = hob_error_set(err, HOB_ENOMEM, "out of memory");
+        return 0;
+    }
+    *code = start_process(process, options, err);
     if (*code) {
         free(waiter);
         return 0;

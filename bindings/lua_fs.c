@@ -247,8 +247,8 @@ static int fs_free(lua_State *L)
     if (statvfs(path, &st)) {
         return fail(L, "looking at", path, errno);
     }
-    lua_pushinteger(L, (lua_Integer)((uint64_t)st.f_bavail * st.f_frsize));
-    lua_pushinteger(L, (lua_Integer)((uint64_t)st.f_blocks * st.f_frsize));
+    lua_pushinteger(L, (lua_Integer)st.f_bavail * (lua_Integer)st.f_frsize);
+    lua_pushinteger(L, (lua_Integer)st.f_blocks * (lua_Integer)st.f_frsize);
     return 2;
 }
 

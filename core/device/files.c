@@ -281,6 +281,7 @@ static int copy_bytes(int from, int to, const atomic_bool *stop, uint64_t *bytes
 static int open_source(const char *path, struct stat *st, struct hob_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *st = (struct stat){0};
     int number = fd < 0 || fstat(fd, st) ? errno : 0;
     if (number) {
         fail(err, "copying", path, number);

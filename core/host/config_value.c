@@ -428,7 +428,10 @@ static int set_routes(lua_State *L, const struct hob_config_origin *origin,
                                    "a table with something else in it", err);
     }
     char **list = calloc(2 * count + 1, sizeof *list);
-    int rc = list ? 0 : no_memory(err);
+    if (!list) {
+        return no_memory(err);
+    }
+    int rc = 0;
     lua_pushnil(L);
     while (rc == 0 && lua_next(L, -2)) {
         rc = set_string(&list[filled], lua_tostring(L, -2), err);

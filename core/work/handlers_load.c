@@ -250,6 +250,7 @@ int hob_handlers_round_new(struct hob_handlers *handlers, struct hob_scripts_loo
 
 bool hob_handlers_round_check(struct hob_handlers_round *round)
 {
+    assert(round);
     while (round->next < round->count) {
         struct entry *entry = &round->entries[round->next++];
         if (entry->check) {
@@ -439,6 +440,7 @@ static void take_fresh(struct hob_handlers_round *round, struct entry *entry,
 /* Nothing of it changed, or what changed cannot matter to it. */
 static void take_old(struct hob_handlers_round *round, struct entry *entry, struct hob_handler *out)
 {
+    assert(entry->old);
     *out = *entry->old;
     *entry->old = (struct hob_handler){0};
     if (!out->refused.code && !out->error.code && entry->fresh.script) {

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "work/handlers_parts.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,6 +200,7 @@ static bool follow(const char *link, const char *rest, char out[PATH_MAX])
 
 static void want_parent(struct hob_handlers_watch *watch, const char *path)
 {
+    assert(path);
     char dir[PATH_MAX];
     const char *slash = strrchr(path, '/');
     parent_of(path, dir);

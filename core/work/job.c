@@ -446,8 +446,7 @@ void hob_job_set_step(struct hob_job *job, const char *name, bool once)
 {
     snprintf(job->step, sizeof job->step, "%s", name ? name : "");
     job->once = name && once;
-    job->began_step =
-        job->began_step || (name && !hob_journal_is_question(name));
+    job->began_step = job->began_step || (name && !hob_journal_is_question(name));
     if (job->options.on_step) {
         job->options.on_step(job->options.user, name, job->once);
     }

@@ -62,12 +62,12 @@ struct hob_job_options {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_store *store;
-    const struct hob_handler *handler; /* borrowed for hob_job_new; NULL: only the store has it */
+    const struct hob_handler *handler;   /* borrowed for hob_job_new; NULL: only the store has it */
     const struct hob_handlers *handlers; /* likewise: the others, for AWS's steps; NULL: none */
-    int64_t row;                       /* in the store; 0: new, nothing of it is stored yet */
-    const char *script_lib, *lib;      /* as sandbox.h */
+    int64_t row;                         /* in the store; 0: new, nothing of it is stored yet */
+    const char *script_lib, *lib;        /* as sandbox.h */
     struct hob_scripts_modules *modules; /* as sandbox.h; a handler's own are used before these */
-    const char *thing, *job_id;        /* copied */
+    const char *thing, *job_id;          /* copied */
     int64_t execution_number;
     const char *document; /* copied */
     size_t document_len;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "work/task.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -150,6 +151,7 @@ static const char *end_of_single(struct hob_sandbox_pattern *m, const char *p)
 static bool fits(const struct hob_sandbox_pattern *m, const char *at, const char *single,
                  const char *end)
 {
+    assert(at);
     if (at >= m->subject_end) {
         return false;
     }

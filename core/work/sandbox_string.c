@@ -255,7 +255,8 @@ static int string_rep(lua_State *L)
     }
     if (n > HOB_SANDBOX_REP_MAX || len + sep_len > HOB_SANDBOX_REP_MAX / (size_t)n) {
         return luaL_error(L, "string.rep: %I times %I bytes: one call makes at most %d MB",
-                          (LUAI_UACINT)n, (LUAI_UACINT)(len + sep_len), HOB_SANDBOX_REP_MAX >> 20);
+                          (LUAI_UACINT)n, (LUAI_UACINT)len + (LUAI_UACINT)sep_len,
+                          HOB_SANDBOX_REP_MAX >> 20);
     }
     size_t total = (size_t)n * (len + sep_len);
     luaL_Buffer out;

@@ -48,7 +48,7 @@ struct hob_slot {
     /* As the store has it, or will have it with the next commit. */
     int runs, interrupted, deaths, retries, cleanups;
     int64_t elapsed_ms;
-    uint64_t cpu_us; /* processor time of the runs in this process */
+    uint64_t cpu_us;         /* processor time of the runs in this process */
     bool was_claimed;        /* when it was taken: the service had it IN_PROGRESS */
     bool known;              /* of an earlier process */
     bool began;              /* a step began in an earlier run, as far as known */
