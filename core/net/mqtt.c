@@ -55,7 +55,7 @@ struct hob_mqtt {
     struct hob_clock_watch *clock; /* after a refusal that the clock may be the cause of */
     uint64_t kept_ms, attempt_ms, up_ms, attempts;
     struct hob_mqtt_requests *requests;
-    char *reconnect_reason; /* hob_mqtt_reconnect was called */
+    struct hob_error distrust; /* hob_mqtt_reconnect was called, and `timer` is due; code 0: no */
     void (*closed)(void *user);
     void *closed_user;
     bool no_local;    /* of what is subscribed to */
@@ -130,6 +130,8 @@ static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool a
         return; /* it broke before close_now could run, which does the rest */
     if (was_up && hob_clock_mono_ms() - mqtt->up_ms >= STABLE_MS)
         hob_backoff_reset(&mqtt->backoff);
+    at_once = at_once || mqtt->distrust.code;
+    mqtt->distrust.code = 0;
     uint64_t retry_ms = at_once ? 0 : hob_backoff_next_ms(&mqtt->backoff);
     mqtt->state = WAITING;
     hob_timer_start(mqtt->timer, retry_ms);
@@ -217,7 +219,7 @@ static void announce(struct link *link)
 {
     struct hob_mqtt *mqtt = link->mqtt;
     char how[DESCRIBE_MAX];
-    if (mqtt->state != GREETING || !link->greeted)
+    if (mqtt->state != GREETING || !link->greeted || mqtt->distrust.code)
         return;
     mqtt->state = UP;
     mqtt->up_ms = mqtt->kept_ms = hob_clock_mono_ms();
@@ -393,7 +395,8 @@ static void on_open(void *user)
     mqtt->state = GREETING;
     uint64_t spent = hob_clock_mono_ms() - mqtt->attempt_ms;
     uint64_t patience = mqtt->options.connect_timeout_ms;
-    hob_timer_start(mqtt->timer, spent < patience ? patience - spent : 1);
+    if (!mqtt->distrust.code)
+        hob_timer_start(mqtt->timer, spent < patience ? patience - spent : 1);
     hob_mqtt_pump_turn(link->pump);
 }
 
@@ -481,12 +484,8 @@ static void on_timer(void *user)
     if (mqtt->state == CLOSING)
         return;
     hob_clock_watch_stop(mqtt->clock);
-    if (mqtt->reconnect_reason) {
-        char *reason = mqtt->reconnect_reason;
-        mqtt->reconnect_reason = NULL;
-        hob_error_set(&err, HOB_ENOTCONN, "%s", reason);
-        free(reason);
-        link_down(mqtt, &err, true);
+    if (mqtt->distrust.code) {
+        link_down(mqtt, &mqtt->distrust, true);
     } else if (mqtt->state == WAITING) {
         attempt(mqtt);
     } else if (mqtt->state == GREETING) {
@@ -545,7 +544,7 @@ static int sent(struct hob_mqtt *mqtt, struct hob_mqtt_request *request, int rc)
 
 bool hob_mqtt_is_up(const struct hob_mqtt *mqtt)
 {
-    return mqtt->state == UP && !mqtt->reconnect_reason && client_fd(mqtt->link) >= 0;
+    return mqtt->state == UP && !mqtt->distrust.code && client_fd(mqtt->link) >= 0;
 }
 
 int hob_mqtt_publish(struct hob_mqtt *mqtt, const char *topic, const void *payload, size_t len,
@@ -630,10 +629,10 @@ int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size
 
 void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason)
 {
-    if (mqtt->state == IDLE || mqtt->state == CLOSING || mqtt->reconnect_reason)
+    if (mqtt->state == IDLE || mqtt->state == CLOSING || mqtt->distrust.code)
         return;
     if (mqtt->state != WAITING)
-        mqtt->reconnect_reason = strdup(reason);
+        hob_error_set(&mqtt->distrust, HOB_ENOTCONN, "%s", reason);
     hob_timer_start(mqtt->timer, 0);
 }
 
@@ -647,7 +646,6 @@ static void free_mqtt(struct hob_mqtt *mqtt)
     hob_tls_ticket_free(mqtt->ticket);
     hob_mqtt_options_free(&mqtt->options);
     hob_mqtt_requests_free(mqtt->requests);
-    free(mqtt->reconnect_reason);
     free(mqtt);
     mosquitto_lib_cleanup();
 }

@@ -10,7 +10,7 @@
  *
  * Life: hob_mqtt_new -> hob_mqtt_start -> hob_mqtt_close(cb), freed after cb. Loop thread only;
  * callbacks never run inside a call of this file. Logs conn.up, conn.refused, conn.lost.
- * Specs: spec/integration/mqtt_spec.lua, mqtt_close_spec.lua and tls_spec.lua
+ * Specs: spec/integration/mqtt_spec.lua, mqtt_moments_spec.lua and tls_spec.lua
  */
 #ifndef HOB_NET_MQTT_H
 #define HOB_NET_MQTT_H
@@ -83,7 +83,8 @@ void hob_mqtt_start(struct hob_mqtt *mqtt);
 
 bool hob_mqtt_is_up(const struct hob_mqtt *mqtt);
 
-/** The link is not to be trusted (a request had no answer): drop it and connect anew, at once. */
+/** The link is not to be trusted (a request had no answer): drop it and connect anew, at once. An
+ * attempt under way is dropped, too: a certificate may have been replaced since it began. */
 void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason);
 
 /** Queue a message.
