@@ -43,6 +43,7 @@ local HANDLER = [[
   end
 
   function ways.offline(job, args)
+    assert(cloud.wait_online(60)) -- the job itself may have come a moment before all is subscribed
     fs.append(args.marks, "begun\n")
     while cloud.connected() do job:sleep(0.005) end
     local _, _, published = cloud.publish(args.topic, "lost")
