@@ -57,7 +57,9 @@ function peer:hear(...)
     for i, message in ipairs(self.heard) do
       for _, short in ipairs(wanted) do
         if message.short == short then
-          table.move(self.heard, i + 1, #self.heard + i, 1)
+          for _ = 1, i do
+            table.remove(self.heard, 1) -- indivisible: more is heard meanwhile
+          end
           return message
         end
       end

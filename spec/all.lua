@@ -1,0 +1,120 @@
+-- all.lua - every spec file in a process of its own, as many at the same time as there are
+-- processors (2 to 4): `hob lua spec/all.lua`; `./dev test` without arguments does it. What a file
+-- prints comes whole, when it has ended. Ends as spec/run.lua does: the slowest, the names of what
+-- failed, "N passed, N failed" and exit status 1 if anything failed.
+--
+-- Specs mostly wait. And they must not know of one another, which this shows anew each time.
+
+local exec = require("hob.exec")
+local fs = require("hob.fs")
+local futures = require("hob.future")
+local process = require("hob.process")
+local time = require("hob.time")
+
+local root = arg[0]:match("^(.*)/spec/[^/]*$") or "."
+
+local LIMIT = 5 * (tonumber(os.getenv("HOB_SPEC_LIMIT")) or 120) -- seconds, of one file
+
+local function put(...)
+  io.stdout:write(...)
+  io.stdout:flush()
+end
+
+-- Those that take longest first, so that nothing long is left for the end.
+local LONG = { "random_kills", "crash_matrix", "fault_matrix", "clock", "defects" }
+
+local function files()
+  local list, rank = {}, {}
+  for i, name in ipairs(LONG) do
+    rank[("spec/integration/%s_spec.lua"):format(name)] = i
+  end
+  for _, room in ipairs({ "unit", "handlers", "integration" }) do
+    for _, entry in ipairs(assert(fs.list(("%s/spec/%s"):format(root, room)))) do
+      if entry:find("_spec%.lua$") then
+        list[#list + 1] = ("spec/%s/%s"):format(room, entry)
+      end
+    end
+  end
+  local place = {}
+  for i, name in ipairs(list) do
+    place[name] = rank[name] or #LONG + i
+  end
+  table.sort(list, function(a, b) return place[a] < place[b] end)
+  return list
+end
+
+local total = { passed = 0, failed = 0, skipped = 0 }
+local slow, failed = {}, {}
+
+-- What one file printed, without its summary, which becomes a part of this one's.
+local function take(name, lines, result)
+  local passed, wrong, skipped
+  for _, line in ipairs(lines) do
+    local seconds = tonumber(line:match("^slow +([%d.]+) s  "))
+    local name_of_failed = line:match("^[\27%[%dm]*failed[\27%[%dm]*  (.*)$")
+    if seconds then
+      slow[#slow + 1] = { seconds = seconds, line = line }
+    elseif name_of_failed then
+      failed[#failed + 1] = line
+    elseif line:find("^%d+ passed, %d+ failed") then
+      passed, wrong = line:match("^(%d+) passed, (%d+) failed")
+      skipped = line:match("(%d+) skipped") or 0
+    elseif not line:find("^[%d.]+ s$") then
+      put(line, "\n")
+    end
+  end
+  if not passed then -- it did not come to its end
+    passed, wrong, skipped = 0, 1, 0
+    failed[#failed + 1] = ("failed  %s: it ended with %s%s"):format(name,
+      result.signal and "signal " .. result.signal or "exit code " .. tostring(result.code),
+      result.timed_out and (", having run for %g s"):format(LIMIT) or "")
+    put(failed[#failed], "\n", result.stderr, "\n")
+  end
+  total.passed = total.passed + passed
+  total.failed = total.failed + wrong
+  total.skipped = total.skipped + skipped
+end
+
+local binary = exec.check({ "readlink", ("/proc/%d/exe"):format(process.pid()) }).stdout
+  :gsub("\n$", "")
+
+local function run(name)
+  local lines = {}
+  local result = exec.run({ binary, "lua", "spec/run.lua", name, cwd = root, timeout = LIMIT,
+    on_line = function(line) lines[#lines + 1] = line end })
+  take(name, lines, result)
+end
+
+local function processors()
+  local result = exec.run({ "nproc" })
+  return math.max(2, math.min(4, tonumber(result.stdout) or 2))
+end
+
+local began = time.mono()
+local list, next_one, workers = files(), 1, {}
+for i = 1, processors() do
+  workers[i] = futures.new()
+  time.after(0, function()
+    while list[next_one] do
+      local name = list[next_one]
+      next_one = next_one + 1
+      run(name)
+    end
+    workers[i]:resolve(true)
+  end)
+end
+for _, worker in ipairs(workers) do
+  worker:result()
+end
+
+table.sort(slow, function(a, b) return a.seconds > b.seconds end)
+for i = 1, math.min(#slow, 10) do
+  put(slow[i].line, "\n")
+end
+for _, line in ipairs(failed) do
+  put(line, "\n")
+end
+put(("%.1f s\n"):format(time.mono() - began))
+put(("%d passed, %d failed%s\n"):format(total.passed, total.failed,
+  total.skipped > 0 and (", %d skipped"):format(total.skipped) or ""))
+process.exit(total.failed > 0 and 1 or 0)
