@@ -36,6 +36,7 @@ int hob_lua_open_mqtt(lua_State *L);       /* hob.mqtt; in a job without connect
 int hob_lua_open_mqtt_in_job(lua_State *L);
 int hob_lua_open_process(lua_State *L); /* hob.process: `hob lua` only */
 int hob_lua_open_sandbox(lua_State *L); /* hob.sandbox: `hob lua` only */
+int hob_lua_open_scripts(lua_State *L); /* hob.scripts.core */
 int hob_lua_open_steps(lua_State *L);   /* hob.steps.core: for lib/hob/steps/ */
 int hob_lua_open_store(lua_State *L);   /* hob.store: `hob lua` only */
 int hob_lua_open_time(lua_State *L);    /* hob.time */

@@ -175,7 +175,8 @@ static int make_share(struct hob_thing *thing, struct hob_error *err)
                                               .cert = config->cert,
                                               .key = config->key,
                                               .key_passphrase = config->key_passphrase,
-                                              .credentials_endpoint = config->credentials_endpoint};
+                                              .credentials_endpoint = config->credentials_endpoint,
+                                              .handlers = thing->options.handlers};
     return rc;
 }
 

@@ -42,7 +42,7 @@ static int compile_source(lua_State *L)
     return luaL_loadbufferx(L, script->text, script->len, chunk, "t") == LUA_OK ? 0 : lua_error(L);
 }
 
-static void in_a_sandbox(struct hob_handlers *handlers, struct hob_scripts_modules *modules,
+static void in_a_sandbox(const struct hob_handlers *handlers, struct hob_scripts_modules *modules,
                          lua_CFunction fn, void *arg, struct hob_error *err)
 {
     struct hob_sandbox *sandbox = NULL;
@@ -58,14 +58,14 @@ static void in_a_sandbox(struct hob_handlers *handlers, struct hob_scripts_modul
     hob_sandbox_free(sandbox);
 }
 
-void hob_handlers_check(struct hob_handlers *handlers, struct hob_handler *handler)
+void hob_handlers_check(const struct hob_handlers *handlers, struct hob_handler *handler)
 {
     if (!handler->error.code) { /* it could be read */
         in_a_sandbox(handlers, handler->modules, check_source, handler, &handler->error);
     }
 }
 
-void hob_handlers_compile(struct hob_handlers *handlers, struct hob_script *script)
+void hob_handlers_compile(const struct hob_handlers *handlers, struct hob_script *script)
 {
     in_a_sandbox(handlers, NULL, compile_source, script, &script->error);
 }
@@ -140,6 +140,16 @@ void hob_handlers_free(struct hob_handlers *handlers)
 size_t hob_handlers_count(const struct hob_handlers *handlers)
 {
     return handlers->count;
+}
+
+const char *hob_handlers_directory(const struct hob_handlers *handlers)
+{
+    return handlers->scripts;
+}
+
+bool hob_handlers_is_watched(const struct hob_handlers *handlers)
+{
+    return handlers->watched;
 }
 
 const char *hob_handlers_script_lib(const struct hob_handlers *handlers)

@@ -78,6 +78,22 @@ int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err);
  * NULL: there are no more. */
 const struct hob_script *hob_handlers_broken_module(const struct hob_handlers *handlers,
                                                     size_t index);
+/** A file as it would be in the scripts directory. */
+struct hob_handlers_trial {
+    const char *name; /* of the handler, or as `require` has the module */
+    const char *text; /* NULL: the file would not be there */
+    size_t len;
+    const char *for_whom; /* of a module: the handler that is to be checked with it; NULL: none, it
+                             is compiled only. Of a handler: NULL */
+    bool is_module;
+};
+
+/** Would the handlers work with it? Checked as loading does, and nothing is changed. A handler must
+ * not have a name among its `names` that another one has, either.
+ * @return 0, or what is wrong with it (HOB_EHANDLER and others) */
+int hob_handlers_try(const struct hob_handlers *handlers, const struct hob_handlers_trial *trial,
+                     struct hob_error *err);
+
 /** What jobs may require that have no version of their own. Borrowed until the next load. */
 struct hob_scripts_modules *hob_handlers_modules(const struct hob_handlers *handlers);
 const struct hob_handler *hob_handlers_at(const struct hob_handlers *handlers, size_t index);
@@ -96,6 +112,8 @@ const struct hob_handler *hob_handlers_find(const struct hob_handlers *handlers,
 const struct hob_handler *hob_handlers_find_script(const struct hob_handlers *handlers,
                                                    const char *name);
 size_t hob_handlers_count(const struct hob_handlers *handlers);
+const char *hob_handlers_directory(const struct hob_handlers *handlers);  /* SCRIPTS */
+bool hob_handlers_is_watched(const struct hob_handlers *handlers);        /* by handlers_watch.h */
 const char *hob_handlers_script_lib(const struct hob_handlers *handlers); /* SCRIPTS/lib */
 const char *hob_handlers_lib(const struct hob_handlers *handlers);
 

@@ -109,6 +109,22 @@ const struct hob_handler *hob_handlers_by_alias(struct hob_handlers *handlers, c
     return disputed;
 }
 
+int hob_handlers_check_disputes(const struct hob_handlers *handlers,
+                                const struct hob_handler *handler, struct hob_error *err)
+{
+    for (int i = 0; i < HOB_HANDLER_ALIASES && handler->aliases[i][0]; i++) {
+        const char *alias = handler->aliases[i];
+        const struct hob_handler *other = NULL;
+        size_t at = 0;
+        while ((other = next_with(handlers, alias, &at)) != NULL) {
+            if (strcmp(other->name, handler->name) != 0) {
+                return dispute(err, alias, handler, other);
+            }
+        }
+    }
+    return 0;
+}
+
 /* ---- after loading ---- */
 
 static const struct hob_handler *by_file(const struct hob_handlers *handlers, const char *name)

@@ -32,9 +32,9 @@ struct hob_handlers {
 /* ---- handlers.c ---- */
 
 /** In a throw-away sandbox, with the handler's modules: sets its `error`. */
-void hob_handlers_check(struct hob_handlers *handlers, struct hob_handler *handler);
+void hob_handlers_check(const struct hob_handlers *handlers, struct hob_handler *handler);
 /** Compile it only: sets its `error`. */
-void hob_handlers_compile(struct hob_handlers *handlers, struct hob_script *script);
+void hob_handlers_compile(const struct hob_handlers *handlers, struct hob_script *script);
 
 /* ---- handlers_load.c ---- */
 
@@ -60,6 +60,10 @@ void hob_handlers_round_free(struct hob_handlers_round *round); /* NULL is legal
 
 /** In a throw-away sandbox: what the checked table at `index` says beside its functions. */
 void hob_handlers_read_table(struct lua_State *L, int index, struct hob_handler *handler);
+/** Is there another handler that has one of its names? Then neither would get the jobs.
+ * @return 0, or HOB_EHANDLER and both files */
+int hob_handlers_check_disputes(const struct hob_handlers *handlers,
+                                const struct hob_handler *handler, struct hob_error *err);
 /** After loading: say which names two handlers claim, and which routes lead nowhere. */
 void hob_handlers_check_names(const struct hob_handlers *handlers);
 /** The only one that has this among its `names`. */

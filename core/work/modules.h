@@ -11,6 +11,7 @@ struct hob_bench;
 struct hob_job;
 struct hob_mqtt_share;
 struct hob_exec_set;
+struct hob_handlers;
 struct hob_policy;
 
 /** The running gateway's own connection, and who it is there. */
@@ -19,6 +20,7 @@ struct hob_modules_agent {
     const char *thing;
     const char *ca, *cert, *key, *key_passphrase; /* files of its TLS; "": none */
     const char *credentials_endpoint;             /* of AWS's credentials provider; "" */
+    const struct hob_handlers *handlers;          /* which versions of them are in use */
 };
 
 /** What every binding may reach; the scheduler's `user` of a state points to one. */

@@ -1065,6 +1065,7 @@ function verify.signature(options) end
 ---@class hob.verify.CodesignOptions
 ---@field signers? string[] PEM texts or files; default: the config's `signers`
 ---@field sha1? boolean accept SHA-1; default false
+---@field data? string check these bytes, which the handler has read; the file's name is for messages
 
 --- ⏳ Is the file signed as the job document's `codesign` member says, by a signer that is trusted
 --- here? The member is what AWS Signer writes (`rawPayloadSize`, `signature`, `signatureAlgorithm`),
@@ -1076,6 +1077,63 @@ function verify.signature(options) end
 ---@return hob.verify.Signer|string signer or the message
 ---@return string|nil code `ESIGNATURE`: it is not, or cannot be told
 function verify.codesign(member, file, options) end
+
+--- The files of the config's `signers`.
+---@return string[]|nil files
+---@return string|nil message
+---@return string|nil code
+function verify.signers() end
+
+--------------------------------------------------------------------------- hob.scripts
+
+--- The handlers and modules of the gateway that runs the job: which versions are in use. For
+--- handlers that change handlers, such as [`update-handler`](../how-to/update-handlers.md). Files
+--- are named within the `scripts` directory: `"reboot.lua"`, `"lib/packages.lua"`. Where no gateway
+--- runs, on a bench, every function gives `nil, message, "ENOTCONN"`.
+---@class hob.scripts
+local scripts = {}
+
+--- The path of the `scripts` directory.
+---@return string|nil path
+---@return string|nil message
+---@return string|nil code
+function scripts.directory() end
+
+--- Are files that change loaded by themselves? Not with `reload = false`.
+---@return boolean|nil watched
+---@return string|nil message
+---@return string|nil code
+function scripts.is_watched() end
+
+--- What is in use of each file.
+---@return table<string, hob.scripts.Version>|nil files by their names
+---@return string|nil message
+---@return string|nil code
+function scripts.list() end
+
+--- What is in use of a file. A broken file whose last good version stays in use has `newer`.
+---@class hob.scripts.Version
+---@field sha256? string of its text; nil: it cannot be read, or no version of it is in use
+---@field error? string why it cannot be used
+---@field newer? hob.scripts.Version what the file holds now, and is not in use
+
+--- ⏳ Would it work? Checked as hot reload does, and nothing is changed: a handler's table, and that no
+--- other handler has one of its `names`; with a module each handler that works now.
+---@param file string
+---@param text? string nil: if the file were not there
+---@return boolean|nil ok
+---@return string|nil message
+---@return string|nil code `EHANDLER`: it is broken, or another handler would be
+function scripts.try(file, text) end
+
+--- ⏳ Wait until hot reload has taken a version of a file, or has refused it.
+---@param file string
+---@param sha256 string|false of its text; false: until the file is gone
+---@param seconds number
+---@return boolean|nil taken
+---@return string|nil message
+---@return string|nil code `EHANDLER`: refused; `ETIMEDOUT`
+function scripts.wait(file, sha256, seconds) end
 
 
 --------------------------------------------------------------------------- hob.future

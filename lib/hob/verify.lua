@@ -177,7 +177,7 @@ end
 
 ---------------------------------------------------------------- AWS's code signing
 
-local CODESIGN = option_sets.set({ "signers", "sha1" })
+local CODESIGN = option_sets.set({ "signers", "sha1", "data" })
 
 local function inline(value)
   if type(value) == "table" then
@@ -289,6 +289,22 @@ local function try_all(signed, signers)
   return nil, concat(problems, "; ")
 end
 
+---The files whose keys count on this gateway.
+---@return string[]? files
+---@return string? message
+---@return string? code
+function M.signers()
+  local all, message, code = core.signers()
+  if not all then
+    return nil, message, code
+  end
+  local files = {}
+  for i, key in ipairs(all) do
+    files[i] = key.name
+  end
+  return files
+end
+
 ---Is the file signed as the job document's `codesign` member says, by a signer that this gateway
 ---trusts? Waits.
 ---@param member table  `codesign` of AWS's code signing, or a file's entry of an OTA document
@@ -306,6 +322,8 @@ function M.codesign(member, file, options)
     misuse(2, "codesign: expected the path of a file, got %s", type(file))
   elseif options.signers ~= nil and (type(options.signers) ~= "table" or #options.signers == 0) then
     misuse(2, "signers: expected a list of files or PEM texts")
+  elseif options.data ~= nil and type(options.data) ~= "string" then
+    misuse(2, "data: expected string, got %s", type(options.data))
   end
   local signed, wrong = read_member(member)
   if not signed then
@@ -321,7 +339,8 @@ function M.codesign(member, file, options)
   if not signers then
     return nil, unknown, REFUSED
   end
-  local digest, size, code = digest_of({ file = file }, signed.hash)
+  local digest, size, code = digest_of({ file = not options.data and file, data = options.data },
+    signed.hash)
   if not digest then
     return nil, size, code
   elseif signed.size and size ~= signed.size then

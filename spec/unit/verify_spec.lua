@@ -307,7 +307,19 @@ describe("hob.verify", function()
             assert.matches("no signer is trusted: set the config key signers", message)
         end)
 
+        it("checks bytes that were read, in the place of the file", function()
+            local options = { signers = { ec.cert }, data = DATA }
+            assert.is_true(verify.codesign(member(), "/no/such/file", options))
+            options.data = DATA:sub(1, -2) .. "!"
+            refused({}, "the signature is not by the key in ", options)
+            options.data = DATA .. "!"
+            refused({}, "has 800001 bytes, but 800000 were signed", options)
+        end)
+
         it("raises on misuse", function()
+            assert.error_matches(function()
+                verify.codesign({}, file, { data = 5 })
+            end, "data: expected string, got number")
             assert.error_matches(function() verify.codesign({}, nil) end, "expected the path")
             assert.error_matches(function()
                 verify.codesign({}, file, { signers = {} })

@@ -242,8 +242,11 @@ local PLAUSIBLE = {
   ["aws.put_s3"] = function(options)
     return { url = ("s3://%s/%s"):format(options.bucket, options.key), etag = "example" }
   end,
+  ["scripts.directory"] = function() return "/etc/hob/scripts" end,
+  ["scripts.list"] = function() return {} end,
   ["systemd.is_active"] = function() return true, "active" end,
   ["systemd.status"] = function() return UNIT end,
+  ["verify.signers"] = function() return { "/etc/hob/release.crt" } end,
   ["systemd.run"] = function() return program_result({ words = "not run: --dry-run" }) end,
 }
 

@@ -165,7 +165,7 @@ end
 -- Functions that only compute are left alone.
 local MODULES = {
   ["hob.aws"] = {}, ["hob.cloud"] = {}, ["hob.exec"] = {}, ["hob.fs"] = {}, ["hob.http"] = {},
-  ["hob.systemd"] = {}, ["hob.verify"] = { sha256_text = true },
+  ["hob.scripts"] = {}, ["hob.systemd"] = {}, ["hob.verify"] = { sha256_text = true },
   ["hob.time"] = { text = true },
 }
 
