@@ -21,6 +21,8 @@
 #define SOURCE_MAX      (1u << 20)
 #define COLLECTOR_PAUSE 120 /* small states: collect early rather than grow */
 #define MUCH_MEMORY     (4u << 20)
+#define CIRCLE_LEVELS   100 /* of calls; the stack of the process has room for no more in C */
+#define TRIED_TABLE     "hob.tried" /* names of modules that have been loaded, well or not */
 
 struct hob_sandbox {
     struct hob_modules_host host; /* first: hob_scheduler_user gives this */
@@ -219,6 +221,42 @@ static void load_module(lua_State *L, const char *name)
     }
 }
 
+static int safe_require(lua_State *L);
+
+/* A module that requires the one that requires it would do so until the stack is full. */
+static void check_circle(lua_State *L, const char *name)
+{
+    lua_Debug ar;
+    for (int level = 1; level < CIRCLE_LEVELS && lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "f", &ar);
+        bool ours = lua_tocfunction(L, -1) == safe_require;
+        lua_pop(L, 1);
+        if (ours && lua_getlocal(L, &ar, 1)) {
+            const char *outer = lua_tostring(L, -1);
+            if (outer && strcmp(outer, name) == 0) {
+                luaL_error(L,
+                           "module '%s' is required while it is being loaded: modules require "
+                           "one another in a circle",
+                           name);
+            }
+            lua_pop(L, 1);
+        }
+    }
+}
+
+/* A slow processor compiles a handler's modules for a while. Once for each: one that fails is
+ * loaded anew each time. */
+static void give_time(lua_State *L, const char *name)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, TRIED_TABLE);
+    if (lua_getfield(L, -1, name) == LUA_TNIL) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, -3, name);
+        hob_task_watch_anew(L);
+    }
+    lua_pop(L, 2);
+}
+
 static int safe_require(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
@@ -227,9 +265,10 @@ static int safe_require(lua_State *L)
         return 1;
     }
     lua_pop(L, 1);
+    check_circle(L, name);
     load_module(L, name);
     lua_pushvalue(L, 1);
-    hob_task_watch_anew(L); /* a slow processor compiles a handler's modules for a while */
+    give_time(L, name);
     lua_call(L, 1, 1);
     hob_task_watch_anew(L);
     if (lua_isnil(L, -1)) {

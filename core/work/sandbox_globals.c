@@ -51,8 +51,8 @@ static int log_print(lua_State *L)
 {
     struct hob_modules_host *host = hob_scheduler_user(L);
     luaL_Buffer line;
+    int n = lua_gettop(L); /* a buffer may take a place of its own */
     luaL_buffinit(L, &line);
-    int n = lua_gettop(L);
     for (int i = 1; i <= n; i++) {
         luaL_addstring(&line, i > 1 ? "\t" : "");
         luaL_tolstring(L, i, NULL);

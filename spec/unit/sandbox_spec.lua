@@ -79,6 +79,28 @@ describe("hob_sandbox", function()
       assert(fs.remove(dir, { recursive = true }))
     end)
 
+    it("gives a module that fails its time once, not each time", function()
+      local dir = assert(fs.tempdir())
+      assert(fs.write(dir .. "/broken.lua", "error('broken')"))
+      for _, code in ipairs({ "repeat until pcall(require, 'broken')",
+        "table.sort({ 1, 2, 3 }, function() repeat until pcall(require, 'broken') end)" }) do
+        local ok, message = sandbox(code, 0, dir)
+        assert.is_nil(ok)
+        assert.matches(":1: ran for over 200 ms where it cannot be interrupted", message)
+      end
+      assert(fs.remove(dir, { recursive = true }))
+    end)
+
+    it("says which modules require one another in a circle, and where", function()
+      local dir = assert(fs.tempdir())
+      assert(fs.write(dir .. "/one.lua", "\nreturn require('two')"))
+      assert(fs.write(dir .. "/two.lua", "local M = {}\n\nM.one = require('one')\nreturn M"))
+      local ok, message = sandbox("require('one')", 0, dir)
+      assert.is_nil(ok)
+      assert.matches("^%S*/two%.lua:3: module 'one' is required while it is being loaded", message)
+      assert(fs.remove(dir, { recursive = true }))
+    end)
+
     it("finds Hob's modules and the scripts' own, and nothing else", function()
       local dir = assert(fs.tempdir())
       assert(fs.mkdir(dir .. "/sub"))
