@@ -66,6 +66,11 @@ function paths.whole(s, request)
     whole(s)
 end
 
+-- Nothing says how large it is.
+function paths.unsized(s)
+    answer(s, "200 OK", {}, FILE)
+end
+
 function paths.cut(s, request)
     if request.headers.range then
         return rest(s, request)

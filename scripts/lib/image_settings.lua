@@ -1,0 +1,23 @@
+-- image_settings.lua - what install-image cannot know about this device. Yours to fill in; what is
+-- not said is as in image_tools.lua. docs/how-to/install-images.md has whole examples.
+--
+--   tool = "rauc",                               -- or "swupdate"; else the one that is there
+--   version = { file = "/etc/image-version" },   -- the version that runs: a first line, or
+--   version = { command = { "app", "--version" }, pattern = "v(%S+)" }, -- what a pattern finds
+--   health = { "app", "--self-test" },           -- after the reboot; a document may name another
+--   health_tries = 5,                            -- with 5, 10, 20 seconds between them
+--   install_timeout = 3600,                      -- seconds
+--   on_trial = "/data/image-on-trial",           -- a file that is there from the installation on
+--                                                -- until the image is confirmed or given up
+--   swupdate = {
+--     install = { "swupdate", "-v", "-k", "/etc/swupdate/public.pem", "-e", "{select}",
+--       "-i", "{image}" },
+--     slot = { file = "/proc/cmdline", pattern = "root=(%S+)" }, -- which slot runs
+--     select = { ["/dev/mmcblk0p2"] = "stable,copy2", ["/dev/mmcblk0p3"] = "stable,copy1" },
+--     good = { { "fw_setenv", "upgrade_available", "0" } },      -- keep the slot that runs
+--     bad = { { "fw_setenv", "bootcount", "255" } },             -- the next boot leaves it
+--     undo = { { "fw_setenv", "bootcount", "255" } },            -- installed, but do not boot it
+--   },
+--   rauc = { ... },                              -- the same members
+
+return {}
