@@ -1,8 +1,11 @@
 /* lua_exec.c - hob.exec: run and check; spawn is in lua_exec_spawn.c. */
 #include "lua_exec.h"
 
+#include "work/job.h"
+#include "work/modules.h"
 #include "work/task.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,10 +254,22 @@ static void push_words(lua_State *L, const struct run *run, const struct hob_exe
     lua_concat(L, 2);
 }
 
+/* Whoever stops Hob may stop its programs, too: systemd does unless the unit has KillMode=mixed. */
+static bool was_stopped_with_us(const struct hob_job *job, const struct hob_exec_result *result)
+{
+    return job && result->signal == SIGTERM && !result->timed_out && hob_job_is_stopping(job) &&
+           !hob_job_is_delicate(job);
+}
+
 static int push_outcome(lua_State *L, const struct run *run,
                         const struct hob_lua_exec_outcome *outcome)
 {
     const struct hob_exec_result *result = &outcome->result;
+    struct hob_job *job = hob_bindings_host(L)->job;
+    if (was_stopped_with_us(job, result)) {
+        hob_job_park(job); /* it goes on when Hob starts again */
+        return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.exec"});
+    }
     hob_lua_exec_push(L, outcome);
     if (run->report) {
         remember_reported(L);

@@ -1,5 +1,6 @@
 -- A stop of Hob while jobs run: the next step, the grace, the limit; and jobs that wait.
 
+local exec = require("hob.exec")
 local fs = require("hob.fs")
 local lives = require("spec.support.lives")
 local wait_until = require("spec.support.wait").wait_until
@@ -26,6 +27,16 @@ local SCRIPTS = {
     return { api = 1, args = ARGS, run = function(job)
       job:step("flash", { once = true }, function() mark("once") hold() mark("over") end)
       job:step("next", function() mark("next") end)
+    end }
+  ]],
+  ["program.lua"] = [[
+    return { api = 1, args = ARGS, run = function(job, args)
+      job:step("program", function()
+        mark("program")
+        exec.check({ "sh", "-c", "echo $$ >$0; until [ -e $1 ]; do sleep 0.05; done", args.pid, GO,
+          on_line = args.mode and print })
+        mark("over")
+      end)
     end }
   ]],
   ["later.lua"] = [[
@@ -135,6 +146,23 @@ describe("SIGTERM", function()
     life.gateway:wait_event("job.suspended", { job = "job" })
     assert.equal("critical ", life:marks())
   end)
+
+  for _, mode in ipairs({ "", "lines" }) do
+    it("does not fail a job whose program was stopped, too, as systemd may do " .. mode, function()
+      begin({ stop_grace = 20 })
+      local pid = life.world:path("pid")
+      life:create("job", "program", { pid = pid, mode = mode ~= "" and mode or nil })
+      lives.wait_pid(pid)
+      term()
+      exec.check({ "kill", (assert(fs.read(pid)):gsub("\n", "")) })
+      assert.equal(0, life.gateway:wait_end().code)
+      life.gateway:wait_event("job.suspended", { job = "job" })
+      life:go()
+      life.gateway:launch()
+      assert.equal("SUCCEEDED", life.world:ended("job").status)
+      life:wait_marks("program program over ")
+    end)
+  end
 
   it("leaves no child behind (field failure 11)", function()
     begin({ stop_grace = 0.1, stop_timeout = 20 })
