@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "work/modules.h"
 #include "work/sandbox_string.h"
+#include "work/sandbox_table.h"
 #include "work/task.h"
 
 #include <lauxlib.h>
@@ -117,6 +118,7 @@ void hob_sandbox_open_globals(lua_State *L)
     lua_getglobal(L, "string");
     keep_only(L, kept_string);
     hob_sandbox_open_strings(L);
+    hob_sandbox_open_tables(L);
     lua_register(L, "setmetatable", safe_setmetatable);
     lua_register(L, "load", safe_load);
     lua_register(L, "print", log_print);

@@ -2,7 +2,8 @@
  *
  * Not there: debug, io, package, dofile, loadfile, collectgarbage, warn, of os what reaches the
  * machine, string.dump. setmetatable refuses finalizers (__gc), load takes text only, print writes
- * to the log; the functions that one call may take for ever in are those of sandbox_string.h.
+ * to the log; the functions that one call may take for ever in are those of sandbox_string.h and
+ * sandbox_table.h.
  * pcall, xpcall and coroutine are task.h's, require is sandbox.h's.
  * Spec: spec/unit/sandbox_spec.lua
  */

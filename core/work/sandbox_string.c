@@ -270,41 +270,6 @@ static int string_rep(lua_State *L)
     return 1;
 }
 
-static void check_table(lua_State *L, int index, const char *event)
-{
-    if (!lua_istable(L, index) && luaL_getmetafield(L, index, event) == LUA_TNIL) {
-        luaL_checktype(L, index, LUA_TTABLE);
-    }
-}
-
-/* move(a1, from, to, at [, a2]) */
-static int table_move(lua_State *L)
-{
-    lua_Integer from = luaL_checkinteger(L, 2), to = luaL_checkinteger(L, 3);
-    lua_Integer at = luaL_checkinteger(L, 4);
-    int target = lua_isnoneornil(L, 5) ? 1 : 5;
-    check_table(L, 1, "__index");
-    check_table(L, target, "__newindex");
-    lua_settop(L, 5);
-    if (to >= from) {
-        luaL_argcheck(L, from > 0 || to < LUA_MAXINTEGER + from, 3, "too many elements to move");
-        lua_Integer last = to - from;
-        luaL_argcheck(L, at <= LUA_MAXINTEGER - last, 4, "destination wrap around");
-        if (last >= HOB_SANDBOX_MOVE_MAX) {
-            return luaL_error(L, "table.move: %I elements: one call moves at most %d",
-                              (LUAI_UACINT)last + 1, HOB_SANDBOX_MOVE_MAX);
-        }
-        bool upwards = at > to || at <= from || (target != 1 && !lua_rawequal(L, 1, target));
-        for (lua_Integer i = 0; i <= last; i++) {
-            lua_Integer offset = upwards ? i : last - i;
-            lua_geti(L, 1, from + offset);
-            lua_seti(L, target, at + offset);
-        }
-    }
-    lua_pushvalue(L, target);
-    return 1;
-}
-
 void hob_sandbox_open_strings(lua_State *L)
 {
     static const luaL_Reg strings[] = {{"find", string_find},     {"match", string_match},
@@ -312,9 +277,5 @@ void hob_sandbox_open_strings(lua_State *L)
                                        {"rep", string_rep},       {NULL, NULL}};
     lua_getglobal(L, "string");
     luaL_setfuncs(L, strings, 0);
-    lua_pop(L, 1);
-    lua_getglobal(L, "table");
-    lua_pushcfunction(L, table_move);
-    lua_setfield(L, -2, "move");
     lua_pop(L, 1);
 }
