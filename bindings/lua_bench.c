@@ -248,6 +248,17 @@ static int bench_begin(lua_State *L)
                   &err);
 }
 
+/** choose(document) -> the handler's name | nil, message, code */
+static int bench_choose(lua_State *L)
+{
+    struct bench *bench = check_bench(L);
+    struct hob_error err = {0};
+    size_t len;
+    const char *document = luaL_checklstring(L, 2, &len);
+    const char *name = hob_bench_choose(bench->bench, document, len, &err);
+    return name ? (lua_pushstring(L, name), 1) : hob_lua_fail(L, &err);
+}
+
 /** go_on() -> true | nil, message, code: after anything but "ended" */
 static int bench_go_on(lua_State *L)
 {
@@ -329,13 +340,10 @@ static int bench_execution(lua_State *L)
 
 static const luaL_Reg bench_meta[] = {
     {"__gc", bench_close}, {"__close", bench_close}, {"__index", NULL}, {NULL, NULL}};
-static const luaL_Reg bench_methods[] = {{"begin", bench_begin},
-                                         {"go_on", bench_go_on},
-                                         {"cancel", bench_cancel},
-                                         {"wait", bench_wait},
-                                         {"execution", bench_execution},
-                                         {"close", bench_close},
-                                         {NULL, NULL}};
+static const luaL_Reg bench_methods[] = {{"begin", bench_begin}, {"choose", bench_choose},
+                                         {"go_on", bench_go_on}, {"cancel", bench_cancel},
+                                         {"wait", bench_wait},   {"execution", bench_execution},
+                                         {"close", bench_close}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"new", bench_new}, {NULL, NULL}};
 
 int hob_lua_open_bench(lua_State *L)

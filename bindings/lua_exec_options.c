@@ -26,7 +26,10 @@ static const char *check_no_nul(lua_State *L, int index, const char *what)
 static const char *const *read_argv(lua_State *L, int index)
 {
     lua_Integer n = luaL_len(L, index);
-    luaL_argcheck(L, n >= 1 && n <= ARGV_MAX, index, "expected { \"program\", \"argument\", ... }");
+    luaL_argcheck(L, n >= 1, index, "expected { \"program\", \"argument\", ... }");
+    if (n > ARGV_MAX) {
+        luaL_error(L, "a command of %d words: at most %d", (int)n, ARGV_MAX);
+    }
     const char **argv = lua_newuserdatauv(L, sizeof *argv * ((size_t)n + 1), 1);
     lua_createtable(L, (int)n, 0);
     for (int i = 1; i <= n; i++) {

@@ -282,11 +282,38 @@ static int fs_tempdir(lua_State *L)
     return 1;
 }
 
+/* 755 as it stands in Lua is 01363 */
+static bool is_octal_forgotten(lua_Integer mode)
+{
+    return mode >= 600 && mode <= 777 && mode / 10 % 10 < 8 && mode % 10 < 8;
+}
+
+int hob_lua_fs_mode(lua_State *L, int index)
+{
+    int is_number = 0;
+    lua_Integer mode = -1;
+    if (lua_type(L, index) == LUA_TSTRING) {
+        const char *text = lua_tostring(L, index);
+        size_t digits = strspn(text, "01234567");
+        mode = digits > 0 && digits < 6 && !text[digits] ? strtol(text, NULL, 8) : -1;
+    } else {
+        mode = lua_tointegerx(L, index, &is_number);
+        mode = is_number ? mode : -1;
+    }
+    if (is_number && is_octal_forgotten(mode)) {
+        return luaL_error(L, "mode: %d is no octal number in Lua; write \"%d\"", (int)mode,
+                          (int)mode);
+    } else if (mode < 0 || mode > 07777) {
+        return luaL_error(L, "mode: expected octal digits such as \"640\", or an integer from 0 to "
+                             "4095 (07777)");
+    }
+    return (int)mode;
+}
+
 static int fs_chmod(lua_State *L)
 {
     const char *path = hob_lua_fs_path(L, 1);
-    lua_Integer mode = luaL_checkinteger(L, 2);
-    luaL_argcheck(L, mode >= 0 && mode <= 07777, 2, "expected a mode from 0 to 4095 (07777)");
+    int mode = hob_lua_fs_mode(L, 2);
     int refused = hob_lua_fs_check(L, path, HOB_FILES_TARGET);
     if (refused) {
         return refused;

@@ -11,6 +11,9 @@ struct hob_files_place hob_lua_fs_place(lua_State *L);
 /** @return 0, or the number of values of a refusal that was pushed */
 int hob_lua_fs_check(lua_State *L, const char *path, enum hob_files_what what);
 
+/** Permission bits: a text of octal digits, or their number; raises on anything else. */
+int hob_lua_fs_mode(lua_State *L, int index);
+
 /** What Hob has made in the directory of the job becomes the programs' own.
  * @return 0 or an errno value */
 int hob_lua_fs_give(lua_State *L, const char *path);

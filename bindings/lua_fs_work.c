@@ -248,11 +248,9 @@ int hob_lua_fs_read(lua_State *L)
 
 static int read_mode(lua_State *L, int index)
 {
-    double mode = hob_lua_opt_number(L, index, "mode", -1);
-    if (!(mode >= -1 && mode <= 07777) || (double)(int)mode != mode) {
-        luaL_error(L, "mode: expected an integer from 0 to 4095 (07777)");
-    }
-    return (int)mode;
+    int mode = lua_getfield(L, index, "mode") == LUA_TNIL ? -1 : hob_lua_fs_mode(L, -1);
+    lua_pop(L, 1);
+    return mode;
 }
 
 static int read_owner(lua_State *L, int index, struct hob_files_owner *owner, struct hob_error *err)

@@ -241,6 +241,16 @@ struct secret {
     bool schemes; /* a scheme may stand before it */
 };
 
+/* "/etc/passwd: not a directory", "signature: expected a string": words of an error, no secret */
+static bool is_error(const struct scan *scan, size_t at)
+{
+    static const char *const words[] = {"not ", "expected ", "No such file", "Permission denied"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (has(scan, at, words[i]))
+            return true;
+    return false;
+}
+
 /* `password=`, `"password": `, `X-Auth-Token: `: any name that ends in one of these words. */
 static struct secret secret_after(const struct scan *scan, size_t at)
 {
@@ -259,7 +269,8 @@ static struct secret secret_after(const struct scan *scan, size_t at)
     end = skip(scan, at, "=:>");
     if (end == at || scan->text[at] == '>')
         return (struct secret){.begin = 0};
-    return (struct secret){.begin = skip(scan, end, " \t"), .schemes = i == 0};
+    at = skip(scan, end, " \t");
+    return (struct secret){.begin = is_error(scan, at) ? 0 : at, .schemes = i == 0};
 }
 
 /* @return where the user info after "://" ends (at its '@'), `at` if there is none */

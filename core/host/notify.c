@@ -18,8 +18,14 @@
 #define EXTEND_BY_MS    20000 /* programs get their grace after the jobs */
 #define MESSAGE_MAX     512
 
+/* What systemd says of its wishes. */
+static const char *const variables[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+#define SOCKET    0
+#define VARIABLES (sizeof variables / sizeof *variables)
+
 struct hob_notify {
     struct hob_log *log;
+    char *given[VARIABLES]; /* their values; NULL: not there */
     int fd;
     struct sockaddr_un address;
     socklen_t address_len;
@@ -44,7 +50,7 @@ static void say_failed(struct hob_notify *notify, int code)
                                            .code = hob_error_name(hob_error_from_errno(code)),
                                            .action = "jobs are done all the same; systemd may end "
                                                      "a process that it hears nothing from"},
-                  "systemd cannot be told at %s: %s", getenv("NOTIFY_SOCKET"), strerror(code));
+                  "systemd cannot be told at %s: %s", notify->given[SOCKET], strerror(code));
 }
 
 static void send_text(struct hob_notify *notify, const char *text)
@@ -135,22 +141,49 @@ static bool open_socket(struct hob_notify *notify, const char *name)
     return true;
 }
 
+/* They are meant for this process: what a job's program tells systemd is not how Hob is. */
+static bool take_variables(struct hob_notify *notify)
+{
+    for (size_t i = 0; i < VARIABLES; i++) {
+        const char *value = getenv(variables[i]);
+        notify->given[i] = value ? strdup(value) : NULL;
+        if (value && !notify->given[i]) {
+            return false;
+        }
+        unsetenv(variables[i]);
+    }
+    return true;
+}
+
+/* For the process that begins anew in this one's place. */
+static void give_back_variables(struct hob_notify *notify)
+{
+    for (size_t i = 0; i < VARIABLES; i++) {
+        if (notify->given[i]) {
+            setenv(variables[i], notify->given[i], 1);
+        }
+        free(notify->given[i]);
+    }
+}
+
 struct hob_notify *hob_notify_new(struct hob_loop *loop, struct hob_log *log)
 {
-    const char *name = getenv("NOTIFY_SOCKET");
+    const char *name = getenv(variables[SOCKET]);
     struct hob_notify *notify = name && name[0] ? calloc(1, sizeof *notify) : NULL;
     if (!notify) {
         return NULL;
     }
     notify->log = log;
     notify->fd = -1;
+    notify->watchdog_ms = watchdog_ms();
     notify->watchdog = hob_timer_new(loop, tell_watchdog, notify);
     notify->extend = hob_timer_new(loop, ask_for_time, notify);
-    if (!notify->watchdog || !notify->extend || !open_socket(notify, name)) {
+    bool taken = take_variables(notify);
+    if (!taken || !notify->watchdog || !notify->extend ||
+        !open_socket(notify, notify->given[SOCKET])) {
         hob_notify_close(notify);
         return NULL;
     }
-    notify->watchdog_ms = watchdog_ms();
     if (notify->watchdog_ms) {
         tell_watchdog(notify);
     }
@@ -167,6 +200,7 @@ void hob_notify_close(struct hob_notify *notify)
     if (notify->fd >= 0) {
         close(notify->fd);
     }
+    give_back_variables(notify);
     free(notify);
 }
 

@@ -7,6 +7,8 @@
  *
  * Without $NOTIFY_SOCKET there is nobody to tell: hob_notify_new gives NULL, which every function
  * takes. What cannot be sent is logged once (notify.failed); nothing else fails.
+ * The variables are taken out of the environment, which programs inherit, and put back by
+ * hob_notify_close, for a process that begins anew in the place of this one.
  * Life: hob_notify_new -> ready, reloading, stopping -> hob_notify_close. Loop thread only.
  * Spec: spec/integration/notify_spec.lua
  */

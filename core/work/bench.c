@@ -1,6 +1,7 @@
 #include "work/bench.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "work/handlers.h"
 #include "work/outbox.h"
@@ -208,6 +209,22 @@ int hob_bench_begin(struct hob_bench *bench, const char *name, const char *docum
     }
     say_requires(bench);
     return add_and_run(bench, document, len, rc == HOB_EREJECTED ? why.message : NULL, err);
+}
+
+const char *hob_bench_choose(struct hob_bench *bench, const char *document, size_t len,
+                             struct hob_error *err)
+{
+    const struct hob_handler *handler = NULL;
+    struct hob_json *json = NULL;
+    if (hob_json_new(&json, err) == 0 && hob_json_parse(json, document, len, err) == 0) {
+        if (document[strspn(document, " \t\r\n")] == '{') {
+            handler = hob_handlers_choose(bench->handlers, json, err);
+        } else {
+            hob_error_set(err, HOB_EINVAL, "expected an object");
+        }
+    }
+    hob_json_free(json);
+    return handler ? handler->name : NULL;
 }
 
 /* ---- the next process finds it ---- */

@@ -66,6 +66,11 @@ void hob_bench_free(struct hob_bench *bench);
 int hob_bench_begin(struct hob_bench *bench, const char *handler, const char *document, size_t len,
                     struct hob_error *err);
 
+/** Which handler a device would take for this document, without a configuration's routes.
+ * @return its name, borrowed; NULL: none, `err` says why */
+const char *hob_bench_choose(struct hob_bench *bench, const char *document, size_t len,
+                             struct hob_error *err);
+
 /** After CUT, REBOOTED, RESTARTED or WAITS: as the process that finds it in its store. */
 int hob_bench_go_on(struct hob_bench *bench, struct hob_error *err);
 

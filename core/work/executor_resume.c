@@ -231,7 +231,9 @@ static int downgrade_details(struct hob_executor *executor, const struct hob_sto
     snprintf(reason, sizeof reason,
              "this gateway went back to an older Hob while the job ran; what it did so far: %s%s%s",
              steps.len ? "steps " : "no step was finished", steps.text, steps.cut ? " ..." : "");
-    return hob_job_refusal(out, reason, "DOWNGRADE", label, "");
+    return hob_job_put_refusal(
+        out, &(struct hob_job_refusal){
+                 .reason = reason, .code = "DOWNGRADE", .handler = label, .step = ""});
 }
 
 /* Never run: its steps may mean something else there. An end that was decided stands. */

@@ -48,6 +48,7 @@ static void in_a_sandbox(const struct hob_handlers *handlers, struct hob_scripts
     struct hob_sandbox *sandbox = NULL;
     struct hob_sandbox_options options = {.loop = handlers->loop,
                                           .log = handlers->log,
+                                          .policy = handlers->policy,
                                           .modules = modules,
                                           .script_lib = handlers->script_lib,
                                           .lib = handlers->lib};
@@ -58,10 +59,25 @@ static void in_a_sandbox(const struct hob_handlers *handlers, struct hob_scripts
     hob_sandbox_free(sandbox);
 }
 
+/* Not every error has a place in a file: that of a raised table, of compiled code. */
+static void name_file(struct hob_handler *handler)
+{
+    struct hob_error err = handler->error;
+    if (err.code && !strstr(err.message, ".lua:")) {
+        hob_error_set(&handler->error, err.code, "%s: %s", handler->path, err.message);
+    }
+}
+
 void hob_handlers_check(const struct hob_handlers *handlers, struct hob_handler *handler)
 {
+    if (handler != &handlers->steps && strcmp(handler->name, HOB_HANDLERS_STEPS) == 0) {
+        hob_error_set(&handler->error, HOB_EHANDLER,
+                      "%s: the name %s is that of the built-in handler; give the file another one",
+                      handler->path, handler->name);
+    }
     if (!handler->error.code) { /* it could be read */
         in_a_sandbox(handlers, handler->modules, check_source, handler, &handler->error);
+        name_file(handler);
     }
 }
 
@@ -134,6 +150,7 @@ void hob_handlers_free(struct hob_handlers *handlers)
     free(handlers->scripts);
     free(handlers->script_lib);
     free(handlers->lib);
+    free(handlers->warned);
     free(handlers);
 }
 

@@ -521,8 +521,9 @@ int hob_handlers_round_finish(struct hob_handlers_round *round, struct hob_error
     hob_scripts_look_free(handlers->loaded);
     handlers->loaded = round->look;
     round->look = NULL;
+    bool by_hand = round->by_hand;
     hob_handlers_round_free(round);
-    hob_handlers_check_names(handlers);
+    hob_handlers_check_names(handlers, by_hand);
     return 0;
 }
 

@@ -1,11 +1,16 @@
 /* handlers_names.c - what a handler's table says of its names, and who has which. */
 #include "work/handlers_parts.h"
+
+#include "base/buf.h"
 #include "work/sandbox.h"
 
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define WARNINGS_MAX (64 * 1024)
 
 /* ---- the table ---- */
 
@@ -137,16 +142,29 @@ static const struct hob_handler *by_file(const struct hob_handlers *handlers, co
     return NULL;
 }
 
-static void say(const struct hob_handlers *handlers, const char *event, const char *action,
-                const char *text)
+/* All that there is to say after this load. */
+struct warnings {
+    const struct hob_handlers *handlers;
+    struct hob_buf lines;
+};
+
+static void say(struct warnings *warnings, const char *event, const char *action, const char *text)
 {
+    const struct hob_handlers *handlers = warnings->handlers;
+    char line[HOB_ERROR_MESSAGE_MAX + 3];
+    snprintf(line, sizeof line, "\n%s\n", text);
+    hob_buf_append_string(&warnings->lines, line); /* without room: it is said again next time */
+    if (handlers->warned && strstr(handlers->warned, line)) {
+        return;
+    }
     struct hob_log_record record = {.level = HOB_LOG_WARN, .event = event, .action = action};
     hob_log_write(handlers->log, &record, "%s", text);
 }
 
-static void check_alias(const struct hob_handlers *handlers, const struct hob_handler *handler,
+static void check_alias(struct warnings *warnings, const struct hob_handler *handler,
                         const char *alias)
 {
+    const struct hob_handlers *handlers = warnings->handlers;
     char text[HOB_ERROR_MESSAGE_MAX];
     struct hob_error err = {0};
     size_t at = 0;
@@ -156,40 +174,55 @@ static void check_alias(const struct hob_handlers *handlers, const struct hob_ha
     if (owner && owner != handler) {
         snprintf(text, sizeof text, "%s has \"%.80s\" among its names, but %s gets those jobs",
                  file_of(handler), alias, file_of(owner));
-        say(handlers, "handler.name_taken", "take the name out of one of the two", text);
+        say(warnings, "handler.name_taken", "take the name out of one of the two", text);
     } else if (!owner && one == handler && other) { /* once for the two */
         dispute(&err, alias, one, other);
-        say(handlers, "handler.name_disputed", "take the name out of one of the two", err.message);
+        say(warnings, "handler.name_disputed", "take the name out of one of the two", err.message);
     }
 }
 
-static void check_route(const struct hob_handlers *handlers, const char *from, const char *to)
+static void check_route(struct warnings *warnings, const char *from, const char *to)
 {
+    const struct hob_handlers *handlers = warnings->handlers;
     char text[HOB_ERROR_MESSAGE_MAX];
     if (!hob_handlers_find(handlers, to)) {
         snprintf(text, sizeof text,
                  "routes: \"%.80s\" leads to '%.80s', and there is no %.80s.lua "
                  "in %.200s",
                  from, to, to, handlers->scripts);
-        say(handlers, "handler.route_nowhere", "mend routes in the configuration, or add the file",
+        say(warnings, "handler.route_nowhere", "mend routes in the configuration, or add the file",
             text);
     }
 }
 
-void hob_handlers_check_names(const struct hob_handlers *handlers)
+static void check_handler(struct warnings *warnings, const struct hob_handler *handler)
 {
+    char text[HOB_ERROR_MESSAGE_MAX];
+    for (int k = 0; k < HOB_HANDLER_ALIASES && handler->aliases[k][0]; k++) {
+        check_alias(warnings, handler, handler->aliases[k]);
+    }
+    if (handler->note[0]) {
+        snprintf(text, sizeof text, "%s: %s", file_of(handler), handler->note);
+        say(warnings, "handler.example_wrong", "mend the example, or args", text);
+    }
+}
+
+void hob_handlers_check_names(struct hob_handlers *handlers, bool by_hand)
+{
+    struct warnings warnings = {.handlers = handlers};
+    hob_buf_init(&warnings.lines, WARNINGS_MAX);
+    if (by_hand) {
+        free(handlers->warned);
+        handlers->warned = NULL;
+    }
     for (size_t i = 0; i < handlers->count; i++) {
-        const struct hob_handler *handler = &handlers->list[i];
-        for (int k = 0; k < HOB_HANDLER_ALIASES && handler->aliases[k][0]; k++) {
-            check_alias(handlers, handler, handler->aliases[k]);
-        }
-        if (handler->note[0]) {
-            char text[HOB_ERROR_MESSAGE_MAX];
-            snprintf(text, sizeof text, "%s: %s", file_of(handler), handler->note);
-            say(handlers, "handler.example_wrong", "mend the example, or args", text);
-        }
+        check_handler(&warnings, &handlers->list[i]);
     }
     for (const char *const *route = handlers->routes; route && route[0]; route += 2) {
-        check_route(handlers, route[0], route[1]);
+        check_route(&warnings, route[0], route[1]);
     }
+    const char *lines = hob_buf_string(&warnings.lines);
+    free(handlers->warned);
+    handlers->warned = lines ? strdup(lines) : NULL;
+    hob_buf_free(&warnings.lines);
 }

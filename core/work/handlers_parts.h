@@ -26,6 +26,7 @@ struct hob_handlers {
     struct hob_scripts_look *loaded;     /* what all this was read from */
     uint64_t generation;                 /* of the list; 0: never loaded */
     bool watched;                        /* handlers_watch.c reads again what is not whole yet */
+    char *warned; /* lines: what check_names found last; NULL: nothing was said yet */
     struct hob_handler disputed; /* the latest name that two handlers claim: only its error */
 };
 
@@ -64,8 +65,9 @@ void hob_handlers_read_table(struct lua_State *L, int index, struct hob_handler 
  * @return 0, or HOB_EHANDLER and both files */
 int hob_handlers_check_disputes(const struct hob_handlers *handlers,
                                 const struct hob_handler *handler, struct hob_error *err);
-/** After loading: say which names two handlers claim, and which routes lead nowhere. */
-void hob_handlers_check_names(const struct hob_handlers *handlers);
+/** After loading: say which names two handlers claim, and which routes lead nowhere; but what was
+ * so after the load before only if somebody asked for this one. */
+void hob_handlers_check_names(struct hob_handlers *handlers, bool by_hand);
 /** The only one that has this among its `names`. */
 const struct hob_handler *hob_handlers_with_alias(const struct hob_handlers *handlers,
                                                   const char *alias);

@@ -151,10 +151,15 @@ int hob_job_max_runs(const struct hob_job *job);
 bool hob_job_has_cleanup(const struct hob_job *job);
 const struct hob_requires *hob_job_requires(const struct hob_job *job); /* NULL: nothing */
 
-/** Outcome details for an execution that never ran: {reason, code, handler, step}; handler and step
- * may be "". Appends JSON. */
-int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler,
-                    const char *step);
+/** Why an execution ended that its handler did not end. Texts are never NULL; "", and a first
+ * attempt, are not told. */
+struct hob_job_refusal {
+    const char *reason, *code, *handler, *step;
+    int attempt;
+};
+
+/** Its details: appends JSON. */
+int hob_job_put_refusal(struct hob_buf *out, const struct hob_job_refusal *refusal);
 
 /* ---- for bindings/lua_job.c: what lib/hob/job.lua stands on; the owner of both files adds here
  * what they need ---- */

@@ -13,26 +13,49 @@ const char *hob_job_engine_kind(const char *kind, const char *code, char out[HOB
     return out;
 }
 
+/* Hob's own five. */
+struct report {
+    struct hob_jobs_detail details[5];
+    size_t count;
+    char attempt[16];
+};
+
+static void add(struct report *report, const char *key, const char *value)
+{
+    report->details[report->count++] =
+        (struct hob_jobs_detail){.key = key, .value = value, .len = strlen(value)};
+}
+
+static void add_if_any(struct report *report, const char *key, const char *value)
+{
+    if (value[0]) {
+        add(report, key, value);
+    }
+}
+
+static void fill(struct report *report, const struct hob_job_refusal *refusal)
+{
+    report->count = 0;
+    snprintf(report->attempt, sizeof report->attempt, "%d", refusal->attempt);
+    add(report, "reason", refusal->reason);
+    add(report, "code", refusal->code);
+    add_if_any(report, "handler", refusal->handler);
+    add_if_any(report, "step", refusal->step);
+    add_if_any(report, "attempt", refusal->attempt > 1 ? report->attempt : "");
+}
+
 static void fail(struct hob_job *job, const char *kind, const char *reason, const char *code)
 {
-    const char *label = job->label;
-    char attempt[16];
-    snprintf(attempt, sizeof attempt, "%d", job->attempt);
-    struct hob_jobs_detail details[5] = {{.key = "reason", .value = reason, .len = strlen(reason)},
-                                         {.key = "code", .value = code, .len = strlen(code)},
-                                         {.key = "handler", .value = label, .len = strlen(label)}};
-    size_t count = 3;
-    if (job->step[0]) {
-        details[count++] =
-            (struct hob_jobs_detail){.key = "step", .value = job->step, .len = strlen(job->step)};
-    }
-    if (job->attempt > 1) {
-        details[count++] =
-            (struct hob_jobs_detail){.key = "attempt", .value = attempt, .len = strlen(attempt)};
-    }
+    struct report report;
+    fill(&report, &(struct hob_job_refusal){.reason = reason,
+                                            .code = code,
+                                            .handler = job->label,
+                                            .step = job->step,
+                                            .attempt = job->attempt});
     bool rejected = strcmp(kind, HOB_JOB_REJECTED) == 0;
     snprintf(job->reason, sizeof job->reason, "%s", reason);
-    hob_job_set_outcome(job, rejected ? HOB_JOBS_REJECTED : HOB_JOBS_FAILED, kind, details, count);
+    hob_job_set_outcome(job, rejected ? HOB_JOBS_REJECTED : HOB_JOBS_FAILED, kind, report.details,
+                        report.count);
 }
 
 /* A cancel that a critical section held up says so. */
@@ -117,20 +140,10 @@ void hob_job_set_retry(struct hob_job *job, uint64_t ms)
     job->retry_ms = ms;
 }
 
-int hob_job_refusal(struct hob_buf *out, const char *reason, const char *code, const char *handler,
-                    const char *step)
+int hob_job_put_refusal(struct hob_buf *out, const struct hob_job_refusal *refusal)
 {
-    struct hob_jobs_detail details[4] = {{.key = "reason", .value = reason, .len = strlen(reason)},
-                                         {.key = "code", .value = code, .len = strlen(code)}};
-    size_t count = 2;
-    if (handler[0]) {
-        details[count++] =
-            (struct hob_jobs_detail){.key = "handler", .value = handler, .len = strlen(handler)};
-    }
-    if (step[0]) {
-        details[count++] =
-            (struct hob_jobs_detail){.key = "step", .value = step, .len = strlen(step)};
-    }
-    int rc = hob_jobs_details_fit(out, details, count);
+    struct report report;
+    fill(&report, refusal);
+    int rc = hob_jobs_details_fit(out, report.details, report.count);
     return rc < 0 ? rc : 0;
 }

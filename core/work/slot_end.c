@@ -17,25 +17,11 @@ static void details_of(const struct hob_slot *slot, struct hob_buf *out, const c
                        const char *code, const char *step)
 {
     const char *label = slot->job ? hob_job_label(slot->job) : slot->handler;
-    char attempt[16];
-    snprintf(attempt, sizeof attempt, "%d", slot->runs);
-    struct hob_jobs_detail details[5] = {{.key = "reason", .value = reason, .len = strlen(reason)},
-                                         {.key = "code", .value = code, .len = strlen(code)}};
-    size_t count = 2;
-    if (label[0]) {
-        details[count++] =
-            (struct hob_jobs_detail){.key = "handler", .value = label, .len = strlen(label)};
-    }
-    if (step[0]) {
-        details[count++] =
-            (struct hob_jobs_detail){.key = "step", .value = step, .len = strlen(step)};
-    }
-    if (slot->runs > 1) {
-        details[count++] =
-            (struct hob_jobs_detail){.key = "attempt", .value = attempt, .len = strlen(attempt)};
-    }
     hob_buf_init(out, HOB_SLOT_DETAILS);
-    hob_jobs_details_fit(out, details, count);
+    hob_job_put_refusal(
+        out,
+        &(struct hob_job_refusal){
+            .reason = reason, .code = code, .handler = label, .step = step, .attempt = slot->runs});
 }
 
 void hob_slot_conclude_with(struct hob_slot *slot, const char *kind, const char *reason,

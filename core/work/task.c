@@ -381,8 +381,9 @@ struct hob_task *hob_task_current(lua_State *L)
     if (task->thrown) {
         luaL_error(L, "this call waits, which a <close> function of what is being ended cannot");
     } else if (!lua_isyieldable(L) || !scheduler->now.chain_yieldable) {
-        luaL_error(L, "this call waits, which is not possible here (inside a callback of a C "
-                      "function such as table.sort or string.gsub)");
+        luaL_error(L, "this call waits, which is not possible here (while a file is loaded, in "
+                      "`args`, or inside a callback of a C function such as table.sort or "
+                      "string.gsub)");
     }
     hob_task_check_cpu(L, 1);
     return task;

@@ -14,6 +14,12 @@ int hob_task_add_message(lua_State *L)
     if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) {
         return 1;
     }
+    if (lua_istable(L, 1)) {
+        lua_pushliteral(L, "message");
+        if (lua_rawget(L, 1) == LUA_TSTRING) {
+            return 1;
+        }
+    }
     lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
     return 1;
 }

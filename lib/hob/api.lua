@@ -339,7 +339,7 @@ function fs.write(path, data, options) end
 
 --- Options of `write` and `copy`.
 ---@class hob.fs.WriteOptions
----@field mode? integer permission bits, `tonumber("640", 8)`; default: of the file that was there, else by the umask; of a copy: those of `from`
+---@field mode? string|integer permission bits, `"640"` or their number; default: of the file that was there, else by the umask; of a copy: those of `from`
 ---@field user? string|integer whom the file is given to, with that user's group, by name or number; only where Hob is root
 
 --- ⏳ Copy a regular file, whole or not at all, as `write` does.
@@ -432,7 +432,7 @@ function fs.sync(path) end
 
 --- Change permissions.
 ---@param path string
----@param mode integer `tonumber("755", 8)`
+---@param mode string|integer `"755"`, or its number
 ---@return boolean|nil done
 ---@return string|nil message
 ---@return string|nil code

@@ -195,8 +195,8 @@ function M.prepare(handler, core)
   local facts = core:facts()
   local document, message = json.decode(facts.document)
   if type(document) ~= "table" then
-    return nil, "job document: expected an object, got " ..
-      (message or contract.describe(document))
+    return nil, "job document: " .. (message and "no JSON: " .. message
+      or "expected an object, got " .. contract.describe(document))
   end
   local placeholder = contract.find_placeholder(document, "document")
   if placeholder then

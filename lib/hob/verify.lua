@@ -228,8 +228,10 @@ local function read_member(member)
     return nil, "codesign." .. kind
   end
   local size = member.rawPayloadSize or member.filesize
+  size = type(size) == "string" and tonumber(size) or size -- AWS's parameters are strings
   if size ~= nil and (type(size) ~= "number" or size < 0) then
-    return nil, "codesign.rawPayloadSize: expected a number of bytes, got " .. tostring(size)
+    return nil, "codesign.rawPayloadSize: expected a number of bytes, got " ..
+      (type(size) == "string" and format("%q", size) or tostring(size))
   end
   return { signature = text, hash = hash, kind = kind, size = size, file = member.certfile,
     certificate = read_text("certificateChain", inline(member.certificateChain), PEM_MAX) }

@@ -59,7 +59,7 @@ describe("hob handler new", function()
     end)
 
     it("refuses what is no handler's name", function()
-        for _, name in ipairs({ "../x", "a b", "", ("x"):rep(65), ".hidden" }) do
+        for _, name in ipairs({ "../x", "a b", "", ("x"):rep(65), ".hidden", "it.lua" }) do
             assert.equal(2, new(name).code, name)
         end
         assert.equal(2, new().code)

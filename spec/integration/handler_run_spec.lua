@@ -54,6 +54,25 @@ describe("hob handler run", function()
             }, lines(result))
         end)
 
+        it("is the handler's line where a function in C raised", function()
+            for body, words in pairs({
+                ['require("socket")'] = "module 'socket' not found: ",
+                ["require({})"] = "bad argument #1 to 'require' (string expected, got table)",
+                ['os.date("*t", 1e300)'] = "bad argument #2 to 'os.date' (number has no integer",
+                ["os.time({})"] = "field 'year' missing in date table",
+            }) do
+                write("wrong", "\n" .. body)
+                assert.matches("scripts/wrong.lua:@: " .. words,
+                    run("wrong").stdout:gsub("%.lua:%d+: ", ".lua:@: "), 1, true)
+            end
+        end)
+
+        it("is what print wrote, and no more", function()
+            write("prints", [[print("one", 2, nil, true) print()]])
+            local result = run("prints")
+            assert.same({ "log: one 2 nil true", "log: " }, { lines(result)[1], lines(result)[2] })
+        end)
+
         it("is where a step failed, as a device would report it, and cleanup's part", function()
             write("fails", [[
                 job:step("install", function()
@@ -68,6 +87,11 @@ describe("hob handler run", function()
             assert.matches("code       EXIT_CODE", text, 1, true)
             assert.matches("step       install", text, 1, true)
             assert.matches("^FAILED", text:match("FAILED.*"))
+        end)
+
+        it("is nil for a step that gives nothing", function()
+            write("quiet", [[job:step("look", function() end)]])
+            assert.equal("  ended after N ms, result nil", lines(run("quiet"))[2])
         end)
 
         it("is misuse of the library with the handler's line, as on a device", function()
@@ -134,10 +158,32 @@ describe("hob handler run", function()
             assert.matches("deep       x\n", mixed)
         end)
 
+        it("is warned of when a device would give it to another handler, or to none", function()
+            local ELSEWHERE = "warning: on a device this document is not for shows: "
+            write("other", "")
+            local function warning_of(document, ...)
+                desk:write("d.json", document)
+                local stdout = run("shows", "--document", "d.json", ...).stdout
+                return stdout:match("warning: [^\n]*")
+            end
+            assert.is_nil(warning_of('{"operation":"shows"}'))
+            assert.equal(ELSEWHERE .. "it is for other", warning_of('{"operation":"other"}'))
+            assert.matches('no handler for operation "shwos"', warning_of('{"operation":"shwos"}'))
+            assert.matches("names no handler", warning_of("{}"))
+            assert.equal(ELSEWHERE .. "expected an object", warning_of(" []"))
+            desk:write("hob.conf.lua", "return { scripts = 'scripts', routes = { x = 'shows' } }")
+            assert.is_nil(warning_of('{"type":"x"}', "--config", "hob.conf.lua"))
+        end)
+
         it("is refused with its reason when it cannot be read", function()
             local result = run("shows", "--document", "none.json")
             assert.equal(2, result.code)
             assert.matches("none.json", result.stderr, 1, true)
+            desk:write("large.json", '{"operation":"shows"}' .. (" "):rep(256 * 1024))
+            result = run("shows", "--document", "large.json")
+            assert.equal(2, result.code)
+            assert.equal("", result.stdout)
+            assert.matches("262165 bytes, a job document may have 262144", result.stderr, 1, true)
         end)
     end)
 
@@ -199,6 +245,16 @@ describe("hob handler run", function()
             assert.same({ "scripts/reads.lua:4 fs.stat", "scripts/reads.lua:5 os.time" }, warnings)
         end)
 
+        it("are none that only compute or wait", function()
+            write("computes", [[
+                local time = require("hob.time")
+                local url = "http://x/" .. require("hob.http").escape("a b")
+                time.after(0, function() end)
+                time.sleep(0)
+                return { url = url, when = time.text(0) }]])
+            assert.is_nil(run("computes").stdout:find("warning", 1, true))
+        end)
+
         it("are found in modules of scripts/lib, and while the file is loaded", function()
             desk:write("scripts/lib/version.lua",
                 'local fs = require("hob.fs")\nlocal etc = fs.stat("/etc")\nreturn etc\n')
@@ -251,6 +307,24 @@ describe("hob handler run", function()
             end
             assert.same({ "fs.write", "exec.check", "fs.read", "exec.run" }, calls)
             assert.matches("version    newx\n", result.stdout)
+        end)
+
+        it("leaves the device alone also where a file of the job's own is put there", function()
+            write("places", [[
+                fs.write("new", "bad") fs.write("newer", "worse")
+                fs.copy("new", args.target) fs.rename("newer", args.target)
+                fs.write(args.up, "bad")
+                fs.copy(args.target, "back")
+                return { now = fs.read(args.target), back = fs.read("back"),
+                    gone = not fs.exists("newer") }]])
+            desk:write("target", "good")
+            local result = run("places", "--dry-run", "--args", "target=" .. desk:path("target"),
+                "--args", "up=" .. ("../"):rep(20) .. desk:path("target"):sub(2))
+            assert.equal("good", desk:read("target"))
+            assert.equal(0, result.code, result.stdout)
+            assert.matches("now%s+worse\n", result.stdout)
+            assert.matches("back%s+worse\n", result.stdout)
+            assert.matches("gone%s+true\n", result.stdout)
         end)
 
         it("takes what a program would say from --answers", function()

@@ -35,6 +35,12 @@ local SCRIPTS = {
       mark("new")
     end }
   ]],
+  ["asks.lua"] = [[
+    return { api = 1, run = function()
+      local env = exec.check({ "env" }).stdout
+      return { told = env:match("NOTIFY_SOCKET[^\n]*") or env:match("WATCHDOG_[^\n]*") or "no" }
+    end }
+  ]],
 }
 
 describe("systemd", function()
@@ -140,6 +146,18 @@ describe("systemd", function()
     hears("^RELOADING=1$")
     hears("^READY=1$", 2)
     assert.equal(0, count("^STOPPING"))
+  end)
+
+  it("is told by hob alone: a job's programs do not know where", function()
+    begin()
+    launch()
+    life:create("job", "asks")
+    assert.equal("no", life.world:ended("job").details.told)
+    life:create("again", "ends-hob")
+    assert.equal("SUCCEEDED", life.world:ended("again").status)
+    hears("^READY=1$", 2) -- the new process does
+    life:create("then", "asks")
+    assert.equal("no", life.world:ended("then").details.told)
   end)
 
   describe("is told WATCHDOG=1", function()

@@ -2,6 +2,7 @@
 
 local desks = require("spec.support.desk")
 local json = require("hob.json")
+local wait = require("spec.support.wait")
 
 describe("hob handler run --rehearse", function()
     local desk
@@ -89,6 +90,16 @@ describe("hob handler run --rehearse", function()
         assert.matches("step 'install'", result.stdout, 1, true)
     end)
 
+    it("says that nothing was rehearsed: document refused, or file broken", function()
+        local result = rehearse("refuses", "", [[args = { version = "string" },]])
+        assert.equal(1, result.code, result.stdout)
+        assert.matches("run() was not called, so nothing was rehearsed: REJECTED BAD_DOCUMENT: "
+            .. "args.version: expected string, got nothing", result.stdout, 1, true)
+        result = rehearse("broken", "", "timout = 5,", "--json")
+        assert.equal(1, result.code)
+        assert.equal(1, report_of(result).problems)
+    end)
+
     it("finds a branch between steps that goes another way after a cut", function()
         local result = rehearse("branches", [[
             local there = fs.stat("mark")
@@ -160,6 +171,22 @@ describe("hob handler run --rehearse", function()
         assert.equal(0, result.code, result.stdout)
         assert.matches("after the reboot", result.stdout, 1, true)
         assert.matches("without a cut: SUCCEEDED; 7 cuts: 7 the same", result.stdout, 1, true)
+    end)
+
+    it("is ended by Ctrl-C, not only the run that it is at", function()
+        desk:write("scripts/hangs.lua", desks.handler([[
+            job:step("hang", function() exec.check{ "sh", "-c", "echo hangs >> $0; sleep 600",
+                args.log } end)]]))
+        local said = {}
+        local process = desk:spawn("handler", "run", "hangs", "--rehearse", "--args",
+            "log=" .. desk:path("log"), function(line)
+                said[#said + 1] = line
+            end)
+        wait.wait_until(function() return desk:read("log") ~= nil end, 30, "the first run")
+        process:kill("INT")
+        assert.equal(1, process:wait(30).code)
+        assert.same({ "hob handler run: the rehearsal was ended by Ctrl-C" }, said)
+        assert.equal("hangs\n", desk:read("log"))
     end)
 
     it("has ended the programs of the run before, also those that ignore TERM", function()

@@ -165,6 +165,30 @@ describe("hot reload", function()
       assert.matches("it is not broken any more", gateway:wait_event("handler.reloaded").msg)
     end)
 
+    it("names it, whatever it raises", function()
+      start({ ["v.lua"] = "error({})", ["code.lua"] = "\27Lua" })
+      assert.matches("/v%.lua: %(error object is a table value%)",
+        gateway:wait_event("handler.broken", nil, 2).msg)
+      assert.matches("/code%.lua: attempt to load a binary chunk",
+        gateway:wait_event("handler.broken").msg)
+    end)
+
+    it("is also one that has the name of the built-in handler", function()
+      start({ ["aws-steps.lua"] = simple("one") })
+      assert.matches("/aws%-steps%.lua: the name aws%-steps is that of the built%-in handler",
+        gateway:wait_event("handler.broken").msg)
+    end)
+
+    it("has touched no file that its jobs may not touch", function()
+      local outside = world:path("outside")
+      start({ ["v.lua"] = simple("one") }, { fs_roots = { "/nowhere" } })
+      put_in_place("v.lua", ('require("hob.fs").write(%q, "x")\n'):format(outside) ..
+        simple("two"))
+      gateway:wait_event("handler.reloaded")
+      assert.equal("two", run("v").details.version)
+      assert.is_nil((fs.read(outside)))
+    end)
+
     it("lets its jobs fail only if no version of it was ever good", function()
       start({ ["v.lua"] = BROKEN })
       local execution = run("v")
@@ -309,6 +333,28 @@ describe("hot reload", function()
       assert.matches("v%.lua is gone, and so is the handler v@", event.msg)
       assert.is_true(event.mono - begun > QUIET) -- it might have been half of a save
       assert.equal("NO_HANDLER", run("v").details.code)
+    end)
+
+    it("says once which names two handlers claim, and again when somebody asks", function()
+      local function named(name, version)
+        return (simple(version):gsub("api = 1", "api = 1, names = { '" .. name .. "' }"))
+      end
+      start({ ["one.lua"] = named("shared", "one"), ["two.lua"] = named("shared", "two") })
+      assert.equal(1, gateway:count("handler.name_disputed"))
+      put_in_place("other.lua", simple("other"))
+      gateway:wait_event("handler.reloaded")
+      put_in_place("third.lua", named("one", "third"))
+      gateway:wait_event("handler.name_taken")
+      assert.equal(1, gateway:count("handler.name_disputed"))
+      local loaded = marker("handlers.loaded")
+      gateway.process:kill("HUP")
+      loaded()
+      assert.equal(2, gateway:count("handler.name_disputed"))
+      assert.equal(2, gateway:count("handler.name_taken"))
+      put_in_place("two.lua", named("own", "two"))
+      gateway:wait_event("handler.reloaded", nil, 3)
+      put_in_place("two.lua", named("shared", "two"))
+      gateway:wait_event("handler.name_disputed", nil, 3) -- it had gone in between
     end)
 
     it("looks again at a job that was left alone for want of the handler", function()

@@ -235,6 +235,15 @@ describe("hob.exec", function()
             assert.equals("$HOME; ls\n", exec.run({ "echo", "$HOME; ls" }).stdout)
         end)
 
+        it("says how many words a command may have", function()
+            local words = { "true" }
+            for i = 2, 5000 do
+                words[i] = "x"
+            end
+            assert.error_matches(function() exec.run(words) end,
+                "a command of 5000 words: at most 4096", 1, true)
+        end)
+
         it("raises on misuse, saying what was expected", function()
             assert.error_matches(function() exec.run({}) end, "program")
             assert.error_matches(function() exec.run({ "true", timout = 1 }) end, "timout")

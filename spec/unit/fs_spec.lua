@@ -174,6 +174,20 @@ describe("hob.fs", function()
     end)
 
     describe("write with options", function()
+        it("takes a mode as octal digits, and does not take 755 for them", function()
+            fs.write(dir .. "/f", "x", { mode = "0640" })
+            assert.equals(416, fs.stat(dir .. "/f").mode)
+            fs.chmod(dir .. "/f", "755")
+            assert.equals(493, fs.stat(dir .. "/f").mode)
+            assert.error_matches(function() fs.chmod(dir .. "/f", 644) end,
+                'mode: 644 is no octal number in Lua; write "644"', 1, true)
+            for _, wrong in ipairs({ "u+x", "", "8", "77777", "0x1ff", true }) do
+                assert.error_matches(function() fs.write(dir .. "/f", "", { mode = wrong }) end,
+                    "mode: expected octal digits")
+            end
+            assert.equals(493, fs.stat(dir .. "/f").mode)
+        end)
+
         it("gives the file a mode, whatever the umask and the old one", function()
             assert.is_true(fs.write(dir .. "/f", "x", { mode = 416 }))
             assert.equals(416, fs.stat(dir .. "/f").mode)
@@ -350,11 +364,11 @@ describe("hob.fs", function()
             assert.error_matches(function() fs.read("") end, "expected a path")
             assert.error_matches(function() fs.read("a\0b") end, "expected a path")
             assert.error_matches(function() fs.write(dir .. "/f") end, "string expected")
-            assert.error_matches(function() fs.chmod(dir, 4096) end, "expected a mode")
+            assert.error_matches(function() fs.chmod(dir, 4096) end, "mode: expected octal")
             assert.error_matches(function() fs.remove(dir, { recursiv = true }) end, "recursiv")
             assert.error_matches(function() fs.write(dir .. "/f", "", { mod = 1 }) end, "mod")
             assert.error_matches(function() fs.write(dir .. "/f", "", { mode = 1.5 }) end,
-                "mode: expected an integer from 0 to 4095")
+                "mode: expected octal digits such as")
             assert.error_matches(function() fs.copy(dir, dir, { user = true }) end,
                 "user: expected a name or a number, got boolean")
         end)

@@ -242,7 +242,9 @@ describe("hob_handlers", function()
       assert.matches('requires.clock: expected true or false, got "yes"', with('{ clock = "yes" }'))
       assert.matches("requires.commands: expected a list of 1 to 8 names of programs",
         with('{ commands = "rauc" }'))
-      assert.matches("requires.commands: expected a list", with('{ commands = { "a/b" } }'))
+      assert.matches("requires.commands: expected a list.*, got a table",
+        with('{ commands = { "a/b" } }'))
+      assert.matches("requires.commands: .*, got an empty table", with("{ commands = {} }"))
       assert.matches('requires.otherwise: expected "wait" or "reject", got "later"',
         with('{ clock = true, otherwise = "later" }'))
       for _, window in ipairs({ "02:00", "25:00-04:00", "02:60-04:00", "02:00-02:00", "2-4" }) do

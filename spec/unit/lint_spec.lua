@@ -62,6 +62,11 @@ describe("hob handler lint", function()
       assert.equal(11, findings[1].column)
     end)
 
+    it("says so of a byte order mark, as editors on Windows write it", function()
+      assert_finds({ "1 syntax" }, "\xEF\xBB\xBFreturn { api = 1, run = function() end }",
+        "the file begins with a byte order mark: save it as UTF-8 without one")
+    end)
+
     it("names what only the compiler sees", function()
       assert_finds({ "2 syntax" }, "local x <const> = 1\nx = 2\nreturn {}\n",
         "attempt to assign to const variable 'x'")
@@ -75,6 +80,12 @@ describe("hob handler lint", function()
       run_finds({ "5 unknown-global" }, "local version = args.version\nprint(versoin)",
         "unknown global 'versoin'; did you mean version?")
       run_is_clean("local version = args.version print(version, math.pi, _VERSION, #_G)")
+    end)
+
+    it("says so when a local of that name is declared elsewhere", function()
+      assert_finds({ "1 unknown-global" }, "local function f() return g() end\n" ..
+        "local function g() return f() end\nreturn { api = 1, run = g }\n",
+        "unknown global 'g'; the local of this name is not known in this line: declare it above")
     end)
 
     it("names a global that is written", function()
@@ -242,6 +253,21 @@ describe("hob handler lint", function()
       assert.matches("larger than 1 MB", findings[1].message)
       findings = assert_finds({ "1 syntax" }, "return " .. ("("):rep(100000))
       assert.matches("C stack overflow", findings[1].message)
+    end)
+
+    it("names a file that cannot be read, and goes on to the others", function()
+      local dir = assert(fs.tempdir())
+      assert(fs.mkdir(dir .. "/folder.lua"))
+      assert(require("hob.exec").check{ "ln", "-s", "/no/such", dir .. "/link.lua" })
+      assert(fs.write(dir .. "/typo.lua", "return {"))
+      local findings = assert(lint.check(dir))
+      assert(fs.remove(dir, { recursive = true }))
+      local codes = {}
+      for i, one in ipairs(findings) do
+        codes[i] = one.file:match("[^/]*$") .. " " .. one.code
+      end
+      assert.same({ "folder.lua load", "link.lua load", "typo.lua syntax" }, codes)
+      assert.matches("No such file", findings[2].message, 1, true)
     end)
 
     it("names two handlers for one name", function()
@@ -504,12 +530,13 @@ return { api = 1, run = function() return { version = VERSION } end }]],
 
   it("finds nothing in the handlers that the documentation shows", function()
     local files, count = {}, 0
-    for _, page in ipairs({ "how-to/durable-handlers", "how-to/reboot", "how-to/write-handlers",
+    for _, page in ipairs({ "../README", "how-to/code-signed-files", "how-to/durable-handlers",
+      "how-to/reboot", "how-to/test-handlers", "how-to/write-handlers",
       "reference/handlers", "tutorial/first-handler" }) do
       for example in project.read("docs/" .. page .. ".md"):gmatch("```lua\n(.-)```") do
         if example:find("api = 1", 1, true) then
           count = count + 1
-          files[page:gsub("/", "-") .. "-" .. count .. ".lua"] = example
+          files[page:gsub("[/.]", "-") .. "-" .. count .. ".lua"] = example
         end
       end
     end

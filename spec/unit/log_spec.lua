@@ -190,6 +190,8 @@ describe("log", function()
         "token", "secret:", "secret: ", "tokens=5", "token > 5", "token:\nx", "key: value",
         "https://h/x#y and what? nothing",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "token", "secret=",
+        "cwd /etc/passwd: not a directory", "reading /etc/hob/token: No such file or directory",
+        "codesign.signature: expected a string", "/run/secret: Permission denied",
         "a://b", "", "://", "2 > 1 ? yes : no", "mail bob@host",
       }) do
         assert.equal(text, mask(text))

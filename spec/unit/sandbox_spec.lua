@@ -153,6 +153,18 @@ describe("hob_sandbox", function()
     end)
   end)
 
+  it("tells the message of what is raised, a text or in a table", function()
+    for code, message in pairs({
+      ["error('words')"] = "code:1: words",
+      ["error({ message = 'words', code = 'C' })"] = "words",
+      ["error(setmetatable({}, { __tostring = function() return 'words' end }))"] = "words",
+      ["error({ message = 5 })"] = "(error object is a table value)",
+      ["error({})"] = "(error object is a table value)",
+    }) do
+      assert.equal(message, select(2, sandbox(code)))
+    end
+  end)
+
   describe("limits", function()
     it("end a chunk that takes more memory than allowed", function()
       local ok, message = sandbox([[local t = {} while true do t[#t + 1] = ("x"):rep(1000) end]],

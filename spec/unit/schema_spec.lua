@@ -315,6 +315,21 @@ describe("reading a document's arguments", function()
     assert.equal("ok: not set", select(2, contract.read_args(handler, {}, FACTS)))
   end)
 
+  it("is a function's, which may say false, and nothing else that is no table", function()
+    local function ask(...)
+      local answer = table.pack(...)
+      return contract.read_args({ args = function()
+        return table.unpack(answer, 1, answer.n)
+      end }, {}, FACTS)
+    end
+    assert.same({ n = 2, nil, "too old" }, table.pack(ask(false, "too old")))
+    assert.is_nil((ask()))
+    for _, value in ipairs({ 5, true, "words" }) do
+      assert.error_matches(function() ask(value) end, "^args returned a " .. type(value) ..
+        ": expected a table, or nil and why the document is refused$")
+    end
+  end)
+
   describe("with positional", function()
     local handler = { positional = { "file", "count", "words..." },
       args = { file = "string", count = "integer?", words = { "list?", of = "string" } } }

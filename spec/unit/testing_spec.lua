@@ -144,6 +144,19 @@ describe("hob.testing", function()
             assert.equal("nilfw: not foundENOENT", outcome.details.all)
         end)
 
+        it("print into a file where the handler says so", function()
+            local outcome = run([[
+                local result = job:step("a", function()
+                    return exec.check{ "journalctl", stdout = "journal.txt", stderr = "/log" } end)
+                return { size = job:step("b", function() return fs.stat("journal.txt").size end),
+                    kept = #result.stdout + #result.stderr, written = result.stdout_written }]],
+                { exec = { { "journalctl", stdout = "lines\n", stderr = "warned" } } })
+            assert.equal("SUCCEEDED", outcome.status, outcome.reason)
+            assert.same({ "6", "0", "6" }, { outcome.details.size, outcome.details.kept,
+                outcome.details.written })
+            assert.equal("warned", outcome.files["/log"])
+        end)
+
         it("that are spawned give lines and a result", function()
             local outcome = run([[
                 local lines = {}
@@ -300,6 +313,13 @@ unexpected call: exec.run{ "rm", "-rf", "/x" }
             assert.matches("it.lua:4: fs.read is called between steps", problems[1], 1, true)
             assert.matches("power cut after step 'install': FAILED REPLAY_MISMATCH",
                 problems[#problems], 1, true)
+        end)
+
+        it("has the problem that nothing was rehearsed, where the document is refused", function()
+            desk:write("scripts/it.lua", handler("", "args = { who = 'string' },"))
+            assert.same({ "run() was not called, so nothing was rehearsed: REJECTED BAD_DOCUMENT: "
+                .. "args.who: expected string, got nothing" },
+                testing.rehearse("it", options()).problems)
         end)
 
         it("fails the spec for an unexpected call, also one after a cut only", function()

@@ -256,10 +256,17 @@ describe("hob.verify", function()
             assert.is_true(signer.expired)
         end)
 
+        it("takes the size as a string, as parameters of AWS's documents are", function()
+            local given = member({ rawPayloadSize = tostring(#DATA) })
+            assert.is_true(verify.codesign(given, file, { signers = { ec.cert } }))
+        end)
+
         it("refuses a file of another size, before it looks at the signature", function()
             refused({ rawPayloadSize = 5 },
                 "has 800000 bytes, but 5 were signed %(codesign.rawPayloadSize%)")
-            refused({ rawPayloadSize = "5" }, "rawPayloadSize: expected a number of bytes, got 5")
+            refused({ rawPayloadSize = "5" }, "has 800000 bytes, but 5 were signed")
+            refused({ rawPayloadSize = "5k" },
+                'rawPayloadSize: expected a number of bytes, got "5k"')
         end)
 
         it("refuses another signer, naming the keys that it tried", function()

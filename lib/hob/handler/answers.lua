@@ -100,12 +100,34 @@ local function program_problem(words, result)
   }
 end
 
-local function answer_program(name, words, rule)
-  local check = name == "exec.check"
+-- What goes to files (`stdout = "FILE"`) is in them, and not in the result.
+local function fill_files(self, command, result)
+  local texts = {}
+  for _, stream in ipairs({ "stdout", "stderr" }) do
+    local path, text = command[stream], result[stream]
+    if type(path) == "string" then
+      texts[path] = (texts[path] or "") .. text
+      result[stream], result[stream .. "_written"] = "", #text
+    end
+  end
+  for path, text in pairs(texts) do
+    local ok, message = self.files:put(path, text)
+    if not ok then
+      return message
+    end
+  end
+end
+
+local function answer_program(self, call, words, rule)
+  local check = call.name == "exec.check"
   if rule.error then
     return check and { raise = { message = rule.error, code = "NOT_STARTED" } } or failed(rule)
   end
-  local result = program_result(rule)
+  local result, command = program_result(rule), call.arguments[1]
+  local wrong = type(command) == "table" and fill_files(self, command, result)
+  if wrong then
+    return check and { raise = { message = wrong, code = "EIO" } } or pack(nil, wrong, "EIO")
+  end
   if check and (result.code ~= 0 or result.timed_out) then
     return { raise = program_problem(words, result) }
   end
@@ -197,11 +219,11 @@ local function answer_exec(self, call)
   local rules = self.script.exec
   local rule = find(rules, matches_program, words)
   if rule then
-    return answer_program(call.name, words, of_rule(rule, words, call.arguments[1]))
+    return answer_program(self, call, words, of_rule(rule, words, call.arguments[1]))
   elseif self.strict then
     return unexpected(self, call, rules, 'exec = { { "PROGRAM *", code = 0 } }')
   end
-  return answer_program(call.name, words, { words = "not run: --dry-run" })
+  return answer_program(self, call, words, { words = "not run: --dry-run" })
 end
 
 local METHODS = { ["http.post"] = "POST", ["http.put"] = "PUT" }

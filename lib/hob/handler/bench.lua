@@ -56,7 +56,7 @@ bench.__index = bench
 ---------------------------------------------------------------- calls
 
 -- What a handler may call between steps: it is the same each time, or changes nothing.
-local HARMLESS = { ["time.sleep"] = true, ["job:fresh_args"] = true }
+local HARMLESS = { ["time.sleep"] = true, ["time.after"] = true, ["job:fresh_args"] = true }
 
 local function note_outside(record, call)
   if HARMLESS[call.name] or (call.phase ~= "run" and call.phase ~= "load") then
@@ -159,6 +159,9 @@ function tellings.saved(self, event)
   event.run = self.run_number
   event.seconds = self.began[event.step] and time.mono() - self.began[event.step] or 0
   event.result = event.result and json.decode(event.result)
+  if event.result == json.null then
+    event.result = nil
+  end
   table.insert(self.record.steps, event)
   self:hear("saved", event)
   return come_to_point(self, "saved", event)
@@ -260,6 +263,13 @@ function bench:run(name, document, options)
     return nil, message
   end
   return follow(self)
+end
+
+--- Which handler a device would take for a document, without the routes of its configuration.
+---@return string|nil name
+---@return string|nil message
+function bench:choose(document)
+  return self.core:choose(document)
 end
 
 --- End what runs, as `hob cancel` does.

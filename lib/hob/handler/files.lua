@@ -10,8 +10,15 @@ local files = {}
 files.__index = files
 
 local function is_own(self, path)
+  if ("/" .. path .. "/"):find("/../", 1, true) then
+    return false
+  end
   return path:sub(1, 1) ~= "/" or (self.work ~= nil and path:sub(1, #self.work + 1) == self.work
     .. "/") or path == self.work
+end
+
+local function real_path(self, path)
+  return path:sub(1, 1) == "/" and path or (self.work or ".") .. "/" .. path
 end
 
 local function pack(...)
@@ -117,15 +124,23 @@ end
 
 function functions.copy(self, from, to)
   local data = self.content[from]
-  if data == nil and not self.strict and not self.removed[from] then
+  if is_own(self, from) then
+    data = fs.read(real_path(self, from))
+  elseif data == nil and not self.strict and not self.removed[from] then
     data = fs.read(from)
   end
-  return data ~= nil and put(self, to, data) or missing(from)
+  if type(data) ~= "string" then
+    return data and put(self, to, data) or missing(from)
+  end
+  local ok, message = self:put(to, data)
+  return ok and pack(true) or pack(nil, message, "EIO")
 end
 
 function functions.rename(self, from, to)
   local result = functions.copy(self, from, to)
-  if result[1] then
+  if result[1] and is_own(self, from) then
+    fs.remove(real_path(self, from))
+  elseif result[1] then
     take_away(self, from)
   end
   return result
@@ -136,11 +151,13 @@ end
 ---@return table|nil packed  nil: the real function is to run
 ---@return boolean known     nil means that, not that nobody knows
 function files:answer(call)
-  local path = call.arguments[1]
-  if type(path) ~= "string" or is_own(self, path) then
+  local path, name = call.arguments[1], call.name:match("%.(.*)$")
+  local to = (name == "copy" or name == "rename") and call.arguments[2]
+  if type(path) ~= "string" or is_own(self, path)
+    and (type(to) ~= "string" or is_own(self, to)) then
     return nil, true
   end
-  local fn = functions[call.name:match("%.(.*)$")]
+  local fn = functions[name]
   if fn then
     local arguments = call.arguments
     return fn(self, table.unpack(arguments, 1, arguments.n)), not self.strict
@@ -156,7 +173,7 @@ function files:put(path, data)
     put(self, path, data)
     return path
   end
-  local real = path:sub(1, 1) == "/" and path or (self.work or ".") .. "/" .. path
+  local real = real_path(self, path)
   local ok, message = fs.write(real, data)
   return ok and real, message
 end

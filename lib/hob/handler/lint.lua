@@ -74,12 +74,17 @@ local function read_all(scripts, only)
     list, found.ignored = { { path = only, name = name } }, {}
   end
   for _, file in ipairs(list) do
-    file.text, why = fs.read(file.path)
-    if not file.text then
-      return nil, why
-    end
+    file.text, file.unread = fs.read(file.path)
   end
   return list, found.ignored
+end
+
+-- One that cannot be read does not hide what is wrong with the others.
+local function check_file(surroundings, file)
+  if file.unread then
+    return { { file = file.path, line = 1, column = 1, code = "load", message = file.unread } }
+  end
+  return lint_file.check(surroundings, file)
 end
 
 --- Look at a directory of handlers, or at one file of it.
@@ -98,7 +103,7 @@ function M.check(scripts, only)
   end
   local findings, handlers = {}, {}
   for _, file in ipairs(list) do
-    local some, about, header = lint_file.check(surroundings, file)
+    local some, about, header = check_file(surroundings, file)
     table.move(some, 1, #some, #findings + 1, findings)
     if not file.shared then
       handlers[#handlers + 1] = { name = file.name, path = file.path, about = about,

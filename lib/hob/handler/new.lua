@@ -61,7 +61,7 @@ describe("NAME", function()
 
   it("greets", function()
     local outcome = testing.run("NAME", job())
-    assert.equal("SUCCEEDED", outcome.status)
+    assert.equal("SUCCEEDED", outcome.status, outcome.reason)
     assert.same({ "cat greeting.txt" }, outcome.programs)
     assert.equal("Hello, Ada ", outcome.details.text)
   end)
@@ -124,6 +124,10 @@ function M.run(argv)
     return select(2, options.mistake("hob handler new",
       "expected a name of 1 to 64 of [A-Za-z0-9_.-], got %s", name and "'" .. name .. "'"
       or "nothing"))
+  end
+  if name:find("%.lua$") then
+    return select(2, options.mistake("hob handler new", "expected the handler's name, '%s', not "
+      .. "its file's", (name:gsub("%.lua$", ""))))
   end
   local scripts = (given.scripts or "scripts"):gsub("(.)/+$", "%1")
   local above = folder_of(scripts)

@@ -164,7 +164,8 @@ end
 
 -- Functions that only compute are left alone.
 local MODULES = {
-  ["hob.aws"] = {}, ["hob.cloud"] = {}, ["hob.exec"] = {}, ["hob.fs"] = {}, ["hob.http"] = {},
+  ["hob.aws"] = {}, ["hob.cloud"] = {}, ["hob.exec"] = {}, ["hob.fs"] = {},
+  ["hob.http"] = { escape = true },
   ["hob.scripts"] = {}, ["hob.systemd"] = {}, ["hob.verify"] = { sha256_text = true },
   ["hob.time"] = { text = true },
 }
@@ -186,13 +187,25 @@ local function copy_of(name, module)
   return copies[name]
 end
 
+-- A function in C says neither the line nor the name by which the handler called it.
+local function as_called(name, where, real, ...)
+  local results = pack(pcall(real, ...))
+  if type(results[2]) == "string" and not results[1] then
+    results[2] = results[2]:gsub("to '%?'", "to '" .. name .. "'", 1)
+  end
+  return made(results, where)
+end
+
 local function watch_require()
   local real = require
   function _G.require(name)
-    local module = real(name)
+    local where, direct = wire.where()
+    if not direct then
+      return real(name)
+    end
+    local module = as_called("require", where, real, name)
     if MODULES[name] and type(module) == "table" then
-      local _, direct = wire.where()
-      return direct and copy_of(name, module) or module
+      return copy_of(name, module)
     end
     return module
   end
@@ -204,8 +217,10 @@ local function watch_global(library, name)
   _G[library][name] = function(...)
     local first, second = ...
     local where, direct = wire.where()
-    if not direct or name == "time" and first ~= nil or name == "date" and second ~= nil then
+    if not direct then
       return real(...)
+    elseif name == "time" and first ~= nil or name == "date" and second ~= nil then
+      return as_called(library .. "." .. name, where, real, ...)
     end
     return call(library .. "." .. name, real, where, ...)
   end

@@ -162,11 +162,18 @@ local function add_outside(all, record)
   end
 end
 
-local function count_problems(report)
-  local count = #report.outside
-  if report.base.details.code == "REPLAY_MISMATCH" then
-    count = count + 1
+-- What is wrong before any cut.
+local function base_problem(base)
+  if base.runs == 0 then
+    return ("run() was not called, so nothing was rehearsed: %s %s: %s"):format(base.status,
+      base.details.code or "", base.details.reason or "")
+  elseif base.details.code == "REPLAY_MISMATCH" then
+    return "without a cut: " .. base.details.reason
   end
+end
+
+local function count_problems(report)
+  local count = #report.outside + (base_problem(report.base) and 1 or 0)
   for _, cut in ipairs(report.cuts) do
     if cut.kind ~= "same" and cut.kind ~= "INTERRUPTED" then
       count = count + 1
@@ -290,10 +297,7 @@ M.all_repeated = all_repeated
 ---@return string[]
 function M.problem_lines(report)
   local lines = screens.warnings({ outside = report.outside })
-  local base = report.base
-  if base.details.code == "REPLAY_MISMATCH" then
-    lines[#lines + 1] = "without a cut: " .. base.details.reason
-  end
+  lines[#lines + 1] = base_problem(report.base)
   for _, cut in ipairs(report.cuts) do
     if cut.kind ~= "same" and cut.kind ~= "INTERRUPTED" then
       lines[#lines + 1] = ("power cut %s: %s"):format(point_words(cut), outcome_words(cut))
@@ -387,18 +391,26 @@ end
 function M.run(request, bench)
   local given = request.given
   local report, message = M.rehearse(bench, request.name, request.document, function()
+    if request.interrupted then
+      return nil, ""
+    end
     local ok, why = reset(given.reset)
     if not ok then
       return nil, why
     end
     return require("hob.handler.run").run_options(request, bench)
   end)
-  if not report then
+  if request.interrupted then
+    io.stderr:write("hob handler run: the rehearsal was ended by Ctrl-C\n")
+    return 1
+  elseif not report then
     io.stderr:write("hob handler run: ", message, "\n")
     return 2
   end
   if given.json then
     say_json(report)
+  elseif report.base.runs == 0 then
+    io.stdout:write(base_problem(report.base), "\n")
   else
     local rows = {}
     for i, cut in ipairs(report.cuts) do

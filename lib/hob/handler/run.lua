@@ -70,6 +70,7 @@ local function read(argv)
   local place, message = places.find(given)
   local request = { name = given[1], given = given }
   if place then
+    request.config = place.config
     request.options, message = settings.options(place, given.thing, given.config)
   end
   if request.options then
@@ -113,10 +114,24 @@ function M.run_options(request, bench)
   }
 end
 
-local function watch_signal(bench)
+local function watch_signal(request, bench)
   return process.on_signal("INT", function()
+    request.interrupted = true
     bench:cancel("by Ctrl-C")
   end)
+end
+
+-- NAME is run, whatever the document says; on a device the document decides.
+local function warn_of_other(request, bench)
+  local given, config = request.given, request.config or {}
+  if not given.document or config.routes or config.job_types then
+    return
+  end
+  local name, message = bench:choose(request.document)
+  if name ~= request.name then
+    io.stdout:write(("warning: on a device this document is not for %s: %s\n"):format(request.name,
+      name and "it is for " .. name or message))
+  end
 end
 
 local function run_once(request, bench, keep)
@@ -135,6 +150,9 @@ local function run_once(request, bench, keep)
     return mistake("%s", message)
   end
   screens[given.json and "json" or "outcome"](record)
+  if not given.json then
+    warn_of_other(request, bench)
+  end
   if keep and not given.json then
     io.stdout:write("kept: ", keep, "\n")
   end
@@ -158,7 +176,7 @@ function M.run(argv)
   if not bench then
     return select(2, mistake("%s", message))
   end
-  local watch = watch_signal(bench)
+  local watch = watch_signal(request, bench)
   if request.given.rehearse then
     code = require("hob.handler.rehearse").run(request, bench)
   else

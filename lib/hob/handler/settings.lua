@@ -123,6 +123,8 @@ end
 
 ---------------------------------------------------------------- the document
 
+local BYTES_MAX = 256 * 1024 -- as the store takes them
+
 local function read_input()
   local lines = {}
   for line in process.read_line do
@@ -166,7 +168,9 @@ function M.document(name, path, args)
       return nil, "--document: " .. message
     end
   end
-  if text and not args then
+  if text and #text > BYTES_MAX then
+    return nil, ("--document: %d bytes, a job document may have %d"):format(#text, BYTES_MAX)
+  elseif text and not args then
     return text -- its bytes, as they are
   end
   local document = { operation = name }

@@ -117,7 +117,7 @@ function show(value, depth)
   elseif type(value) == "string" then
     return (format("%q", value):gsub("\\\n", "\\n"))
   end
-  return tostring(value)
+  return type(value) == "userdata" and "nil" or tostring(value) -- JSON's null is none of Lua's
 end
 
 ---One line of Lua, in a fixed order, at most `most` bytes.

@@ -9,8 +9,8 @@ local schema = require("hob.job.schema")
 local M = {}
 
 -- The language's own, whatever a handler does to its globals.
-local ipairs, next, pairs, pcall, rawlen = ipairs, next, pairs, pcall, rawlen
-local select, tostring, type = select, tostring, type
+local error, ipairs, next, pairs, pcall = error, ipairs, next, pairs, pcall
+local rawlen, select, tostring, type = rawlen, select, tostring, type
 local concat, find, format, sort, sub = table.concat, string.find, string.format, table.sort,
   string.sub
 local gsub, math_type, move, to_integer = string.gsub, math.type, table.move, math.tointeger
@@ -242,9 +242,21 @@ local function name_words(handler, list)
   return named
 end
 
+-- `return false, "why"` is how `run` refuses, too.
+local function ask_function(handler, given, facts)
+  local args, why = handler.args(given, facts)
+  if not args then
+    return nil, why
+  elseif type(args) ~= "table" then
+    error(format("args returned a %s: expected a table, or nil and why the document is refused",
+      type(args)), 0)
+  end
+  return args
+end
+
 local function check_args(handler, given, facts)
   if type(handler.args) == "function" then
-    return handler.args(given, facts)
+    return ask_function(handler, given, facts)
   elseif handler.args then
     return schema.read(handler.args, given, "args")
   end

@@ -14,6 +14,9 @@ local sort, tonumber, to_integer, rawlen = table.sort, tonumber, math.tointeger,
 local COMMANDS, COMMAND_MAX = 8, 128 -- as requires.h
 
 local function shown(value)
+  if type(value) == "table" then
+    return next(value) == nil and "an empty table" or "a table"
+  end
   return type(value) == "string" and format("%q", sub(value, 1, 40)) or tostring(value)
 end
 

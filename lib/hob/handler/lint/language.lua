@@ -38,7 +38,15 @@ local function unavailable(path)
 end
 
 local function did_you_mean(path, name, known)
-  return OLD[path] and "; in Lua 5.4: " .. OLD[path] or nearest.hint(name, known)
+  if OLD[path] then
+    return "; in Lua 5.4: " .. OLD[path]
+  end
+  for _, one in ipairs(known) do
+    if one == name then
+      return "; the local of this name is not known in this line: declare it above"
+    end
+  end
+  return nearest.hint(name, known)
 end
 
 ---------------------------------------------------------------- globals

@@ -78,7 +78,10 @@ function M.parse(path, text)
   source.line_offsets = {}
   -- In a pcall: a message handler further out would make something else of the words.
   local _, _, why = pcall(load, text, "@" .. path, "t")
-  if why and why:find("overflow", 1, true) then -- nested too deep for the parser, too
+  if text:sub(1, 3) == "\xEF\xBB\xBF" then
+    return source, { line = 1, column = 1,
+      message = "the file begins with a byte order mark: save it as UTF-8 without one" }
+  elseif why and why:find("overflow", 1, true) then -- nested too deep for the parser, too
     return source, syntax_error(source, why)
   end
   local ok, tree, comments = pcall(parser.parse, decoder.decode(text), source.line_offsets, {})
