@@ -15,6 +15,10 @@ local root = arg[0]:match("^(.*)/spec/[^/]*$") or "."
 
 local LIMIT = 5 * (tonumber(os.getenv("HOB_SPEC_LIMIT")) or 120) -- seconds, of one file
 
+for _, signal in ipairs({ "INT", "TERM" }) do
+  process.on_signal(signal, function() process.exit(130) end) -- ends the specs, too
+end
+
 local function put(...)
   io.stdout:write(...)
   io.stdout:flush()

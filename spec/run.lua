@@ -10,7 +10,13 @@ local lfs = require("lfs")
 local binary = lfs.symlinkattributes("/proc/self/exe", "target")
 package.cpath = binary:match("^(.*)/[^/]*$") .. "/modules/?.so;" .. package.cpath
 
+local process = require("hob.process")
 local report = require("spec.support.report")
+
+-- What a run has started ends with it, also when it is broken off.
+for _, signal in ipairs({ "INT", "TERM" }) do
+    process.on_signal(signal, function() process.exit(130) end)
+end
 
 -- A mistyped file would run all specs, and look as if its own had passed.
 local named_a_place = false
