@@ -179,8 +179,8 @@ struct hob_notify *hob_notify_new(struct hob_loop *loop, struct hob_log *log)
     notify->watchdog = hob_timer_new(loop, tell_watchdog, notify);
     notify->extend = hob_timer_new(loop, ask_for_time, notify);
     bool taken = take_variables(notify);
-    if (!taken || !notify->watchdog || !notify->extend ||
-        !open_socket(notify, notify->given[SOCKET])) {
+    name = notify->given[SOCKET];
+    if (!taken || !name || !notify->watchdog || !notify->extend || !open_socket(notify, name)) {
         hob_notify_close(notify);
         return NULL;
     }

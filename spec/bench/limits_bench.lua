@@ -1,6 +1,6 @@
 -- How long the event loop is delayed while a job misbehaves, by the clock on the wall:
 --
---     build/release/hob lua spec/bench/limits_bench.lua [SECONDS]
+--     ./dev bench limits [SECONDS]
 --
 -- One gateway; a job that never ends (each kind for SECONDS, 3) beside a job that asks for the
 -- time every millisecond, in the gateway's own process, and notes how late it was asked. Keep-alive
