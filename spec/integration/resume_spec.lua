@@ -13,7 +13,7 @@ local SCRIPTS = {
   ["two.lua"] = [[
     local exec, fs = require("hob.exec"), require("hob.fs")
     local function wait(path)
-      exec.check({ "sh", "-c", 'until [ -e "$1" ]; do sleep 0.05; done', "wait", path })
+      exec.check({ "sh", "-c", "until [ -e $0 ] || [ ! -d ${0%/*} ]; do sleep 0.05; done", path })
     end
     return { api = 1, args = { dir = "string" }, run = function(job, args)
       fs.append(args.dir .. "/marks", job.id .. " begins\n")

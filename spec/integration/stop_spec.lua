@@ -33,8 +33,8 @@ local SCRIPTS = {
     return { api = 1, args = ARGS, run = function(job, args)
       job:step("program", function()
         mark("program")
-        exec.check({ "sh", "-c", "echo $$ >$0; until [ -e $1 ]; do sleep 0.05; done", args.pid, GO,
-          on_line = args.mode and print })
+        exec.check({ "sh", "-c", "echo $$ >$0; until [ -e $1 ] || [ ! -d ${1%/*} ]; do sleep 0.05; "
+          .. "done", args.pid, GO, on_line = args.mode and print })
         mark("over")
       end)
     end }
