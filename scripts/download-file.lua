@@ -6,6 +6,7 @@
 -- The file appears at `to` only whole and with the right digest.
 
 local exec = require("hob.exec")
+local fresh_url = require("fresh_url")
 local fs = require("hob.fs")
 local http = require("hob.http")
 
@@ -29,22 +30,12 @@ local function read(given)
   return args
 end
 
--- A presigned URL expires while the gateway is without power or link: another one goes on where the
--- first one stopped.
-local function fresh_url(job, args)
-  local fresh, problem = job:fresh_args()
-  if fresh and fresh.url ~= args.url then
-    return fresh.url
-  end
-  return nil, problem or "the service has no other URL for it"
-end
-
 local function fetch(job, args, to)
   return http.download({
     url = args.url,
     sha256 = args.sha256 and args.sha256:lower(),
     to = to,
-    refresh = function() return fresh_url(job, args) end,
+    refresh = fresh_url(job, args),
     on_progress = function(bytes, total)
       if total > 0 then
         job:progress(bytes * 100 / total, "downloading")

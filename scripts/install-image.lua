@@ -10,6 +10,7 @@
 
 local cloud = require("hob.cloud")
 local exec = require("hob.exec")
+local fresh_url = require("fresh_url")
 local fs = require("hob.fs")
 local http = require("hob.http")
 local places = require("hob.steps.places")
@@ -62,15 +63,6 @@ local function look(job, args)
   return now
 end
 
--- A presigned URL expires while the gateway is without power or link.
-local function fresh_url(job, args)
-  local fresh, problem = job:fresh_args()
-  if fresh and fresh.url ~= args.url then
-    return fresh.url
-  end
-  return nil, problem or "the service has no other URL for it"
-end
-
 local function download(job, args, tool)
   local image = job.dir .. "/" .. tool.image
   must(http.download({
@@ -78,7 +70,7 @@ local function download(job, args, tool)
     sha256 = args.sha256:lower(),
     size = args.size,
     to = image,
-    refresh = function() return fresh_url(job, args) end,
+    refresh = fresh_url(job, args),
     on_progress = function(bytes, total)
       if total > 0 then
         job:progress(bytes * 100 / total, "downloading")

@@ -11,6 +11,7 @@
 
 local exec = require("hob.exec")
 local files = require("config_files")
+local fresh_url = require("fresh_url")
 local fs = require("hob.fs")
 local http = require("hob.http")
 local places = require("hob.steps.places")
@@ -119,13 +120,7 @@ local function fetch(job, args)
     url = args.url,
     sha256 = args.sha256,
     to = NEW,
-    refresh = function()
-      local fresh, problem = job:fresh_args()
-      if fresh and fresh.url ~= args.url then
-        return fresh.url
-      end
-      return nil, problem or "the service has no other URL for it"
-    end,
+    refresh = fresh_url(job, args),
   }))
 end
 

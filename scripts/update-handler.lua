@@ -12,6 +12,7 @@
 -- job ends in the middle, the former file is put back. It may update itself; the job that does goes
 -- on with the version that it began with.
 
+-- No module of lib/: this handler must work when one of them does not.
 local fs = require("hob.fs")
 local http = require("hob.http")
 local schema = require("hob.job.schema")

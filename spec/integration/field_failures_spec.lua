@@ -153,7 +153,8 @@ describe("in the field", function()
       to = world:path("image")
       digest = exec.check({ "sha256sum", stdin = FILE }).stdout:match("%x+")
       gateway = world:gateway({ launch = false, scripts = {
-        ["download-file.lua"] = assert(fs.read("scripts/download-file.lua")) } })
+        ["download-file.lua"] = assert(fs.read("scripts/download-file.lua")),
+        ["lib/fresh_url.lua"] = assert(fs.read("scripts/lib/fresh_url.lua")) } })
     end)
     after_each(function()
       server:stop()
