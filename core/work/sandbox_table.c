@@ -73,8 +73,8 @@ static int table_insert(lua_State *L)
         position = (lua_Unsigned)luaL_checkinteger(L, 2);
         luaL_argcheck(L, position - 1 < end, 2, "position out of bounds");
         check_count(L, "insert", end - position);
-        shift(L, 1, (lua_Integer)position, (lua_Integer)position + 1, (lua_Integer)(end - position),
-              false);
+        shift(L, 1, (lua_Integer)position, (lua_Integer)(position + 1),
+              (lua_Integer)(end - position), false);
     } else if (given != 2) {
         return luaL_error(L, "wrong number of arguments to 'insert'");
     }
@@ -92,7 +92,7 @@ static int table_remove(lua_State *L)
     lua_Unsigned moved = (lua_Integer)position < (lua_Integer)size ? size - position : 0;
     check_count(L, "remove", moved);
     lua_geti(L, 1, (lua_Integer)position);
-    shift(L, 1, (lua_Integer)position + 1, (lua_Integer)position, (lua_Integer)moved, true);
+    shift(L, 1, (lua_Integer)(position + 1), (lua_Integer)position, (lua_Integer)moved, true);
     lua_pushnil(L);
     lua_seti(L, 1, (lua_Integer)(position + moved));
     return 1;

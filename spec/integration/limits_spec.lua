@@ -262,7 +262,9 @@ describe("a job that goes on with the version it began with", function()
       ["short.lua"] = text:format("cpu = 0.1", "for i = 1, 1e9 do pcall(error) end") } })
     life:create("a", "small")
     life:create("b", "short")
-    life:wait_marks("first first ")
+    for _, id in ipairs({ "a", "b" }) do -- a step has been stored, and the version with it
+      life.gateway:wait_event("job.step", { job = id, step = "hold" })
+    end
     life.gateway:kill()
     for name, member in pairs({ small = 'memory = "64M"', short = "cpu = 0" }) do
       assert(fs.write(("%s/scripts/%s.lua"):format(life.gateway.dir, name),
