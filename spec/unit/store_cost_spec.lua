@@ -36,8 +36,8 @@ local function costs(script)
     shim.on({ dir = box.dir })
     os.remove(box.dir .. "/shim")
     local lines = box.shell(
-        ("HOB_SHIM_DATA='%s' HOB_SHIM_LOG=%s/shim LD_PRELOAD='%s' %s %s"):format(
-            box.dir, box.dir, shim.preload, box.interpreter(), name
+        ("HOB_SHIM_DATA='%s' HOB_SHIM_LOG=%s/shim ASAN_OPTIONS='%s' LD_PRELOAD='%s' %s %s"):format(
+            box.dir, box.dir, shim.sanitizer_options(), shim.preload, box.interpreter(), name
         )
     )
     local found = {}
