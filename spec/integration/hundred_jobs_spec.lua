@@ -9,6 +9,7 @@ local peers = require("spec.support.peer")
 local shim = require("spec.support.shim")
 local sides = require("spec.support.both_sides")
 local time = require("hob.time")
+local wait_until = require("spec.support.wait").wait_until
 local worlds = require("spec.support.world")
 
 local seed = tonumber(os.getenv("HOB_SPEC_SEED")) or math.floor(time.now())
@@ -39,6 +40,7 @@ local SCRIPTS = {
 
 describe("a hundred jobs", function()
   local world, proxy, commands, gateway, marks
+  local reports -- how often the present job is reported; nil: its kill is still to come
 
   setup(function()
     world = worlds.start({ tls = false })
@@ -81,13 +83,26 @@ describe("a hundred jobs", function()
 
   local MOMENTS = { "job.claimed", "job.started", "job.step", "job.finished", "job.reported" }
 
+  local function reports_of(job)
+    local count = 0
+    for _, event in ipairs(gateway.events) do
+      count = count + (event.event == "job.reported" and event.job == job and 1 or 0)
+    end
+    return count
+  end
+
+  -- Each job comes past each moment.
   local function kill_gateway(job)
     local moment = MOMENTS[math.random(#MOMENTS)]
+    reports = nil
     gateway.on_event = function(event)
       if event.event == moment and event.job == job then
         gateway.on_event = nil
         time.after(0, function() -- not in the task that reads its lines
           gateway:kill()
+          local told = sides.query(gateway, ("SELECT 1 FROM execution WHERE job_id = '%s' AND "
+            .. "state = 3"):format(job))[1]
+          reports = reports_of(job) + (told and 0 or 1)
           gateway:launch()
         end)
       end
@@ -156,6 +171,10 @@ describe("a hundred jobs", function()
         marks))
       local execution = world:ended(job)
       gateway:wait_event("job.reported", { job = job })
+      if trouble.kills then -- it may fall between the report and its commit
+        wait_until(function() return reports end, worlds.PATIENCE, "the gateway's kill")
+        gateway:wait_event("job.reported", { job = job }, math.max(1, reports))
+      end
       clear()
       if execution.status ~= (is_good and "SUCCEEDED" or "FAILED") then
         say("%s (%s): %s, %s", job, trouble[1], execution.status, execution.details.reason)
