@@ -9,6 +9,7 @@ local exec = require("hob.exec")
 local fs = require("hob.fs")
 local futures = require("hob.future")
 local process = require("hob.process")
+local serial = require("hob.service.serial")
 local time = require("hob.time")
 
 local root = arg[0]:match("^(.*)/spec/[^/]*$") or "."
@@ -82,11 +83,14 @@ end
 local binary = exec.check({ "readlink", ("/proc/%d/exe"):format(process.pid()) }).stdout
   :gsub("\n$", "")
 
+-- Any task may be suspended between two instructions: no result may get lost by that.
+local turns = serial.new(function() end) -- `run` raises errors itself
+
 local function run(name)
   local lines = {}
   local result = exec.run({ binary, "lua", "spec/run.lua", name, cwd = root, timeout = LIMIT,
     on_line = function(line) lines[#lines + 1] = line end })
-  take(name, lines, result)
+  turns:run(function() take(name, lines, result) end)
 end
 
 local function processors()
@@ -95,14 +99,12 @@ local function processors()
 end
 
 local began = time.mono()
-local list, next_one, workers = files(), 1, {}
+local list, workers = files(), {}
 for i = 1, processors() do
   workers[i] = futures.new()
   time.after(0, function()
-    while list[next_one] do
-      local name = list[next_one]
-      next_one = next_one + 1
-      run(name)
+    while list[1] do
+      run(table.remove(list, 1))
     end
     workers[i]:resolve(true)
   end)
