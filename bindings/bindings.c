@@ -15,12 +15,19 @@ static const luaL_Reg job_modules[] = {{"hob.cloud.core", hob_lua_open_cloud},
                                        {NULL, NULL}};
 
 static const luaL_Reg tool_modules[] = {
-    {"hob.bench", hob_lua_open_bench},     {"hob.httpd", hob_lua_open_httpd},
+    {"hob.bench", hob_lua_open_bench},     {"hob.doctor.core", hob_lua_open_doctor},
+    {"hob.edit", hob_lua_open_edit},
+    {"hob.httpd", hob_lua_open_httpd},     {"hob.repl.core", hob_lua_open_repl},
     {"hob.local", hob_lua_open_local},     {"hob.mqtt", hob_lua_open_mqtt},
     {"hob.process", hob_lua_open_process}, {"hob.sandbox", hob_lua_open_sandbox},
-    {"hob.store", hob_lua_open_store},     {NULL, NULL}};
+    {"hob.store", hob_lua_open_store},
+    {"hob.timeline", hob_lua_open_timeline},     {NULL, NULL}};
 
 static const luaL_Reg bench_modules[] = {{"hob.bench.wire", hob_lua_open_bench_wire}, {NULL, NULL}};
+
+/* Of a session's state (host/console.h). */
+static const luaL_Reg console_modules[] = {{"hob.console.core", hob_lua_open_console},
+                                           {NULL, NULL}};
 
 static void preload(lua_State *L, const luaL_Reg *modules)
 {
@@ -37,6 +44,9 @@ void hob_modules_open_job(lua_State *L)
     preload(L, job_modules);
     if (hob_bindings_host(L)->bench) {
         preload(L, bench_modules);
+    }
+    if (hob_bindings_host(L)->console) {
+        preload(L, console_modules);
     }
 }
 

@@ -24,7 +24,10 @@ struct hob_modules_host *hob_bindings_host(lua_State *L);
 int hob_lua_open_bench(lua_State *L);      /* hob.bench: Hob's own commands only */
 int hob_lua_open_bench_wire(lua_State *L); /* hob.bench.wire: in a job on a bench */
 int hob_lua_open_cloud(lua_State *L);      /* hob.cloud.core */
+int hob_lua_open_console(lua_State *L);    /* hob.console.core: sessions only */
+int hob_lua_open_doctor(lua_State *L);     /* hob.doctor.core: Hob's own commands only */
 int hob_lua_open_download(lua_State *L);   /* hob.http.core */
+int hob_lua_open_edit(lua_State *L);       /* hob.edit: Hob's own commands only */
 int hob_lua_open_exec(lua_State *L);       /* hob.exec */
 int hob_lua_open_fs(lua_State *L);         /* hob.fs */
 int hob_lua_open_future(lua_State *L);     /* hob.future */
@@ -35,11 +38,13 @@ int hob_lua_open_log(lua_State *L);        /* hob.log */
 int hob_lua_open_mqtt(lua_State *L);       /* hob.mqtt; in a job without connect: */
 int hob_lua_open_mqtt_in_job(lua_State *L);
 int hob_lua_open_process(lua_State *L); /* hob.process: `hob lua` only */
+int hob_lua_open_repl(lua_State *L);    /* hob.repl.core: sessions, Hob's own commands */
 int hob_lua_open_sandbox(lua_State *L); /* hob.sandbox: `hob lua` only */
 int hob_lua_open_scripts(lua_State *L); /* hob.scripts.core */
 int hob_lua_open_steps(lua_State *L);   /* hob.steps.core: for lib/hob/steps/ */
 int hob_lua_open_store(lua_State *L);   /* hob.store: `hob lua` only */
 int hob_lua_open_time(lua_State *L);    /* hob.time */
+int hob_lua_open_timeline(lua_State *L); /* hob.timeline: Hob's own commands only */
 int hob_lua_open_verify(lua_State *L);  /* hob.verify.core */
 
 /* It never returns, which Lua's own declaration does not say; compiler and analyser should know. */

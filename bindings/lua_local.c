@@ -1,5 +1,5 @@
-/* lua_local.c - hob.local: Unix sockets of this machine, as a client: send text, read lines. For
- * `hob lua` and Hob's own commands, which talk to a running gateway. */
+/* lua_local.c - hob.local: Unix sockets of this machine, as a client: send text, read lines or
+ * bytes. For `hob lua` and Hob's own commands, which talk to a running gateway. */
 #include "bindings.h"
 
 #include "net/local.h"
@@ -31,7 +31,7 @@ struct reader {
     struct connection *connection;
     struct hob_task *task;
     struct hob_timer *timer;
-    bool late;
+    bool late, raw;
 };
 
 struct piece {
@@ -63,6 +63,11 @@ static bool has_line(const struct connection *connection)
     return len && memchr(hob_buf_data(&connection->in), '\n', len);
 }
 
+static bool is_enough(const struct connection *connection, bool raw)
+{
+    return connection->status || has_line(connection) || (raw && hob_buf_len(&connection->in));
+}
+
 static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf)
 {
     struct connection *connection = handle->data;
@@ -79,7 +84,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         connection->status = (int)len;
         uv_read_stop(stream);
     }
-    if (connection->status || has_line(connection)) {
+    if (connection->reader && is_enough(connection, connection->reader->raw)) {
         wake(connection);
     }
 }
@@ -103,7 +108,12 @@ static int push_line(lua_State *L, void *op)
     const char *data = hob_buf_data(&connection->in);
     size_t len = hob_buf_len(&connection->in);
     const char *end = len ? memchr(data, '\n', len) : NULL;
-    if (end) {
+    if (reader->raw && len) {
+        len = len < READ_BYTES ? len : READ_BYTES;
+        lua_pushlstring(L, data, len);
+        hob_buf_consume(&connection->in, len);
+        return 1;
+    } else if (end) {
         lua_pushlstring(L, data, (size_t)(end - data));
         hob_buf_consume(&connection->in, (size_t)(end - data) + 1);
         return 1;
@@ -114,7 +124,7 @@ static int push_line(lua_State *L, void *op)
         hob_error_set(&err, hob_error_from_uv(connection->status), "%s",
                       uv_strerror(connection->status));
     } else {
-        hob_error_set(&err, HOB_ETIMEDOUT, "no line came in time");
+        hob_error_set(&err, HOB_ETIMEDOUT, "%s came in time", reader->raw ? "nothing" : "no line");
     }
     return hob_lua_fail(L, &err);
 }
@@ -129,8 +139,7 @@ static void reader_free(void *op)
     free(reader);
 }
 
-/** connection:read_line([seconds]) -> line without its end | nil, message, code */
-static int read_line(lua_State *L)
+static int start_reading(lua_State *L, bool raw)
 {
     struct connection *connection = check(L);
     uint64_t ms = hob_lua_ms(L, luaL_optnumber(L, 2, 10), "seconds");
@@ -138,8 +147,8 @@ static int read_line(lua_State *L)
     if (connection->reader) {
         return luaL_error(L, "another task reads from this connection");
     }
-    if (has_line(connection) || connection->status) {
-        return push_line(L, &(struct reader){.connection = connection});
+    if (is_enough(connection, raw)) {
+        return push_line(L, &(struct reader){.connection = connection, .raw = raw});
     }
     struct reader *reader = calloc(1, sizeof *reader);
     if (reader) {
@@ -151,10 +160,23 @@ static int read_line(lua_State *L)
     }
     reader->connection = connection;
     reader->task = task;
+    reader->raw = raw;
     connection->reader = reader;
     hob_timer_start(reader->timer, ms);
     return hob_task_suspend(
-        L, &(struct hob_task_wait){"hob.local.read_line", push_line, NULL, reader_free, reader});
+        L, &(struct hob_task_wait){"hob.local.read", push_line, NULL, reader_free, reader});
+}
+
+/** connection:read_line([seconds]) -> line without its end | nil, message, code */
+static int read_line(lua_State *L)
+{
+    return start_reading(L, false);
+}
+
+/** connection:read([seconds]) -> what has come, at most 64 KB | nil, message, code */
+static int read_some(lua_State *L)
+{
+    return start_reading(L, true);
 }
 
 /* ---- writing ---- */
@@ -271,11 +293,9 @@ static int connect_to(lua_State *L)
 static const luaL_Reg functions[] = {{"connect", connect_to}, {NULL, NULL}};
 static const luaL_Reg meta[] = {
     {"__gc", close_connection}, {"__close", close_connection}, {"__index", NULL}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"send", send_text},
-                                   {"read_line", read_line},
-                                   {"finish", finish},
-                                   {"close", close_connection},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {{"send", send_text},         {"read_line", read_line},
+                                   {"read", read_some},         {"finish", finish},
+                                   {"close", close_connection}, {NULL, NULL}};
 
 int hob_lua_open_local(lua_State *L)
 {

@@ -1,9 +1,11 @@
 /* lua_process.c - hob.process: this process, for `hob lua` and Hob's own commands: signals, the
- * exit code, lines from standard input, the terminal. Not in a job's sandbox. */
+ * exit code, standard input and output, the terminal. Not in a job's sandbox. */
 #include "bindings.h"
 
 #include "work/task.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include <uv.h>
 
 #define WATCH_NAME "hob.process.signal"
+#define READ_BYTES 65536
 
 /* ---- signals ---- */
 
@@ -84,16 +87,36 @@ static int process_on_signal(lua_State *L)
     return 1;
 }
 
-/* ---- lines from standard input ---- */
+/* ---- standard input and output ---- */
 
 struct reader {
     struct hob_modules_host *host;
     struct hob_task *task;
     uv_work_t *work;
-    bool cancelled;
+    bool cancelled, raw;
     char *line;
     ssize_t len;
 };
+
+/* Whoever started this program may have left its end of the pipe non-blocking. */
+static void wait_ready(int fd, short events)
+{
+    poll(&(struct pollfd){.fd = fd, .events = events}, 1, -1);
+}
+
+static ssize_t read_bytes(char **out)
+{
+    ssize_t len;
+    *out = malloc(READ_BYTES);
+    if (!*out) {
+        return -1;
+    }
+    while ((len = read(STDIN_FILENO, *out, READ_BYTES)) < 0 &&
+           (errno == EINTR || errno == EAGAIN)) {
+        wait_ready(STDIN_FILENO, POLLIN);
+    }
+    return len > 0 ? len : -1;
+}
 
 /* A worker thread reads: standard input may be a file, a pipe or a terminal, and only the
  * terminal's own line editing is wanted here. */
@@ -101,7 +124,7 @@ static void read_work(uv_work_t *work)
 {
     struct reader *reader = work->data;
     size_t size = 0;
-    reader->len = getline(&reader->line, &size, stdin);
+    reader->len = reader->raw ? read_bytes(&reader->line) : getline(&reader->line, &size, stdin);
 }
 
 static void reader_free(struct reader *reader)
@@ -131,7 +154,7 @@ static int read_push(lua_State *L, void *op)
         return 1;
     }
     size_t len = (size_t)reader->len;
-    if (len && reader->line[len - 1] == '\n') {
+    if (!reader->raw && len && reader->line[len - 1] == '\n') {
         len--;
     }
     lua_pushlstring(L, reader->line, len);
@@ -148,7 +171,7 @@ static void read_release(void *op)
     }
 }
 
-static int process_read_line(lua_State *L)
+static int start_reading(lua_State *L, bool raw)
 {
     struct hob_task *task = hob_task_current(L);
     struct reader *reader = calloc(1, sizeof *reader);
@@ -158,12 +181,49 @@ static int process_read_line(lua_State *L)
         free(work);
         return luaL_error(L, "out of memory");
     }
-    *reader = (struct reader){.host = hob_bindings_host(L), .task = task, .work = work};
+    *reader = (struct reader){.host = hob_bindings_host(L), .task = task, .work = work, .raw = raw};
     reader->host->reading = 1;
     work->data = reader;
     uv_queue_work(hob_loop_uv(hob_scheduler_loop(L)), work, read_work, read_done);
     return hob_task_suspend(
-        L, &(struct hob_task_wait){"hob.process.read_line", read_push, NULL, read_release, reader});
+        L, &(struct hob_task_wait){"hob.process.read", read_push, NULL, read_release, reader});
+}
+
+/** read_line() -> line without its end | nil */
+static int process_read_line(lua_State *L)
+{
+    return start_reading(L, false);
+}
+
+/** read() -> what has come, at most 64 KB | nil: the end. Not to be mixed with read_line. */
+static int process_read(lua_State *L)
+{
+    return start_reading(L, true);
+}
+
+/** write(text) -> true | nil, message, code: all of it is on its way; a reader that is slow is
+ * waited for. */
+static int process_write(lua_State *L)
+{
+    size_t len;
+    struct hob_error err = {0};
+    const char *text = luaL_checklstring(L, 1, &len);
+    fflush(stdout);
+    while (len > 0) {
+        ssize_t written = write(STDOUT_FILENO, text, len);
+        if (written < 0 && errno == EAGAIN) {
+            wait_ready(STDOUT_FILENO, POLLOUT);
+        } else if (written < 0 && errno != EINTR) {
+            hob_error_set(&err, hob_error_from_errno(errno), "standard output: %s",
+                          strerror(errno));
+            return hob_lua_fail(L, &err);
+        } else if (written > 0) {
+            text += written;
+            len -= (size_t)written;
+        }
+    }
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /* ---- the rest ---- */
@@ -205,6 +265,8 @@ static int process_columns(lua_State *L)
 
 static const luaL_Reg functions[] = {{"on_signal", process_on_signal},
                                      {"read_line", process_read_line},
+                                     {"read", process_read},
+                                     {"write", process_write},
                                      {"exit", process_exit},
                                      {"pid", process_pid},
                                      {"is_terminal", process_is_terminal},

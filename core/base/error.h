@@ -41,7 +41,9 @@
     X(EREFUSED, -27, "refused by the broker")                                                      \
     X(ELENGTH, -28, "length differs")                                                              \
     X(ESIGNATURE, -29, "signature refused")                                                        \
-    X(EPERM, -30, "not allowed here")
+    X(EPERM, -30, "not allowed here")                                                              \
+    X(ESTALE, -31, "no longer there")                                                              \
+    X(EINCOMPLETE, -32, "not finished")
 
 enum hob_error_code {
 #define HOB_ERROR_ENUM(name, number, words) HOB_##name = (number),

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -26,9 +25,10 @@ struct hob_log {
     int fd;     /* -1: syslog */
     uint64_t lost;
     int lost_errno;
-    bool torn; /* the last write ended in the middle of a line */
-    hob_log_tap_fn *tap;
-    void *tap_user;
+    bool torn;                    /* the last write ended in the middle of a line */
+    enum hob_log_format writing;  /* of the line in hand */
+    struct hob_log_tap *taps;     /* in the order in which they came */
+    struct hob_log_tap *next_tap; /* to be told of it */
     bool in_tap;
     struct hob_buf line;
     struct hob_buf masked;
@@ -136,215 +136,25 @@ int hob_log_level_parse(const char *name, enum hob_log_level *out)
     return HOB_EINVAL;
 }
 
-void hob_log_tap(struct hob_log *log, hob_log_tap_fn *tap, void *user)
+void hob_log_tap(struct hob_log *log, struct hob_log_tap *tap)
 {
-    log->tap = tap;
-    log->tap_user = user;
+    struct hob_log_tap **place = &log->taps;
+    while (*place)
+        place = &(*place)->next;
+    tap->next = NULL;
+    *place = tap;
 }
 
-/* ---- masking ---- */
-
-struct scan {
-    const char *text;
-    size_t len, at;
-};
-
-static bool has(const struct scan *scan, size_t at, const char *word)
+void hob_log_untap(struct hob_log *log, struct hob_log_tap *tap)
 {
-    size_t n = strlen(word);
-    return scan->len - at >= n && strncasecmp(scan->text + at, word, n) == 0;
-}
-
-static bool ends_value(char c)
-{
-    return (unsigned char)c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>';
-}
-
-/* "-----BEGIN RSA PRIVATE KEY-----" up to the end of the END line, or of the text.
- * @return where it ends, `at` if none begins there */
-static size_t end_of_key(const struct scan *scan, size_t at)
-{
-    if (!has(scan, at, "-----BEGIN "))
-        return at;
-    size_t i = at + strlen("-----BEGIN ");
-    while (i < scan->len && scan->text[i] != '-' && !has(scan, i, "PRIVATE KEY"))
-        i++;
-    if (!has(scan, i, "PRIVATE KEY"))
-        return at;
-    while (i < scan->len && !has(scan, i, "-----END "))
-        i++;
-    while (i < scan->len && !has(scan, i, "KEY-----"))
-        i++;
-    return i < scan->len ? i + strlen("KEY-----") : i;
-}
-
-static size_t skip(const struct scan *scan, size_t at, const char *set)
-{
-    while (at < scan->len && scan->text[at] && strchr(set, scan->text[at]))
-        at++;
-    return at;
-}
-
-/* A quoted value ends at its quote; in JSON within a string, quotes have one backslash, and one
- * with more belongs to the value. */
-static size_t end_of_quoted(const struct scan *scan, size_t at, char quote, bool escaped)
-{
-    while (at < scan->len) {
-        size_t slashes = skip(scan, at, "\\") - at;
-        bool odd = slashes % 2 == 1;
-        size_t next = at + slashes;
-        if (next < scan->len && scan->text[next] == quote && (escaped ? slashes <= 1 : !odd))
-            return escaped ? at : next;
-        at = next + 1;
-    }
-    return scan->len;
-}
-
-static size_t end_of_word(const struct scan *scan, size_t at)
-{
-    while (at < scan->len && !ends_value(scan->text[at]))
-        at++;
-    return at;
-}
-
-/* "Bearer abc" is one secret. What follows an unknown scheme may be a list of parameters. */
-static size_t end_of_bare(const struct scan *scan, size_t at, bool schemes)
-{
-    static const char *const known[] = {"Bearer ", "Basic ", "Negotiate "};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (has(scan, at, known[i]))
-            return end_of_word(scan, skip(scan, at + strlen(known[i]), " \t"));
-    if (!schemes || has(scan, at, "***"))
-        return end_of_word(scan, at);
-    while (at < scan->len && scan->text[at] != '\r' && scan->text[at] != '\n')
-        at++;
-    return at;
-}
-
-/* @return where `word` ends if it stands at `at`, 0 if not; "api_key" is also api-key, apiKey */
-static size_t end_of_name(const struct scan *scan, size_t at, const char *word)
-{
-    const char *part;
-    while ((part = strchr(word, '_'))) {
-        size_t n = (size_t)(part - word);
-        if (scan->len - at < n || strncasecmp(scan->text + at, word, n) != 0)
-            return 0;
-        at += n;
-        at += at < scan->len && (scan->text[at] == '_' || scan->text[at] == '-');
-        word = part + 1;
-    }
-    return has(scan, at, word) ? at + strlen(word) : 0;
-}
-
-struct secret {
-    size_t begin; /* of the value, with its quote; 0: there is none */
-    bool schemes; /* a scheme may stand before it */
-};
-
-/* "/etc/passwd: not a directory", "signature: expected a string": words of an error, no secret */
-static bool is_error(const struct scan *scan, size_t at)
-{
-    static const char *const words[] = {"not ", "expected ", "No such file", "Permission denied"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (has(scan, at, words[i]))
-            return true;
-    return false;
-}
-
-/* `password=`, `"password": `, `X-Auth-Token: `: any name that ends in one of these words. */
-static struct secret secret_after(const struct scan *scan, size_t at)
-{
-    static const char *const words[] = {
-        "authorization", "password",    "passphrase", "passwd",     "token",   "secret",
-        "signature",     "private_key", "access_key", "credential", "api_key",
-    };
-    size_t i = 0, end = 0;
-    while (i < sizeof words / sizeof *words && (end = end_of_name(scan, at, words[i])) == 0)
-        i++;
-    if (end == 0)
-        return (struct secret){.begin = 0};
-    at = skip(scan, end, "\\");
-    at += at < scan->len && (scan->text[at] == '"' || scan->text[at] == '\'');
-    at = skip(scan, at, "] \t");
-    end = skip(scan, at, "=:>");
-    if (end == at || scan->text[at] == '>')
-        return (struct secret){.begin = 0};
-    at = skip(scan, end, " \t");
-    return (struct secret){.begin = is_error(scan, at) ? 0 : at, .schemes = i == 0};
-}
-
-/* @return where the user info after "://" ends (at its '@'), `at` if there is none */
-static size_t end_of_user_info(const struct scan *scan, size_t at)
-{
-    size_t end = at;
-    for (size_t i = at; i < scan->len && !ends_value(scan->text[i]); i++) {
-        if (scan->text[i] == '/' || scan->text[i] == '?' || scan->text[i] == '#')
-            break;
-        if (scan->text[i] == '@')
-            end = i;
-    }
-    return end;
-}
-
-static void copy(struct hob_buf *out, struct scan *scan, size_t end)
-{
-    hob_buf_append(out, scan->text + scan->at, end - scan->at);
-    scan->at = end;
-}
-
-static void hide(struct hob_buf *out, struct scan *scan, size_t end)
-{
-    hob_buf_append_string(out, "***");
-    scan->at = end;
-}
-
-static void mask_url(struct hob_buf *out, struct scan *scan)
-{
-    copy(out, scan, scan->at + strlen("://"));
-    size_t at = end_of_user_info(scan, scan->at);
-    if (at > scan->at)
-        hide(out, scan, at);
-    at = scan->at;
-    while (at < scan->len && !ends_value(scan->text[at]) && scan->text[at] != '?')
-        at++;
-    copy(out, scan, at);
-    if (at == scan->len || scan->text[at] != '?')
+    if (!log)
         return;
-    hob_buf_append_string(out, "?...");
-    while (scan->at < scan->len && !ends_value(scan->text[scan->at]))
-        scan->at++;
-}
-
-static void mask_value(struct hob_buf *out, struct scan *scan, struct secret secret)
-{
-    size_t begin = skip(scan, secret.begin, "\\"), end;
-    char quote = begin < scan->len ? scan->text[begin] : 0;
-    bool quoted = quote == '"' || quote == '\'';
-    bool escaped = quoted && begin > secret.begin;
-    copy(out, scan, quoted ? begin + 1 : secret.begin);
-    if (quoted)
-        end = end_of_quoted(scan, scan->at, quote, escaped);
-    else
-        end = end_of_bare(scan, scan->at, secret.schemes);
-    if (end > scan->at)
-        hide(out, scan, end);
-}
-
-void hob_log_mask(struct hob_buf *out, const char *text, size_t len)
-{
-    struct scan scan = {.text = text, .len = len};
-    while (scan.at < len) {
-        size_t end = end_of_key(&scan, scan.at);
-        struct secret secret = secret_after(&scan, scan.at);
-        if (end > scan.at)
-            hide(out, &scan, end);
-        else if (has(&scan, scan.at, "://"))
-            mask_url(out, &scan);
-        else if (secret.begin > 0)
-            mask_value(out, &scan, secret);
-        else
-            copy(out, &scan, scan.at + 1);
-    }
+    for (struct hob_log_tap **place = &log->taps; *place; place = &(*place)->next)
+        if (*place == tap) {
+            *place = tap->next;
+            log->next_tap = log->next_tap == tap ? tap->next : log->next_tap;
+            return;
+        }
 }
 
 /* ---- a line ---- */
@@ -430,14 +240,14 @@ static void put_pair(struct hob_log *log, const char *key, const char *value)
 {
     if (!value || !*value)
         return;
-    bool json = log->format == HOB_LOG_JSON;
+    bool json = log->writing == HOB_LOG_JSON;
     hob_buf_printf(&log->line, json ? ",\"%s\":" : " %s=", key);
     put_string(log, value, VALUE_MAX, json ? hob_json_quote : write_value);
 }
 
 static void put_subject(struct hob_log *log, const struct hob_log_record *record)
 {
-    bool json = log->format == HOB_LOG_JSON;
+    bool json = log->writing == HOB_LOG_JSON;
     put_pair(log, "thing", record->thing);
     put_pair(log, "job", record->job);
     if (record->execution != 0)
@@ -545,30 +355,55 @@ static void write_syslog(enum hob_log_level level, const char *line, size_t len)
     syslog(priorities[level], "%.*s", (int)len, line);
 }
 
-static void tell_tap(struct hob_log *log, const char *line, size_t len)
+/* What one does may take off any of them, itself included. */
+static void tell_taps(struct hob_log *log, const struct hob_log_record *record,
+                      enum hob_log_format format, size_t len)
 {
-    if (!log->tap)
-        return;
     log->in_tap = true;
-    log->tap(log->tap_user, line, len);
+    for (struct hob_log_tap *tap = log->taps; tap; tap = log->next_tap) {
+        log->next_tap = tap->next;
+        if (tap->format == format && record->level >= tap->level)
+            tap->fn(tap->user, record, hob_buf_data(&log->line), len);
+    }
     log->in_tap = false;
 }
 
-static void write_line(struct hob_log *log, const struct hob_log_record *record, const char *msg)
+static bool has_tap(const struct hob_log *log, enum hob_log_level level, enum hob_log_format format)
+{
+    const struct hob_log_tap *tap = log->taps;
+    while (tap && (tap->format != format || level < tap->level))
+        tap = tap->next;
+    return tap != NULL;
+}
+
+static void write_line(struct hob_log *log, const struct hob_log_record *record, const char *msg,
+                       enum hob_log_format format)
 {
     size_t head = 0;
+    bool to_target = format == log->format && record->level >= log->level;
+    if (!to_target && !has_tap(log, record->level, format))
+        return;
     hob_buf_clear(&log->line);
-    if (log->format == HOB_LOG_JSON)
+    log->writing = format;
+    if (format == HOB_LOG_JSON)
         build_json(log, record, msg);
     else
         head = build_text(log, record, msg);
     size_t len = hob_buf_len(&log->line);
-    if (log->fd < 0)
+    if (to_target && log->fd < 0)
         write_syslog(record->level, hob_buf_data(&log->line) + head, len - head);
     hob_buf_append_string(&log->line, "\n");
-    if (log->fd >= 0)
+    if (to_target && log->fd >= 0)
         write_sink(log, hob_buf_data(&log->line), hob_buf_len(&log->line));
-    tell_tap(log, hob_buf_data(&log->line), len);
+    tell_taps(log, record, format, len);
+}
+
+static bool is_wanted(const struct hob_log *log, enum hob_log_level level)
+{
+    if (log->in_tap || level >= HOB_LOG_OFF)
+        return false;
+    return level >= log->level || has_tap(log, level, HOB_LOG_TEXT) ||
+           has_tap(log, level, HOB_LOG_JSON);
 }
 
 /* A tap that logs would overwrite the line that it was given: what it logs is dropped. */
@@ -577,10 +412,11 @@ void hob_log_write(struct hob_log *log, const struct hob_log_record *record, con
 {
     char msg[LINE_MAX_BYTES];
     va_list args;
-    if (!log || log->in_tap || record->level < log->level || record->level >= HOB_LOG_OFF)
+    if (!log || !is_wanted(log, record->level))
         return;
     va_start(args, format);
     int len = vsnprintf(msg, sizeof msg, format, args);
     va_end(args);
-    write_line(log, record, len < 0 ? format : msg);
+    write_line(log, record, len < 0 ? format : msg, HOB_LOG_TEXT);
+    write_line(log, record, len < 0 ? format : msg, HOB_LOG_JSON);
 }

@@ -71,9 +71,20 @@ int hob_log_level_parse(const char *name, enum hob_log_level *out);
 /** Append `text` to `out` with secrets masked, as every line is; what is over its limit is lost. */
 void hob_log_mask(struct hob_buf *out, const char *text, size_t len);
 
-/** Where a line (without its newline, borrowed) goes besides its target, for specs and for
- * observers. NULL takes it off. What a tap itself logs is dropped. */
-typedef void hob_log_tap_fn(void *user, const char *line, size_t len);
-void hob_log_tap(struct hob_log *log, hob_log_tap_fn *tap, void *user);
+/** Somebody who is told of each event besides the log's target, in a form and from a level of its
+ * own. Embedded, borrowed from hob_log_tap to hob_log_untap. What a tap itself logs is dropped. */
+typedef void
+hob_log_tap_fn(void *user, const struct hob_log_record *record, const char *line,
+               size_t len); /* a newline follows it; borrowed; `record` is not masked */
+struct hob_log_tap {
+    hob_log_tap_fn *fn;
+    void *user;
+    enum hob_log_level level;
+    enum hob_log_format format;
+    struct hob_log_tap *next; /* the log's */
+};
+void hob_log_tap(struct hob_log *log, struct hob_log_tap *tap);
+/** Legal twice, also inside a tap, and with `log` NULL. */
+void hob_log_untap(struct hob_log *log, struct hob_log_tap *tap);
 
 #endif

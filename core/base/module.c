@@ -35,6 +35,7 @@ static const char *package_of(const char *name)
 {
     static const char *const packages[][2] = {
         {"hob_download", "libcurl (Debian: libcurl4)"},
+        {"hob_edit", "libedit (Debian: libedit2)"},
         {"hob_httpd", "libmicrohttpd (Debian: libmicrohttpd12)"},
     };
     for (size_t i = 0; i < sizeof packages / sizeof *packages; i++)

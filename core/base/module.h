@@ -1,9 +1,9 @@
 /* module.h - parts of Hob that carry a large library are loaded when first used.
  *
- * libcurl (hob_download.so) and libmicrohttpd (hob_httpd.so) are needed by few and weigh much. Each
- * sits in a shared object beside the program that exports one symbol, `hob_module`, a table of
- * functions. A module is never unloaded. Searched: $HOB_MODULE_DIR, then `modules/` beside the
- * program, then `../lib/hob/` from it.
+ * libcurl (hob_download.so), libmicrohttpd (hob_httpd.so) and libedit (hob_edit.so) are needed by
+ * few and weigh much. Each sits in a shared object beside the program that exports one symbol,
+ * `hob_module`, a table of functions. A module is never unloaded. Searched: $HOB_MODULE_DIR, then
+ * `modules/` beside the program, then `../lib/hob/` from it.
  * Spec: spec/unit/module_spec.lua
  */
 #ifndef HOB_BASE_MODULE_H

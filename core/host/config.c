@@ -35,8 +35,30 @@ struct load {
     const char *file; /* NULL: flags alone */
     char *text;
     bool by_flag[KEYS_MAX];
+    struct hob_config_looker looker;
     struct hob_error *err;
 };
+
+/* A name in the file may hold anything; a message is one line. */
+static void make_one_line(struct hob_error *err)
+{
+    for (char *c = err->message; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}
+
+int hob_config_tell(const struct hob_config_looker *looker, int rc, struct hob_error *err)
+{
+    if (rc != HOB_ECONFIG || !looker->problem) {
+        return rc;
+    }
+    make_one_line(err);
+    looker->problem(looker->user, err->message);
+    *err = (struct hob_error){0};
+    return 0;
+}
 
 /* ---- flags ---- */
 
@@ -308,23 +330,33 @@ static int check_credentials(const struct load *load, const char *endpoint, size
                                "a host name, without a scheme or a path", got, load->err);
 }
 
+static int told(const struct load *load, int rc)
+{
+    return hob_config_tell(&load->looker, rc, load->err);
+}
+
+static int check_thing(const struct load *load, size_t number)
+{
+    const struct hob_config_thing *thing = &load->config->things[number - 1];
+    assert(thing->endpoint && thing->thing_name && thing->ca && thing->cert && thing->key);
+    int rc = told(load, check_endpoint(load, thing->endpoint, number));
+    rc = rc ? rc : told(load, check_name(load, thing->thing_name, number));
+    rc = rc || !thing->tls ? rc : told(load, check_tls(load, thing, number));
+    return rc ? rc : told(load, check_credentials(load, thing->credentials_endpoint, number));
+}
+
 static int check(const struct load *load)
 {
     const struct hob_config *config = load->config;
     int rc = 0;
     for (size_t i = 0; i < config->thing_count && rc == 0; i++) {
-        const struct hob_config_thing *thing = &config->things[i];
-        assert(thing->endpoint && thing->thing_name && thing->ca && thing->cert && thing->key);
-        rc = check_endpoint(load, thing->endpoint, i + 1);
-        rc = rc ? rc : check_name(load, thing->thing_name, i + 1);
-        rc = rc || !thing->tls ? rc : check_tls(load, thing, i + 1);
-        rc = rc ? rc : check_credentials(load, thing->credentials_endpoint, i + 1);
+        rc = check_thing(load, i + 1);
     }
-    rc = rc ? rc : need(load, config->data, "data", 0);
-    rc = rc ? rc : check_topics(load);
-    rc = rc ? rc : check_proxy(load);
-    rc = rc ? rc : check_signers(load);
-    return rc ? rc : check_scripts(load);
+    rc = rc ? rc : told(load, need(load, config->data, "data", 0));
+    rc = rc ? rc : told(load, check_topics(load));
+    rc = rc ? rc : told(load, check_proxy(load));
+    rc = rc ? rc : told(load, check_signers(load));
+    return rc ? rc : told(load, check_scripts(load));
 }
 
 /* ---- the whole ---- */
@@ -364,16 +396,6 @@ static int set_defaults(struct hob_config *config, struct hob_error *err)
     return rc ? hob_error_set(err, rc, "reading the configuration: out of memory") : 0;
 }
 
-/* A name in the file may hold anything; a message is one line. */
-static void make_one_line(struct hob_error *err)
-{
-    for (char *c = err->message; *c; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            *c = '?';
-        }
-    }
-}
-
 /* A function in it is compiled again, in the sandbox where it will run. */
 static int keep_text(struct load *load)
 {
@@ -391,6 +413,26 @@ static int keep_text(struct load *load)
                : hob_error_set(load->err, HOB_ENOMEM, "reading the configuration: out of memory");
 }
 
+static int load_all(struct load *load, int argc, char **argv)
+{
+    int rc = find_file(load, argc, argv);
+    if (rc == 0 && load->file) {
+        size_t len = 0;
+        load->text = hob_config_file_read(load->file, &len, load->err);
+        rc = load->text ? hob_config_file_load(load->file, load->text, len, load->config,
+                                               &load->looker, load->err)
+                        : HOB_ECONFIG;
+    }
+    rc = rc ? rc : set_flags(load, argc, argv);
+    rc = rc ? rc : check(load);
+    rc = rc ? rc : keep_text(load);
+    free(load->text);
+    if (rc) {
+        make_one_line(load->err);
+    }
+    return rc;
+}
+
 int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err)
 {
     struct load load = {.config = out, .err = err};
@@ -398,20 +440,15 @@ int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_er
     if (rc == 0 && asks_for_help(argc, argv)) {
         return 1;
     }
-    rc = rc ? rc : find_file(&load, argc, argv);
-    if (rc == 0 && load.file) {
-        size_t len = 0;
-        load.text = hob_config_file_read(load.file, &len, err);
-        rc = load.text ? hob_config_file_load(load.file, load.text, len, out, err) : HOB_ECONFIG;
-    }
-    rc = rc ? rc : set_flags(&load, argc, argv);
-    rc = rc ? rc : check(&load);
-    rc = rc ? rc : keep_text(&load);
-    free(load.text);
-    if (rc) {
-        make_one_line(err);
-    }
-    return rc;
+    return rc ? rc : load_all(&load, argc, argv);
+}
+
+int hob_config_look(int argc, char **argv, struct hob_config *out, hob_config_problem_fn *problem,
+                    void *user, struct hob_error *err)
+{
+    struct load load = {.config = out, .looker = {problem, user}, .err = err};
+    int rc = set_defaults(out, err);
+    return rc ? rc : load_all(&load, argc, argv);
 }
 
 struct hob_policy hob_config_policy(const struct hob_config *config)

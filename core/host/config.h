@@ -62,12 +62,19 @@ struct hob_config {
     char *config_file, *config_text; /* "" without a file */
     double job_timeout, cleanup_timeout;
     int64_t messages_per_minute; /* 0: no limit */
-    uint64_t output_limit, output_total;
+    uint64_t output_limit, output_total, events_limit;
 };
 
 /** @param argv  the flags after `hob run`. @return 0, HOB_ECONFIG, or 1: --help was asked for */
 int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err);
 void hob_config_free(struct hob_config *config);
+
+/** Likewise for people who look, past what is wrong: each problem is told, and what can be read is
+ * read. @return 0 (problems may have been told), or HOB_ECONFIG: nothing could be read, `out` holds
+ * the defaults; free it all the same */
+typedef void hob_config_problem_fn(void *user, const char *message);
+int hob_config_look(int argc, char **argv, struct hob_config *out, hob_config_problem_fn *problem,
+                    void *user, struct hob_error *err);
 
 /** Borrowed from the config. */
 struct hob_policy hob_config_policy(const struct hob_config *config);

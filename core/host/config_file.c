@@ -84,13 +84,14 @@ static int read_member(lua_State *L, const struct hob_config_origin *origin,
 
 static int read_table(lua_State *L, const struct hob_config_origin *origin,
                       struct hob_config *config, struct hob_config_thing *thing,
-                      struct hob_error *err)
+                      const struct hob_config_looker *looker, struct hob_error *err)
 {
     int rc = 0;
     lua_pushnil(L);
     while (rc == 0 && lua_next(L, -2)) {
-        rc = read_member(L, origin, config, thing, err);
-        lua_pop(L, 1);
+        int top = lua_gettop(L) - 1;
+        rc = hob_config_tell(looker, read_member(L, origin, config, thing, err), err);
+        lua_settop(L, top);
     }
     return rc;
 }
@@ -145,7 +146,7 @@ static size_t count_things(lua_State *L)
 
 static int read_thing(lua_State *L, const struct hob_config_origin *origin,
                       struct hob_config *config, struct hob_config_thing *thing,
-                      struct hob_error *err)
+                      const struct hob_config_looker *looker, struct hob_error *err)
 {
     char got[64];
     if (!lua_istable(L, -1)) {
@@ -153,12 +154,13 @@ static int read_thing(lua_State *L, const struct hob_config_origin *origin,
         struct hob_config_origin beside = {origin->file, origin->source, 0};
         return hob_config_expected(&beside, "things", "a list of tables", got, err);
     }
-    return read_table(L, origin, config, thing, err);
+    return read_table(L, origin, config, thing, looker, err);
 }
 
 /* Each of `things` begins with the values that stand beside it. */
 static int read_things(lua_State *L, const struct hob_config_origin *origin,
-                       struct hob_config *config, struct hob_error *err)
+                       struct hob_config *config, const struct hob_config_looker *looker,
+                       struct hob_error *err)
 {
     if (lua_getfield(L, -1, "things") == LUA_TNIL) {
         return 0;
@@ -167,7 +169,8 @@ static int read_things(lua_State *L, const struct hob_config_origin *origin,
     if (count == 0) {
         char got[64];
         snprintf(got, sizeof got, "a %s that is none", luaL_typename(L, -1));
-        return hob_config_expected(origin, "things", "a list of 1 to 10000 tables", got, err);
+        int none = hob_config_expected(origin, "things", "a list of 1 to 10000 tables", got, err);
+        return hob_config_tell(looker, none, err);
     }
     struct hob_config_thing *things = calloc(count, sizeof *things);
     if (!things) {
@@ -178,7 +181,9 @@ static int read_things(lua_State *L, const struct hob_config_origin *origin,
         struct hob_config_origin inside = {origin->file, origin->source, i + 1};
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
         rc = copy_thing(&things[i], &config->things[0], err);
-        rc = rc ? rc : read_thing(L, &inside, config, &things[i], err);
+        rc = rc ? rc
+                : hob_config_tell(looker, read_thing(L, &inside, config, &things[i], looker, err),
+                                  err);
         lua_pop(L, 1);
     }
     hob_config_thing_free(&config->things[0]);
@@ -195,6 +200,7 @@ struct loading {
     const char *text;
     size_t len;
     struct hob_config *config;
+    const struct hob_config_looker *looker;
     struct hob_error *err;
     int rc;
     bool running; /* the file's own code */
@@ -251,15 +257,17 @@ static int evaluate(lua_State *L)
                                     loading->path, luaL_typename(L, -1));
         return 0;
     }
-    loading->rc = read_table(L, &origin, config, &config->things[0], loading->err);
-    loading->rc = loading->rc ? loading->rc : read_things(L, &origin, config, loading->err);
+    loading->rc = read_table(L, &origin, config, &config->things[0], loading->looker, loading->err);
+    loading->rc =
+        loading->rc ? loading->rc : read_things(L, &origin, config, loading->looker, loading->err);
     return 0;
 }
 
 int hob_config_file_load(const char *path, const char *text, size_t len, struct hob_config *config,
-                         struct hob_error *err)
+                         const struct hob_config_looker *looker, struct hob_error *err)
 {
-    struct loading loading = {.path = path, .text = text, .len = len, .config = config, .err = err};
+    struct loading loading = {
+        .path = path, .text = text, .len = len, .config = config, .looker = looker, .err = err};
     lua_State *L = lua_newstate(allocate, &loading);
     if (!L) {
         return hob_error_set(err, HOB_ENOMEM, "reading the configuration: out of memory");

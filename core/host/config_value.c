@@ -82,6 +82,7 @@ static const struct hob_config_key keys[] = {
     {"boot_id_file", FILENAME, OF_CONFIG(boot_id_file), 0, 0, NULL, NULL},
     {"output_limit", SIZE, OF_CONFIG(output_limit), 1048576, 4294967296, NULL, "1M"},
     {"output_total", SIZE, OF_CONFIG(output_total), 1048576, 1099511627776, NULL, "16M"},
+    {"events_limit", SIZE, OF_CONFIG(events_limit), 65536, 1073741824, NULL, "1M"},
     {"stop_grace", SECONDS, OF_CONFIG(stop_grace), 0, 86400, NULL, "10"},
     {"stop_timeout", SECONDS, OF_CONFIG(stop_timeout), 0, 86400, NULL, "60"},
 };

@@ -73,9 +73,17 @@ int hob_config_set_value(struct lua_State *L, const struct hob_config_origin *or
 
 void hob_config_free_words(char **words); /* NULL-terminated; NULL is legal */
 
+/** Whom a problem is told to; then what is beside it is read, too. */
+struct hob_config_looker {
+    hob_config_problem_fn *problem; /* NULL: nobody looks, and the first problem is the end */
+    void *user;
+};
+/** @return 0 if `rc` was told, else `rc` */
+int hob_config_tell(const struct hob_config_looker *looker, int rc, struct hob_error *err);
+
 /** Read the file into `config`, which holds the defaults. @return 0, or HOB_ECONFIG */
 int hob_config_file_load(const char *path, const char *text, size_t len, struct hob_config *config,
-                         struct hob_error *err);
+                         const struct hob_config_looker *looker, struct hob_error *err);
 /** The whole file; caller frees. @return NULL and the reason */
 char *hob_config_file_read(const char *path, size_t *len, struct hob_error *err);
 void hob_config_thing_free(struct hob_config_thing *thing);

@@ -5,7 +5,6 @@
 #include "work/history.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,30 +12,6 @@
 #define PROTOCOL      1
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX     1000
-
-/* ---- lines ---- */
-
-int hob_control_error(struct hob_buf *out, const char *id, int code, const char *format, ...)
-{
-    char message[HOB_ERROR_MESSAGE_MAX];
-    va_list values;
-    va_start(values, format);
-    vsnprintf(message, sizeof message, format, values);
-    va_end(values);
-    int rc =
-        hob_buf_printf(out, "{%s\"error\":{\"code\":\"%s\",\"message\":", id, hob_error_name(code));
-    rc = rc ? rc : hob_json_quote(out, message, strlen(message));
-    return rc ? rc : hob_buf_append_string(out, "},\"end\":true}\n");
-}
-
-int hob_control_put_text(struct hob_buf *out, const char *key, const char *text)
-{
-    if (!*text) {
-        return 0;
-    }
-    int rc = hob_buf_printf(out, ",\"%s\":", key);
-    return rc ? rc : hob_json_quote(out, text, strlen(text));
-}
 
 /* ---- jobs ---- */
 
@@ -46,7 +21,8 @@ struct page {
     int rc;
 };
 
-static int put_view(struct hob_buf *out, const char *thing, const struct hob_executor_view *view)
+int hob_control_put_view(struct hob_buf *out, const char *thing,
+                         const struct hob_executor_view *view)
 {
     int rc = hob_json_quote(out, thing, strlen(thing));
     rc = rc ? rc : hob_control_put_text(out, "jobId", view->job_id);
@@ -61,6 +37,7 @@ static int put_view(struct hob_buf *out, const char *thing, const struct hob_exe
     if (rc == 0 && view->resume_ms >= 0) {
         rc = hob_buf_printf(out, ",\"resumeInSeconds\":%" PRId64, view->resume_ms / 1000);
     }
+    rc = rc ? rc : hob_control_put_text(out, "waitsFor", view->waits_for ? view->waits_for : "");
     return rc ? rc : hob_control_put_text(out, "why", view->why);
 }
 
@@ -70,7 +47,7 @@ static void on_view(void *user, const struct hob_executor_view *view)
     struct hob_buf *out = page->request->out;
     int rc = page->rc;
     rc = rc ? rc : hob_buf_printf(out, "{%s\"job\":{\"thing\":", page->request->id);
-    rc = rc ? rc : put_view(out, page->thing, view);
+    rc = rc ? rc : hob_control_put_view(out, page->thing, view);
     page->rc = rc ? rc : hob_buf_append_string(out, "}}\n");
 }
 
@@ -92,28 +69,11 @@ static int on_history(void *user, const struct hob_store_execution *execution)
     return rc;
 }
 
-int hob_control_put_things(struct hob_control_request *request)
-{
-    const struct hob_control_options *options = &request->control->options;
-    struct hob_control_thing thing;
-    int rc = hob_buf_append_string(request->out, "[");
-    for (size_t i = 0; rc == 0 && options->thing_at(options->user, i, &thing); i++) {
-        rc = hob_buf_append_string(request->out, i ? ",{\"thing\":" : "{\"thing\":");
-        rc = rc ? rc : hob_json_quote(request->out, thing.name, strlen(thing.name));
-        rc = rc ? rc
-                : hob_buf_printf(request->out,
-                                 ",\"online\":%s,\"untold\":%zu,\"forSeconds\":%" PRId64,
-                                 thing.online ? "true" : "false", thing.untold, thing.since_s);
-        rc = rc ? rc : hob_control_put_text(request->out, "why", thing.why);
-        rc = rc ? rc : hob_buf_append_string(request->out, "}");
-    }
-    return rc ? rc : hob_buf_append_string(request->out, "]");
-}
-
 static int put_end(struct hob_control_request *request, int64_t next)
 {
     int rc = hob_buf_printf(request->out, "{%s\"things\":", request->id);
-    rc = rc ? rc : hob_control_put_things(request);
+    rc = rc ? rc : hob_control_put_things(request, NULL);
+    rc = rc ? rc : hob_control_put_drain(request);
     if (rc == 0 && next) {
         rc = hob_buf_printf(request->out, ",\"next\":%" PRId64, next);
     }
@@ -128,6 +88,7 @@ static int put_live(struct hob_control_request *request)
     for (size_t i = 0; options->thing_at(options->user, i, &thing); i++) {
         page.thing = thing.name;
         options->each_job(options->user, i, on_view, &page);
+        options->each_pending(options->user, i, on_view, &page);
     }
     return page.rc;
 }
@@ -142,6 +103,11 @@ static int jobs(struct hob_control_request *request)
         return hob_control_error(request->out, request->id, HOB_EINVAL,
                                  "limit: expected 1 to %d; before: a `next` of an answer",
                                  LIMIT_MAX);
+    }
+    if (hob_json_boolean(request->json, "follow", false)) {
+        return history ? hob_control_error(request->out, request->id, HOB_EINVAL,
+                                           "follow: what has ended does not change any more")
+                       : hob_control_jobs_follow(request);
     }
     struct page page = {.request = request};
     int rc = history ? hob_history_each(request->control->options.store, true, before,
@@ -164,13 +130,23 @@ static int version(struct hob_control_request *request)
 
 /* ---- which ---- */
 
+/* In the order of their names. */
 static const struct {
     const char *name;
     int (*run)(struct hob_control_request *request);
-    const char *members[6]; /* that it knows, beside id and command */
-} commands[] = {{"jobs", jobs, {"history", "limit", "before"}},
+    const char *members[8]; /* that it knows, beside id and command */
+} commands[] = {{"dap", hob_control_session, {"thing"}},
+                {"doctor", hob_control_doctor, {NULL}},
+                {"journal", hob_control_journal, {"job", "thing", "execution"}},
+                {"drain", hob_control_drain, {"on", "reason"}},
+                {"handlers", hob_control_handlers, {NULL}},
+                {"jobs", jobs, {"history", "limit", "before", "follow"}},
+                {"log", hob_control_log, {"job", "thing", "execution", "lines", "follow"}},
+                {"metrics", hob_control_metrics, {"from"}},
                 {"reload", hob_control_reload, {NULL}},
+                {"repl", hob_control_session, {"thing"}},
                 {"status", hob_control_status, {NULL}},
+                {"stop", hob_control_stop, {NULL}},
                 {"version", version, {NULL}}};
 
 struct check {
@@ -225,6 +201,7 @@ static int answer_object(struct hob_control_request *request)
         return hob_control_error(request->out, request->id, HOB_EINVAL,
                                  "command: expected its name, such as \"jobs\"");
     }
+    request->command = name;
     for (; check.command < sizeof commands / sizeof commands[0]; check.command++) {
         if (strcmp(commands[check.command].name, name) == 0) {
             hob_json_each(request->json, "", check_member, &check);
@@ -247,12 +224,13 @@ static bool begins_an_object(const char *line, size_t len)
     return at < len && line[at] == '{';
 }
 
-int hob_control_answer(struct hob_control *control, const char *line, size_t len,
+int hob_control_answer(struct hob_control_caller *caller, const char *line, size_t len,
                        struct hob_buf *out)
 {
     struct hob_error err = {0};
     struct hob_json *json = NULL;
-    struct hob_control_request request = {.control = control, .out = out};
+    struct hob_control_request request = {
+        .control = caller->control, .caller = caller, .peer = &caller->peer, .out = out};
     int rc = hob_json_new(&json, &err);
     if (rc) {
         return rc;

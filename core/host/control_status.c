@@ -1,8 +1,13 @@
-/* control_status.c - the commands `status` and `reload` of the control socket: how this process
- * does, and its handlers. See docs/reference/control-protocol.md. */
+/* control_status.c - the commands `status`, `handlers` and `reload` of the control socket: how this
+ * process does, and its handlers. See docs/reference/control-protocol.md. */
+#include "base/clock.h"
 #include "host/control_parts.h"
-
+#include "host/process_facts.h"
+#include "host/thing.h"
+#include "work/output.h"
+#include "work/requires.h"
 #include "work/scripts.h"
+#include "work/tally.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,6 +30,38 @@ static const char *state_of(const struct hob_handler *handler)
     return handler->error.code ? "broken" : handler->refused.code ? "last_good" : "ok";
 }
 
+static int put_aliases(struct hob_buf *out, const struct hob_handler *handler)
+{
+    int rc = handler->aliases[0][0] ? hob_buf_append_string(out, ",\"names\":[") : 0;
+    for (int i = 0; rc == 0 && i < HOB_HANDLER_ALIASES && handler->aliases[i][0]; i++) {
+        rc = hob_buf_append_string(out, i ? "," : "");
+        rc = rc ? rc : hob_json_quote(out, handler->aliases[i], strlen(handler->aliases[i]));
+    }
+    return rc || !handler->aliases[0][0] ? rc : hob_buf_append_string(out, "]");
+}
+
+/* Of this process. */
+static int put_ended(struct hob_buf *out, const struct hob_tally *tally, const char *handler)
+{
+    struct hob_tally_row row;
+    uint64_t succeeded = 0, others = 0;
+    for (size_t i = 0; hob_tally_at(tally, i, &row); i++) {
+        bool good = strcmp(row.status, "SUCCEEDED") == 0;
+        if (!handler || strcmp(row.handler, handler) == 0) {
+            succeeded += good ? row.count : 0;
+            others += good ? 0 : row.count;
+        }
+    }
+    return hob_buf_printf(out, ",\"succeeded\":%" PRIu64 ",\"failed\":%" PRIu64, succeeded, others);
+}
+
+static struct hob_control_process process_of(const struct hob_control_request *request)
+{
+    struct hob_control_process process = {0};
+    request->control->options.process(request->control->options.user, &process);
+    return process;
+}
+
 static int put_handler(struct hob_control_request *request, const struct hob_handler *handler)
 {
     struct hob_buf *out = request->out;
@@ -36,6 +73,9 @@ static int put_handler(struct hob_control_request *request, const struct hob_han
     if (handler->newer) {
         rc = rc ? rc : hob_control_put_text(out, "brokenDigest", handler->newer->digest);
     }
+    rc = rc ? rc : hob_control_put_text(out, "description", handler->description);
+    rc = rc ? rc : put_aliases(out, handler);
+    rc = rc ? rc : put_ended(out, process_of(request).tally, handler->name);
     rc = rc ? rc : put_error(out, handler->error.code ? &handler->error : &handler->refused);
     return rc ? rc : hob_buf_append_string(out, "}}\n");
 }
@@ -80,6 +120,7 @@ int hob_control_reload(struct hob_control_request *request)
 {
     const struct hob_control_options *options = &request->control->options;
     struct hob_error err = {0};
+    hob_control_log_change(request, NULL, NULL, "reload");
     int rc = options->reload(options->user, &err);
     if (rc) {
         return hob_control_error(request->out, request->id, rc, "%s", err.message);
@@ -90,37 +131,162 @@ int hob_control_reload(struct hob_control_request *request)
                                        request->id, broken);
 }
 
-/* ---- status ---- */
+/* ---- handlers ---- */
+
+int hob_control_handlers(struct hob_control_request *request)
+{
+    struct hob_control_process process = process_of(request);
+    struct hob_buf *out = request->out;
+    int broken = put_handlers(request);
+    if (broken < 0) {
+        return broken;
+    }
+    int rc = hob_buf_printf(out, "{%s\"broken\":%d", request->id, broken);
+    rc = rc ? rc : hob_control_put_text(out, "scripts", process.scripts);
+    rc = rc ? rc : hob_control_put_text(out, "watch", process.watch);
+    return rc ? rc : hob_buf_append_string(out, ",\"end\":true}\n");
+}
+
+/* ---- status: things ---- */
+
+static int put_certificate(struct hob_buf *out, const struct hob_thing_certificate *one)
+{
+    int rc = hob_buf_printf(out, "{\"which\":\"%s\"", one->which);
+    rc = rc ? rc : hob_control_put_text(out, "path", one->path);
+    if (one->expiry->code) {
+        rc = rc ? rc : hob_control_put_text(out, "error", hob_error_words(one->expiry->code));
+    } else {
+        int64_t ends_s = hob_thing_certificate_ends(one);
+        rc = rc ? rc
+                : hob_buf_printf(out, ",\"endsAt\":%" PRId64 ",\"leftSeconds\":%" PRId64, ends_s,
+                                 ends_s - hob_clock_wall_ms() / 1000);
+    }
+    return rc ? rc : hob_buf_append_string(out, "}");
+}
+
+static int put_certificates(struct hob_buf *out, struct hob_thing *thing)
+{
+    struct hob_thing_certificate one;
+    int rc = hob_buf_append_string(out, ",\"certificates\":[");
+    for (size_t i = 0; rc == 0 && hob_thing_certificate(thing, i, &one); i++) {
+        rc = hob_buf_append_string(out, i ? "," : "");
+        rc = rc ? rc : put_certificate(out, &one);
+    }
+    return rc ? rc : hob_buf_append_string(out, "]");
+}
+
+static int put_facts(struct hob_buf *out, struct hob_thing *thing)
+{
+    struct hob_thing_facts facts;
+    hob_thing_get_facts(thing, &facts);
+    int rc = hob_control_put_text(out, "endpoint", facts.endpoint);
+    rc = rc ? rc
+            : hob_buf_printf(out, ",\"port\":%d,\"connections\":%" PRIu64, facts.port,
+                             facts.mqtt.connected);
+    if (rc == 0 && facts.answered_ms >= 0) {
+        rc = hob_buf_printf(out, ",\"answeredSeconds\":%" PRId64, facts.answered_ms / 1000);
+    }
+    if (rc == 0 && facts.oldest_ms >= 0) {
+        rc = hob_buf_printf(out, ",\"oldestSeconds\":%" PRId64, facts.oldest_ms / 1000);
+    }
+    return rc ? rc : put_certificates(out, thing);
+}
+
+/* ---- status: the process ---- */
 
 static void count_job(void *user, const struct hob_executor_view *view)
 {
     ++*(int *)user;
 }
 
-static int count_jobs(const struct hob_control_options *options)
+static void count_pending(void *user, const struct hob_executor_view *view)
 {
+    *(int *)user += strcmp(view->state, "pending") == 0;
+}
+
+static int put_jobs(struct hob_control_request *request, const struct hob_tally *tally)
+{
+    const struct hob_control_options *options = &request->control->options;
     struct hob_control_thing thing;
-    int jobs = 0;
+    int jobs = 0, pending = 0;
     for (size_t i = 0; options->thing_at(options->user, i, &thing); i++) {
         options->each_job(options->user, i, count_job, &jobs);
+        options->each_pending(options->user, i, count_pending, &pending);
     }
-    return jobs;
+    int rc = hob_buf_printf(request->out, ",\"jobs\":%d,\"pending\":%d", jobs, pending);
+    return rc ? rc : put_ended(request->out, tally, NULL);
+}
+
+static int put_store(struct hob_control_request *request, const struct hob_control_process *process)
+{
+    struct hob_store_health health;
+    hob_store_get_health(request->control->options.store, &health);
+    int rc = hob_buf_printf(request->out,
+                            ",\"store\":{\"bytes\":%" PRIu64 ",\"walBytes\":%" PRIu64
+                            ",\"writes\":%" PRIu64 ",\"failures\":%" PRIu64 ",\"damaged\":%s",
+                            health.bytes, health.wal_bytes, health.writes, health.failures,
+                            health.damaged ? "true" : "false");
+    rc = rc ? rc
+            : hob_control_put_text(request->out, "failing",
+                                   health.failing ? hob_error_name(health.failing) : "");
+    return rc ? rc
+              : hob_buf_printf(request->out, "},\"outputBytes\":%" PRIu64 ",\"freeBytes\":%" PRIu64,
+                               hob_outputs_bytes(process->outputs),
+                               hob_process_free_bytes(process->data));
+}
+
+static int put_kernel(struct hob_buf *out)
+{
+    return hob_buf_printf(out,
+                          ",\"memoryBytes\":%" PRIu64 ",\"cpuSeconds\":%.3f"
+                          ",\"descriptors\":%" PRIu64 ",\"mostDescriptors\":%" PRIu64,
+                          hob_process_resident_bytes(), hob_process_cpu_seconds(),
+                          hob_process_open_descriptors(), hob_process_most_descriptors());
+}
+
+static int put_libraries(struct hob_buf *out)
+{
+    char room[32];
+    int rc = hob_buf_append_string(out, ",\"libraries\":{");
+    for (size_t i = 0; rc == 0 && i < HOB_PROCESS_LIBRARIES; i++) {
+        struct hob_process_library library = hob_process_library(i, room, sizeof room);
+        rc = hob_buf_printf(out, "%s\"%s\":\"%s\"", i ? "," : "", library.name, library.version);
+    }
+    return rc ? rc : hob_buf_append_string(out, "}");
+}
+
+static int put_breaches(struct hob_buf *out, const struct hob_tally *tally)
+{
+    int rc = hob_buf_append_string(out, ",\"limits\":{");
+    for (int i = 0; rc == 0 && i < HOB_TALLY_BREACHES; i++) {
+        enum hob_tally_breach breach = (enum hob_tally_breach)i;
+        rc = hob_buf_printf(out, "%s\"%s\":%" PRIu64, i ? "," : "", hob_tally_breach_name(breach),
+                            hob_tally_breaches(tally, breach));
+    }
+    return rc ? rc : hob_buf_append_string(out, "}");
 }
 
 static int put_process(struct hob_control_request *request)
 {
-    const struct hob_control_options *options = &request->control->options;
-    struct hob_control_process process;
-    options->process(options->user, &process);
+    struct hob_control_process process = process_of(request);
     struct hob_buf *out = request->out;
+    int64_t now_ms = hob_clock_wall_ms();
     int rc = hob_buf_printf(out,
                             ",\"version\":\"%s\",\"pid\":%d,\"startedAt\":%" PRId64
-                            ",\"uptimeSeconds\":%" PRId64 ",\"jobs\":%d",
+                            ",\"uptimeSeconds\":%" PRId64 ",\"draining\":%s,\"now\":%" PRId64
+                            ",\"clockSet\":%s",
                             HOB_VERSION, (int)getpid(), process.started_at, process.uptime_s,
-                            count_jobs(options));
+                            process.draining ? "true" : "false", now_ms / 1000,
+                            hob_requires_clock_is_set(now_ms) ? "true" : "false");
     rc = rc ? rc : hob_control_put_text(out, "data", process.data);
     rc = rc ? rc : hob_control_put_text(out, "scripts", process.scripts);
-    return rc ? rc : hob_control_put_text(out, "watch", process.watch);
+    rc = rc ? rc : hob_control_put_text(out, "watch", process.watch);
+    rc = rc ? rc : hob_control_put_drain(request);
+    rc = rc ? rc : put_jobs(request, process.tally);
+    rc = rc ? rc : put_store(request, &process);
+    rc = rc ? rc : put_kernel(out);
+    rc = rc ? rc : put_breaches(out, process.tally);
+    return rc ? rc : put_libraries(out);
 }
 
 int hob_control_status(struct hob_control_request *request)
@@ -130,7 +296,7 @@ int hob_control_status(struct hob_control_request *request)
         return broken;
     }
     int rc = hob_buf_printf(request->out, "{%s\"broken\":%d,\"things\":", request->id, broken);
-    rc = rc ? rc : hob_control_put_things(request);
+    rc = rc ? rc : hob_control_put_things(request, put_facts);
     rc = rc ? rc : put_process(request);
     return rc ? rc : hob_buf_append_string(request->out, ",\"end\":true}\n");
 }

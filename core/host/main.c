@@ -22,11 +22,16 @@ static const char usage[] =
     "       hob status                        how the gateway of this machine does\n"
     "       hob reload                        have it read its handlers again\n"
     "       hob jobs [--history]              this gateway's jobs, and what became of them\n"
+    "       hob handlers                      its handlers, and how their jobs ended\n"
+    "       hob metrics                       what there is to count, for Prometheus\n"
+    "       hob doctor                        what is wrong here, from the clock to the cloud\n"
     "       hob handler list|help|lint|run|new   handlers at a desk, without a cloud\n"
+    "       hob dap                           a debug adapter, for editors\n"
     "       hob lua [FILE [ARG...]]           a Lua interpreter with Hob's modules\n"
     "       hob service --endpoint HOST ...   a local Jobs service, for the bench and tests\n"
     "       hob service fault add|list|remove   plant faults in it\n"
     "       hob job create|list|describe|cancel|delete|watch   talk to a local Jobs service\n"
+    "       hob completion bash|zsh           prints a script that completes hob's commands\n"
     "       hob --version\n"
     "       hob --help\n";
 

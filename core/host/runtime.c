@@ -7,15 +7,18 @@
 #include "device/power.h"
 #include "host/config.h"
 #include "host/control.h"
+#include "host/drain.h"
 #include "host/notify.h"
 #include "host/paths.h"
 #include "host/thing.h"
 #include "work/blackbox.h"
+#include "work/events.h"
 #include "work/filter.h"
 #include "work/handlers.h"
 #include "work/handlers_watch.h"
 #include "work/output.h"
 #include "work/store.h"
+#include "work/tally.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -43,15 +46,20 @@ struct runtime {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_notify *notify; /* NULL: no systemd to tell */
+    struct hob_events *events; /* of the log, kept */
     struct hob_store *store;
     struct hob_handlers *handlers;
     struct hob_handlers_watch *watch; /* of their files; NULL: `reload` is false */
     struct hob_blackbox *blackbox;
     struct hob_outputs *outputs;
+    struct hob_tally *tally;
     struct hob_filter *filter;
     struct hob_executor_turn turn;
     char boot_id[HOB_POWER_BOOT_ID_MAX + 1];
     char process_id[ID_LEN];
+    char lib[PATH_MAX];            /* Hob's own Lua files */
+    struct hob_debugger *debugger; /* NULL: none */
+    struct hob_drain drain;
     struct hob_control *control; /* NULL: it could not be made, which was said */
     struct place *places;
     size_t running;      /* things that have not stopped */
@@ -89,6 +97,7 @@ static void stop(struct runtime *runtime, const char *why)
     runtime->stopping = true;
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs", why);
     tell_end(runtime, why);
+    hob_control_stop_sessions(runtime->control); /* they use what is going away */
     uint64_t limit_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
     uint64_t grace_ms = (uint64_t)(runtime->config.stop_grace * 1000);
     grace_ms = grace_ms < limit_ms ? grace_ms : limit_ms;
@@ -254,10 +263,17 @@ static int open_store(struct runtime *runtime, struct hob_error *err)
     if (rc) {
         return rc;
     }
+    struct hob_events_options kept = {.dir = runtime->config.data,
+                                      .limit_bytes = runtime->config.events_limit};
+    rc = hob_events_new(runtime->log, &kept, &runtime->events, err);
+    if (rc) {
+        return rc;
+    }
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/hob.db", runtime->config.data);
     struct hob_store_options options = {.path = path, .on_damaged = on_damaged, .user = runtime};
     rc = hob_store_open(runtime->log, &options, &runtime->store, err);
+    rc = rc ? rc : hob_drain_load(runtime->store, &runtime->drain, err);
     return rc ? rc : hob_store_prune(runtime->store, TOLD_KEPT, err);
 }
 
@@ -273,7 +289,10 @@ static int open_blackbox(struct runtime *runtime, struct hob_error *err)
     rc = rc ? rc
             : hob_blackbox_open(runtime->log, running, runtime->boot_id, &runtime->blackbox, err);
     struct hob_output_options options = {
-        .dir = output, .limit_bytes = config->output_limit, .total_bytes = config->output_total};
+        .dir = output,
+        .limit_bytes = config->output_limit,
+        .total_bytes = config->output_total,
+        .tally = runtime->tally};
     return rc ? rc : hob_outputs_new(runtime->log, &options, &runtime->outputs, err);
 }
 
@@ -293,8 +312,8 @@ static int open_filter(struct runtime *runtime, const char *lib, struct hob_erro
 
 static int open_handlers(struct runtime *runtime, struct hob_error *err)
 {
-    char lib[PATH_MAX];
-    int rc = hob_paths_lib(lib, sizeof lib, err);
+    char *lib = runtime->lib;
+    int rc = hob_paths_lib(lib, sizeof runtime->lib, err);
     if (rc) {
         return rc;
     }
@@ -360,6 +379,7 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
                                             .handlers = runtime->handlers,
                                             .blackbox = runtime->blackbox,
                                             .outputs = runtime->outputs,
+                                            .tally = runtime->tally,
                                             .filter = runtime->filter,
                                             .turn = &runtime->turn,
                                             .boot_id = runtime->boot_id,
@@ -375,6 +395,7 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
             return rc;
         }
         runtime->running++;
+        hob_thing_drain(runtime->places[i].thing, runtime->drain.on);
     }
     return 0;
 }
@@ -387,12 +408,13 @@ static bool thing_at(void *user, size_t index, struct hob_control_thing *out)
     if (index >= runtime->config.thing_count) {
         return false;
     }
-    const struct hob_thing *thing = runtime->places[index].thing;
+    struct hob_thing *thing = runtime->places[index].thing;
     *out = (struct hob_control_thing){.name = runtime->config.things[index].thing_name,
                                       .online = thing && hob_thing_online(thing),
                                       .untold = thing ? hob_thing_untold(thing) : 0,
                                       .since_s = thing ? hob_thing_state_ms(thing) / 1000 : 0,
-                                      .why = thing ? hob_thing_why(thing) : "it has stopped"};
+                                      .why = thing ? hob_thing_why(thing) : "it has stopped",
+                                      .thing = thing};
     return true;
 }
 
@@ -402,6 +424,30 @@ static void each_job(void *user, size_t index, hob_executor_view_fn *fn, void *f
     if (runtime->places[index].thing) {
         hob_thing_each_job(runtime->places[index].thing, fn, fn_user);
     }
+}
+
+static void each_pending(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user)
+{
+    const struct runtime *runtime = user;
+    if (runtime->places[index].thing) {
+        hob_thing_each_pending(runtime->places[index].thing, fn, fn_user);
+    }
+}
+
+static int set_drain(void *user, const struct hob_drain *drain, struct hob_error *err)
+{
+    struct runtime *runtime = user;
+    int rc = hob_drain_save(runtime->store, drain, err);
+    if (rc) {
+        return rc;
+    }
+    runtime->drain = *drain;
+    for (size_t i = 0; i < runtime->config.thing_count; i++) {
+        if (runtime->places[i].thing) {
+            hob_thing_drain(runtime->places[i].thing, drain->on);
+        }
+    }
+    return 0;
 }
 
 static void describe_process(void *user, struct hob_control_process *out)
@@ -414,6 +460,9 @@ static void describe_process(void *user, struct hob_control_process *out)
         .watch = !watch                              ? "off"
                  : hob_handlers_watch_is_told(watch) ? "events"
                                                      : "polling",
+        .tally = runtime->tally,
+        .outputs = runtime->outputs,
+        .draining = runtime->drain.on,
         .started_at = runtime->started_at,
         .uptime_s = (int64_t)(hob_clock_mono_ms() - runtime->started_ms) / 1000};
 }
@@ -433,6 +482,14 @@ static void open_control(struct runtime *runtime)
                                           .reload = reload_handlers,
                                           .process = describe_process,
                                           .each_job = each_job,
+                                          .each_pending = each_pending,
+                                          .outputs = runtime->outputs,
+                                          .config = &runtime->config,
+                                          .policy = &runtime->policy,
+                                          .drain = &runtime->drain,
+                                          .set_drain = set_drain,
+                                          .lib = runtime->lib,
+                                          .debugger = runtime->debugger,
                                           .user = runtime};
     if (hob_control_new(&options, &runtime->control, &err)) {
         hob_log_write(runtime->log,
@@ -455,6 +512,7 @@ static int open_all(struct runtime *runtime, struct hob_error *err)
     }
     rc = rc ? rc : open_log(runtime, err);
     runtime->notify = rc ? NULL : hob_notify_new(runtime->loop, runtime->log);
+    runtime->tally = hob_tally_new(); /* without memory for it nobody counts */
     rc = rc ? rc : open_store(runtime, err);
     rc = rc ? rc : open_blackbox(runtime, err);
     rc = rc ? rc : open_handlers(runtime, err);
@@ -486,8 +544,10 @@ static void close_all(struct runtime *runtime)
     hob_handlers_free(runtime->handlers);
     hob_loop_free(runtime->loop);
     hob_outputs_free(runtime->outputs);
+    hob_tally_free(runtime->tally);
     hob_blackbox_close(runtime->blackbox);
     hob_store_close(runtime->store);
+    hob_events_free(runtime->events);
     hob_log_close(runtime->log);
     free(runtime->places);
     hob_config_free(&runtime->config);
@@ -500,6 +560,9 @@ static void run(struct runtime *runtime)
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.started", "hob %s, %zu thing%s, data in %s",
                   HOB_VERSION, runtime->config.thing_count,
                   runtime->config.thing_count == 1 ? "" : "s", runtime->config.data);
+    if (runtime->drain.on) {
+        hob_drain_say(runtime->log, &runtime->drain);
+    }
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
         hob_thing_start(runtime->places[i].thing);
     }

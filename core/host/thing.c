@@ -28,9 +28,10 @@ struct hob_thing {
     struct hob_executor *executor;
     struct hob_timer *drain; /* stopping: for what is still to be told */
     bool draining;
-    bool online;          /* told by the jobs client, */
-    uint64_t since_ms;    /* since then, on the monotonic clock; */
-    struct hob_error why; /* and if it is not: why */
+    bool online;               /* told by the jobs client, */
+    uint64_t since_ms;         /* since then, on the monotonic clock; */
+    struct hob_error why;      /* and if it is not: why */
+    struct hob_expiry ca, own; /* of its certificates */
     void (*stopped)(void *user);
     void *stopped_user;
 };
@@ -126,13 +127,16 @@ static uint64_t ms(double seconds)
     return (uint64_t)(seconds * 1000);
 }
 
+static int port_of(const struct hob_config_thing *config)
+{
+    return config->port ? (int)config->port : config->tls ? PORT_TLS : PORT_TCP;
+}
+
 static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
 {
     const struct hob_config_thing *c = thing->options.thing;
     struct hob_mqtt_options options = {.host = c->endpoint,
-                                       .port = c->port  ? (int)c->port
-                                               : c->tls ? PORT_TLS
-                                                        : PORT_TCP,
+                                       .port = port_of(c),
                                        .client_id = c->client_id[0] ? c->client_id : c->thing_name,
                                        .use_tls = c->tls,
                                        .tls = {.ca_file = or_null(c->ca),
@@ -237,6 +241,7 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .poll_ms = ms(config->poll),
         .blackbox = thing->options.blackbox,
         .outputs = thing->options.outputs,
+        .tally = thing->options.tally,
         .boot_id = thing->options.boot_id,
         .process_id = thing->options.process_id,
         .reboot_command = (const char *const *)config->reboot_command,
@@ -339,6 +344,16 @@ void hob_thing_reloaded(struct hob_thing *thing)
     hob_executor_reloaded(thing->executor);
 }
 
+void hob_thing_drain(struct hob_thing *thing, bool on)
+{
+    hob_executor_drain(thing->executor, on);
+}
+
+const struct hob_modules_agent *hob_thing_agent(const struct hob_thing *thing)
+{
+    return &thing->agent;
+}
+
 bool hob_thing_online(const struct hob_thing *thing)
 {
     return hob_jobs_client_ready(thing->client);
@@ -362,4 +377,54 @@ const char *hob_thing_why(const struct hob_thing *thing)
 void hob_thing_each_job(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user)
 {
     hob_executor_each(thing->executor, fn, user);
+}
+
+void hob_thing_each_pending(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user)
+{
+    hob_executor_each_pending(thing->executor, fn, user);
+}
+
+void hob_thing_get_facts(const struct hob_thing *thing, struct hob_thing_facts *out)
+{
+    const struct hob_config_thing *config = thing->options.thing;
+    uint64_t answered_ms = hob_jobs_client_answered_ms(thing->client);
+    *out = (struct hob_thing_facts){
+        .endpoint = config->endpoint,
+        .port = port_of(config),
+        .answered_ms = answered_ms ? (int64_t)(hob_clock_mono_ms() - answered_ms) : -1,
+        .oldest_ms = hob_outbox_oldest_ms(thing->outbox)};
+    hob_mqtt_get_counts(thing->mqtt, &out->mqtt);
+}
+
+bool hob_thing_certificate(struct hob_thing *thing, size_t index, struct hob_thing_certificate *out)
+{
+    const struct hob_config_thing *config = thing->options.thing;
+    struct {
+        const char *which, *path;
+        struct hob_expiry *expiry;
+    } all[] = {{"own", config->cert, &thing->own}, {"ca", config->ca, &thing->ca}};
+    for (size_t i = 0; config->tls && i < sizeof all / sizeof all[0]; i++) {
+        if (all[i].path[0] && index-- == 0) {
+            *out = (struct hob_thing_certificate){all[i].which, all[i].path,
+                                                  hob_expiry_look(all[i].expiry, all[i].path)};
+            return true;
+        }
+    }
+    return false;
+}
+
+int64_t hob_thing_certificate_ends(const struct hob_thing_certificate *certificate)
+{
+    const struct hob_expiry *expiry = certificate->expiry;
+    return strcmp(certificate->which, "ca") == 0 ? expiry->last_s : expiry->first_s;
+}
+
+const char *hob_thing_describe(const struct hob_thing *thing, char *out, size_t len)
+{
+    return hob_mqtt_describe(thing->mqtt, out, len);
+}
+
+const char *hob_thing_subscription(const struct hob_thing *thing, size_t index, const char **state)
+{
+    return hob_jobs_client_subscription(thing->client, index, state);
 }

@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "host/config.h"
+#include "host/expiry.h"
+#include "net/mqtt_counts.h"
 #include "work/executor.h"
 #include "work/handlers.h"
 #include "work/store.h"
@@ -17,6 +19,7 @@
 struct hob_blackbox;
 struct hob_filter;
 struct hob_outputs;
+struct hob_tally;
 struct hob_thing;
 
 struct hob_thing_options { /* borrowed for the thing's life */
@@ -26,6 +29,7 @@ struct hob_thing_options { /* borrowed for the thing's life */
     struct hob_handlers *handlers;
     struct hob_blackbox *blackbox; /* NULL: none */
     struct hob_outputs *outputs;
+    struct hob_tally *tally;
     struct hob_filter *filter; /* NULL: all jobs of the thing */
     struct hob_executor_turn *turn;
     const char *boot_id, *process_id;
@@ -54,6 +58,40 @@ size_t hob_thing_untold(const struct hob_thing *thing);
 int64_t hob_thing_state_ms(const struct hob_thing *thing);
 const char *hob_thing_why(const struct hob_thing *thing);
 void hob_thing_each_job(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user);
+/** Likewise: what the service has named and is not begun with. */
+void hob_thing_each_pending(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user);
+
+struct hob_thing_facts {
+    const char *endpoint;
+    int port;
+    struct hob_mqtt_counts mqtt;
+    int64_t answered_ms; /* since the service last answered; -1: it never has */
+    int64_t oldest_ms;   /* age of the oldest outcome that is not told; -1: none */
+};
+void hob_thing_get_facts(const struct hob_thing *thing, struct hob_thing_facts *out);
+
+/** "TLSv1.2, TLS-ECDHE-...", "no TLS", or "not connected". @return out */
+const char *hob_thing_describe(const struct hob_thing *thing, char *out, size_t len);
+/** Each subscription of its jobs, see hob_jobs_subscribe_state. NULL past the last. */
+const char *hob_thing_subscription(const struct hob_thing *thing, size_t index, const char **state);
+
+struct hob_thing_certificate {
+    const char *which; /* "own", "ca" */
+    const char *path;
+    const struct hob_expiry *expiry;
+};
+/** Reads the file if it has changed. @return false when there is none at `index` */
+bool hob_thing_certificate(struct hob_thing *thing, size_t index,
+                           struct hob_thing_certificate *out);
+/** When it ends, in seconds since 1970. Of its own with its chain: the first. Of several that may
+ * issue others: the last, since nobody knows here which of them is needed. */
+int64_t hob_thing_certificate_ends(const struct hob_thing_certificate *certificate);
+
+/** What code of its jobs, and of sessions, may use of it; borrowed till it stops. */
+const struct hob_modules_agent *hob_thing_agent(const struct hob_thing *thing);
+
+/** See hob_executor_drain. */
+void hob_thing_drain(struct hob_thing *thing, bool on);
 
 /** Take no more jobs, let those that run reach their next step (grace_ms; limit_ms for what may not
  * be broken off, see hob_slot_stop), disconnect, free. */

@@ -155,8 +155,9 @@ int hob_tool_run(const char *name, int argc, char **argv)
 
 int hob_tool_exists(const char *name)
 {
-    static const char *const commands[] = {"handler", "job",     "jobs",  "lua",
-                                           "reload",  "service", "status"};
+    static const char *const commands[] = {"dap",      "completion", "doctor",  "handler",
+                                           "handlers", "job",        "jobs",    "lua",
+                                           "metrics",  "reload",     "service", "status"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i], name) == 0) {
             return 1;

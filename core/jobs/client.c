@@ -1,5 +1,6 @@
 #include "jobs/client.h"
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "jobs/subscribe.h"
 
@@ -43,6 +44,7 @@ struct hob_jobs_client {
     bool up;
     bool ready;
     struct request *requests; /* oldest first */
+    uint64_t answered_ms;     /* when the service last answered; 0: never */
     char token_prefix[9];
     uint64_t token_count;
     /* Per operation, since each has a subscription of its own, and of all: how many requests in a
@@ -155,6 +157,7 @@ static void doubt_link(struct hob_jobs_client *client, enum hob_jobs_op op, uint
 
 static void believe_link(struct hob_jobs_client *client, enum hob_jobs_op op)
 {
+    client->answered_ms = hob_clock_mono_ms();
     client->unanswered[op] = client->unanswered[ANY] = 0;
     client->answered[op] = client->answered[ANY] = client->token_count;
     client->doubt_after[op] = client->doubt_after[ANY] = DOUBT_FIRST;
@@ -456,4 +459,15 @@ void hob_jobs_client_down(struct hob_jobs_client *client, const struct hob_error
 bool hob_jobs_client_ready(const struct hob_jobs_client *client)
 {
     return client->ready;
+}
+
+uint64_t hob_jobs_client_answered_ms(const struct hob_jobs_client *client)
+{
+    return client->answered_ms;
+}
+
+const char *hob_jobs_client_subscription(const struct hob_jobs_client *client, size_t index,
+                                         const char **state)
+{
+    return hob_jobs_subscribe_state(client->subs, index, state);
 }

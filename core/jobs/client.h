@@ -62,6 +62,11 @@ void hob_jobs_client_message(struct hob_jobs_client *client,
                              const struct hob_mqtt_message *message);
 
 bool hob_jobs_client_ready(const struct hob_jobs_client *client);
+/** When the service last answered a request, on the monotonic clock; 0: never. */
+uint64_t hob_jobs_client_answered_ms(const struct hob_jobs_client *client);
+/** For people who look: each subscription, see hob_jobs_subscribe_state; NULL past the last. */
+const char *hob_jobs_client_subscription(const struct hob_jobs_client *client, size_t index,
+                                         const char **state);
 
 /* Requests. @return 0, HOB_ENOTCONN (also before on_ready), HOB_EINVAL or HOB_EMSGSIZE (logged as
  * jobs.bad_request), HOB_ENOMEM; then `done` is never called. */

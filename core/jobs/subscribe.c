@@ -71,14 +71,20 @@ static const char *policy_resource(const char *filter, char out[HOB_JOBS_TOPIC_M
     return out;
 }
 
+const char *hob_jobs_subscribe_needs(const char *filter, char out[HOB_JOBS_SUBSCRIBE_NEEDS_MAX])
+{
+    char resource[HOB_JOBS_TOPIC_MAX];
+    policy_resource(filter, resource);
+    snprintf(out, HOB_JOBS_SUBSCRIBE_NEEDS_MAX,
+             "iot:Subscribe on topicfilter/%s and iot:Receive on topic/%s", resource, resource);
+    return out;
+}
+
 static void note_refused(struct hob_jobs_subscribe *subs, const char *filter)
 {
-    char action[TEXT_MAX], resource[HOB_JOBS_TOPIC_MAX];
-    policy_resource(filter, resource);
-    snprintf(action, sizeof(action),
-             "the policy of this certificate must allow iot:Subscribe on topicfilter/%s and "
-             "iot:Receive on topic/%s",
-             resource, resource);
+    char action[TEXT_MAX], needs[HOB_JOBS_SUBSCRIBE_NEEDS_MAX];
+    snprintf(action, sizeof(action), "the policy of this certificate must allow %s",
+             hob_jobs_subscribe_needs(filter, needs));
     hob_log_write(subs->log,
                   ABOUT(subs, HOB_LOG_WARN, .event = "jobs.subscribe_refused", .code = "EREFUSED",
                         .action = action),
@@ -338,4 +344,15 @@ void hob_jobs_subscribe_down(struct hob_jobs_subscribe *subs, const char *why)
     hob_timer_stop(subs->suback_timer);
     lost_while_subscribing(subs, why);
     detach_batches(subs);
+}
+
+const char *hob_jobs_subscribe_state(const struct hob_jobs_subscribe *subs, size_t index,
+                                     const char **state)
+{
+    static const char *const names[] = {
+        [WANTED] = "wanted", [ASKED] = "asked", [GRANTED] = "granted", [REFUSED] = "refused"};
+    if (index >= HOB_JOBS_FILTERS)
+        return NULL;
+    *state = names[subs->filters[index].state];
+    return subs->filters[index].text;
 }

@@ -33,6 +33,16 @@ int hob_jobs_subscribe_new(const struct hob_jobs_subscribe_options *options,
                            struct hob_jobs_subscribe **out, struct hob_error *err);
 void hob_jobs_subscribe_free(struct hob_jobs_subscribe *subs); /* NULL is legal */
 
+/** What the policy of the certificate must allow for a filter, in words: "iot:Subscribe on
+ * topicfilter/... and iot:Receive on topic/...". @return out */
+#define HOB_JOBS_SUBSCRIBE_NEEDS_MAX 600
+const char *hob_jobs_subscribe_needs(const char *filter, char out[HOB_JOBS_SUBSCRIBE_NEEDS_MAX]);
+
+/** For people who look: each filter, and "granted", "refused", "asked" or "wanted" (not yet asked
+ * for on this connection). NULL past the last. */
+const char *hob_jobs_subscribe_state(const struct hob_jobs_subscribe *subs, size_t index,
+                                     const char **state);
+
 void hob_jobs_subscribe_up(struct hob_jobs_subscribe *subs);
 void hob_jobs_subscribe_down(struct hob_jobs_subscribe *subs, const char *why);
 

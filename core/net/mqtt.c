@@ -3,6 +3,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/clock_watch.h"
+#include "net/mqtt_counts.h"
 #include "net/mqtt_options.h"
 #include "net/mqtt_pump.h"
 #include "net/mqtt_requests.h"
@@ -55,6 +56,7 @@ struct hob_mqtt {
     struct hob_clock_watch *clock; /* after a refusal that the clock may be the cause of */
     uint64_t kept_ms, attempt_ms, up_ms, attempts;
     struct hob_mqtt_requests *requests;
+    struct hob_mqtt_counts counts; /* but for the bytes of the present link */
     struct hob_error distrust; /* hob_mqtt_reconnect was called, and `timer` is due; code 0: no */
     void (*closed)(void *user);
     void *closed_user;
@@ -103,12 +105,23 @@ static void free_link(struct link *link)
         finish_close(mqtt);
 }
 
+static void count_bytes(const struct link *link, struct hob_mqtt_counts *counts)
+{
+    struct hob_mqtt_pump_stats stats;
+    if (link->pump) {
+        hob_mqtt_pump_get_stats(link->pump, &stats);
+        counts->bytes_in += stats.bytes_in;
+        counts->bytes_out += stats.bytes_out;
+    }
+}
+
 /* The link is no longer the present one. Its stream still sends what it has and closes. */
 static void drop_link(struct hob_mqtt *mqtt)
 {
     struct link *link = mqtt->link;
     mqtt->link = NULL;
     hob_timer_stop(mqtt->keeper);
+    count_bytes(link, &mqtt->counts);
     hob_mqtt_pump_free(link->pump);
     link->pump = NULL;
     if (link->client)
@@ -128,6 +141,7 @@ static void link_down(struct hob_mqtt *mqtt, const struct hob_error *why, bool a
         drop_link(mqtt);
     if (mqtt->state == CLOSING)
         return; /* it broke before close_now could run, which does the rest */
+    hob_mqtt_counts_down(&mqtt->counts, was_up, why == &mqtt->distrust, kept.code);
     if (was_up && hob_clock_mono_ms() - mqtt->up_ms >= STABLE_MS)
         hob_backoff_reset(&mqtt->backoff);
     at_once = at_once || mqtt->distrust.code;
@@ -223,6 +237,7 @@ static void announce(struct link *link)
         return;
     mqtt->state = UP;
     mqtt->up_ms = mqtt->kept_ms = hob_clock_mono_ms();
+    mqtt->counts.connected++;
     hob_tls_ticket_free(mqtt->ticket); /* with TLS 1.3 the new one came after the handshake */
     mqtt->ticket = hob_stream_ticket_new(link->stream);
     hob_timer_stop(mqtt->timer);
@@ -242,6 +257,7 @@ static void on_message(struct mosquitto *client, void *user,
     struct link *link = user;
     struct hob_mqtt *mqtt = link->mqtt;
     announce(link);
+    mqtt->counts.messages_in++;
     if (mqtt->state != UP || !mqtt->options.on_message)
         return;
     size_t len = message->payloadlen > 0 ? (size_t)message->payloadlen : 0;
@@ -561,9 +577,11 @@ int hob_mqtt_publish(struct hob_mqtt *mqtt, const char *topic, const void *paylo
     code = hob_mqtt_requests_add(mqtt->requests, len, done, NULL, user, &request);
     if (code)
         return code;
-    return sent(mqtt, request,
+    code = sent(mqtt, request,
                 mosquitto_publish(mqtt->link->client, hob_mqtt_request_mid(request), topic,
                                   (int)len, payload, qos, retain));
+    mqtt->counts.messages_out += code == 0;
+    return code;
 }
 
 bool hob_mqtt_filter_valid(const char *filter)
@@ -741,6 +759,13 @@ void hob_mqtt_get_stats(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out)
     out->turns = pump.turns;
     out->bytes_in = pump.bytes_in;
     out->bytes_out = pump.bytes_out;
+}
+
+void hob_mqtt_get_counts(const struct hob_mqtt *mqtt, struct hob_mqtt_counts *out)
+{
+    *out = mqtt->counts;
+    if (mqtt->link)
+        count_bytes(mqtt->link, out);
 }
 
 const char *hob_mqtt_describe(const struct hob_mqtt *mqtt, char *out, size_t len)

@@ -123,6 +123,10 @@ struct hob_mqtt_stats {
 };
 void hob_mqtt_get_stats(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out);
 
+struct hob_mqtt_counts;
+/** Since it was made: see mqtt_counts.h. */
+void hob_mqtt_get_counts(const struct hob_mqtt *mqtt, struct hob_mqtt_counts *out);
+
 /** "TLSv1.2, TLS-ECDHE-..., resumed", "no TLS", or "not connected". @return out */
 const char *hob_mqtt_describe(const struct hob_mqtt *mqtt, char *out, size_t len);
 

@@ -640,3 +640,8 @@ const char *hob_stream_describe(struct hob_stream *stream, char *out, size_t len
     snprintf(out, len, "no TLS");
     return out;
 }
+
+const char *hob_stream_alpn(struct hob_stream *stream)
+{
+    return stream->tls ? hob_tls_alpn(stream->tls) : NULL;
+}

@@ -56,5 +56,6 @@ bool hob_stream_no_delay(struct hob_stream *stream);
 /** As tls.h; NULL without TLS. */
 struct hob_tls_ticket *hob_stream_ticket_new(struct hob_stream *stream);
 const char *hob_stream_describe(struct hob_stream *stream, char *out, size_t len);
+const char *hob_stream_alpn(struct hob_stream *stream);
 
 #endif

@@ -631,3 +631,8 @@ const char *hob_tls_describe(const struct hob_tls *tls, char *out, size_t len)
              mbedtls_ssl_get_ciphersuite(&tls->ssl), hob_tls_resumed(tls) ? ", resumed" : "");
     return out;
 }
+
+const char *hob_tls_alpn(const struct hob_tls *tls)
+{
+    return mbedtls_ssl_get_alpn_protocol(&tls->ssl);
+}

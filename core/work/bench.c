@@ -22,6 +22,7 @@ struct hob_bench {
     struct hob_bench_options options;
     char *scripts, *thing, *lib, *work_dir;
     struct hob_log *log;
+    struct hob_log_tap tap;
     struct hob_store *store;
     struct hob_outbox *outbox;
     struct hob_outputs *outputs;
@@ -39,7 +40,7 @@ struct hob_bench {
 
 /* ---- what the slot says ---- */
 
-static void on_line(void *user, const char *line, size_t len)
+static void on_line(void *user, const struct hob_log_record *record, const char *line, size_t len)
 {
     struct hob_bench *bench = user;
     bench->options.on_log(bench->options.user, line, len);
@@ -308,7 +309,9 @@ static int open_log(struct hob_bench *bench, struct hob_error *err)
         .level = HOB_LOG_DEBUG, .format = HOB_LOG_JSON, .target = "/dev/null"};
     int rc = hob_log_open(&options, &bench->log, err);
     if (rc == 0) {
-        hob_log_tap(bench->log, on_line, bench);
+        bench->tap = (struct hob_log_tap){
+            .fn = on_line, .user = bench, .level = HOB_LOG_DEBUG, .format = HOB_LOG_JSON};
+        hob_log_tap(bench->log, &bench->tap);
     }
     return rc;
 }
@@ -410,7 +413,7 @@ void hob_bench_free(struct hob_bench *bench)
     if (!bench) {
         return;
     }
-    hob_log_tap(bench->log, NULL, NULL);
+    hob_log_untap(bench->log, &bench->tap);
     hob_slot_free(bench->slot);
     hob_outbox_free(bench->outbox);
     hob_outputs_free(bench->outputs);

@@ -86,7 +86,7 @@ bool hob_executor_reboots(const struct hob_executor *executor)
 bool hob_executor_may_begin(const struct hob_executor *executor)
 {
     const struct hob_executor_resume *resume = &executor->resume;
-    return executor->online && !executor->stopping && resume->ready && resume->count == 0 &&
+    return executor->online && !executor->stopping && !executor->draining && resume->ready && resume->count == 0 &&
            !hob_executor_resume_probation(executor) && !hob_executor_reboots(executor);
 }
 
@@ -102,7 +102,7 @@ void hob_executor_clear(struct hob_executor_seat *seat)
     hob_jobs_client_forget(executor->options.client, seat);
     hob_timer_stop(seat->timer);
     hob_backoff_reset(&seat->backoff);
-    seat->claiming = seat->asking = seat->doubted = seat->begun = false;
+    seat->claiming = seat->claimed = seat->asking = seat->doubted = seat->begun = false;
     seat->asked_ms = 0;
     hob_executor_resume_sound(seat);
     hob_timer_start(executor->freed, 0);
@@ -223,7 +223,8 @@ static void on_claim(void *user, int status, const struct hob_jobs_answer *answe
 void hob_executor_claim(struct hob_executor_seat *seat)
 {
     struct hob_executor *executor = seat->executor;
-    if (!executor->online || seat->claiming || executor->stopping) {
+    if (!executor->online || seat->claiming || executor->stopping ||
+        (executor->draining && !seat->claimed)) {
         return;
     }
     struct hob_jobs_update update = {.job_id = seat->identity.job_id,
@@ -233,6 +234,7 @@ void hob_executor_claim(struct hob_executor_seat *seat)
                                      .step_timeout_minutes = hob_slot_step_minutes(seat->slot)};
     int rc = hob_jobs_update(executor->options.client, &update, on_claim, seat);
     seat->claiming = rc == 0;
+    seat->claimed = seat->claimed || seat->claiming;
     if (rc) {
         claim_failed(seat, rc);
     }
@@ -320,6 +322,21 @@ void hob_executor_online(struct hob_executor *executor)
         hob_timer_stop(seat->timer);
         seat->claiming = seat->asking = false;
         hob_executor_watch_doubt(seat);
+    }
+    hob_executor_find_afresh(executor);
+}
+
+void hob_executor_drain(struct hob_executor *executor, bool on)
+{
+    executor->draining = on;
+    if (on) {
+        return;
+    }
+    for (size_t i = 0; i < executor->count; i++) {
+        struct hob_executor_seat *seat = &executor->seats[i];
+        if (hob_slot_state(seat->slot) == HOB_SLOT_TAKEN && !seat->claimed) {
+            hob_executor_claim(seat);
+        }
     }
     hob_executor_find_afresh(executor);
 }
@@ -422,6 +439,7 @@ static int make_seat(struct hob_executor *executor, struct hob_executor_seat *se
                                        .cpu_ms = o->cpu_ms,
                                        .blackbox = o->blackbox,
                                        .outputs = o->outputs,
+                                       .tally = o->tally,
                                        .boot_id = o->boot_id,
                                        .process_id = o->process_id,
                                        .reboot_command = o->reboot_command,

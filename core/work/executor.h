@@ -38,6 +38,7 @@ struct hob_filter;
 struct hob_modules_agent;
 struct hob_outputs;
 struct hob_policy;
+struct hob_tally;
 
 enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
 
@@ -69,6 +70,7 @@ struct hob_executor_options {
     /* Handed on to its slots; see slot.h. */
     struct hob_blackbox *blackbox;
     struct hob_outputs *outputs;
+    struct hob_tally *tally;
     const char *boot_id, *process_id;  /* borrowed for its life */
     const char *const *reboot_command; /* likewise */
     uint64_t reboot_wait_ms, timeout_ms, cleanup_timeout_ms;
@@ -97,6 +99,10 @@ void hob_executor_told(struct hob_executor *executor);
 /** The outbox found that the service has ended an execution (NONE: it is not there any more). */
 void hob_executor_gone(struct hob_executor *executor, int64_t row, enum hob_jobs_status status);
 
+/** Begin with no more jobs from now on, or again with those that are there. Those that have begun,
+ * also in an earlier process, go on to their end, and so does a claim that was sent. */
+void hob_executor_drain(struct hob_executor *executor, bool on);
+
 /** Take no more jobs; `stopped` is called once those that run have ended or were given up (see
  * hob_slot_stop): the next process goes on with them. */
 void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_t limit_ms,
@@ -114,9 +120,14 @@ struct hob_executor_view {
     int64_t elapsed_ms;  /* how long the handler has run, in all its runs */
     int64_t resume_ms;   /* "waiting": until it runs again; else -1 */
     const char *why;     /* why it does not run; "" */
+    const char *waits_for; /* the same, for programs: "window" (docs/reference/control-protocol.md);
+                            * NULL: for nothing */
 };
 typedef void hob_executor_view_fn(void *user, const struct hob_executor_view *view);
 /** `fn` must not call the executor. */
 void hob_executor_each(const struct hob_executor *executor, hob_executor_view_fn *fn, void *user);
+/** What the service has named and this device has not begun with: "pending", or "ignored". */
+void hob_executor_each_pending(const struct hob_executor *executor, hob_executor_view_fn *fn,
+                               void *user);
 
 #endif

@@ -29,20 +29,21 @@ static void refuse(struct hob_executor_seat *seat, const struct hob_jobs_executi
 }
 
 static void leave_alone_as(struct hob_executor *executor,
-                           const struct hob_executor_identity *identity, const char *event,
-                           const char *reason)
+                           const struct hob_executor_identity *identity,
+                           enum hob_executor_passing why, const char *reason)
 {
+    const char *event = why == HOB_EXECUTOR_CROWDED ? "job.waits" : "job.ignored";
     if (!hob_executor_find_passed(executor, identity)) {
-        hob_executor_find_pass(executor, identity);
+        hob_executor_find_pass(executor, identity, why);
         hob_executor_say(executor, HOB_LOG_INFO, event, NULL, identity, reason);
     }
 }
 
 static void leave_alone(struct hob_executor *executor, const struct hob_jobs_execution *execution,
-                        const char *reason)
+                        enum hob_executor_passing why, const char *reason)
 {
     struct hob_executor_identity identity = hob_executor_identity_of(execution);
-    leave_alone_as(executor, &identity, "job.ignored", reason);
+    leave_alone_as(executor, &identity, why, reason);
 }
 
 static void take_begun(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
@@ -80,7 +81,7 @@ static void put_off(struct hob_executor_seat *seat, bool claimed, const char *re
     }
     hob_executor_clear(seat);
     if (!hob_executor_wait_add(executor, &identity, handler, &requires, reason)) {
-        leave_alone_as(executor, &identity, "job.waits", reason);
+        leave_alone_as(executor, &identity, HOB_EXECUTOR_CROWDED, reason);
     }
 }
 
@@ -126,14 +127,14 @@ static void offer(struct hob_executor *executor, struct hob_executor_seat *seat,
     struct hob_error err = {0};
     if (!hob_filter_takes_id(executor->options.filter, execution->job_id) ||
         !hob_filter_takes(executor->options.filter, execution)) {
-        leave_alone(executor, execution, "not this gateway's: job_filter");
+        leave_alone(executor, execution, HOB_EXECUTOR_FOREIGN, "not this gateway's: job_filter");
         return;
     }
     const struct hob_handler *handler =
         hob_executor_choose(executor, execution->document, execution->document_len, &err);
     bool unknown = !handler && (err.code == HOB_ENOENT || err.code == HOB_EINVAL);
     if (unknown && executor->options.unknown == HOB_EXECUTOR_IGNORE) {
-        leave_alone(executor, execution, err.message);
+        leave_alone(executor, execution, HOB_EXECUTOR_NOBODYS, err.message);
         return;
     }
     hob_executor_take(seat, execution);
@@ -230,7 +231,7 @@ static bool stands_back(struct hob_executor *executor, const struct hob_jobs_exe
 {
     struct hob_executor_seat *holder = hob_executor_seat_of(executor, identity->job_id);
     if (execution->status != HOB_JOBS_QUEUED && execution->status != HOB_JOBS_IN_PROGRESS) {
-        hob_executor_find_pass(executor, identity);
+        hob_executor_find_pass(executor, identity, HOB_EXECUTOR_OVER);
         return true;
     }
     if (holder && !hob_executor_same(&holder->identity, identity)) {

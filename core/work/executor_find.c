@@ -17,24 +17,27 @@ static void walk(struct hob_executor *executor);
 /* ---- what is not to be asked about ---- */
 
 void hob_executor_find_pass(struct hob_executor *executor,
-                            const struct hob_executor_identity *identity)
+                            const struct hob_executor_identity *identity,
+                            enum hob_executor_passing why)
 {
     struct hob_executor_find *find = &executor->find;
-    find->passed[find->passed_count++ % HOB_EXECUTOR_PASSED_MAX] = *identity;
+    find->passed[find->passed_count++ % HOB_EXECUTOR_PASSED_MAX] =
+        (struct hob_executor_passed){*identity, why};
 }
 
-bool hob_executor_find_passed(const struct hob_executor *executor,
-                              const struct hob_executor_identity *identity)
+const struct hob_executor_passed *
+hob_executor_find_passed(const struct hob_executor *executor,
+                         const struct hob_executor_identity *identity)
 {
     const struct hob_executor_find *find = &executor->find;
     size_t count = find->passed_count;
     count = count < HOB_EXECUTOR_PASSED_MAX ? count : HOB_EXECUTOR_PASSED_MAX;
     for (size_t i = 0; i < count; i++) {
-        if (hob_executor_same(&find->passed[i], identity)) {
-            return true;
+        if (hob_executor_same(&find->passed[i].identity, identity)) {
+            return &find->passed[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 int hob_executor_find_known(struct hob_executor *executor,
@@ -130,8 +133,7 @@ static void start_soon(struct hob_executor *executor, uint64_t ms)
     }
 }
 
-/* One at a time: while an end is still to be told, its successor is not looked for. */
-static bool waits_for_told(const struct hob_executor *executor)
+bool hob_executor_find_waits_for_told(const struct hob_executor *executor)
 {
     return executor->count == 1 && hob_outbox_depth(executor->options.outbox) > 0;
 }
@@ -140,7 +142,7 @@ void hob_executor_find_soon(struct hob_executor *executor)
 {
     struct hob_executor_find *find = &executor->find;
     struct hob_executor_identity due;
-    if (!hob_executor_can_take(executor) || waits_for_told(executor)) {
+    if (!hob_executor_can_take(executor) || hob_executor_find_waits_for_told(executor)) {
         return;
     }
     if (find->claim_count > 0) {
@@ -156,7 +158,7 @@ static void on_soon(void *user)
     struct hob_executor *executor = user;
     struct hob_executor_find *find = &executor->find;
     bool cut = find->count >= LIST_SHORT && !first_unsettled(executor);
-    if (waits_for_told(executor)) {
+    if (hob_executor_find_waits_for_told(executor)) {
         return;
     }
     if (find->claim_count == 0 && (!find->listed || find->missed || cut)) {
@@ -200,6 +202,16 @@ static void on_list(void *user, int status, const struct hob_jobs_answer *answer
     }
 }
 
+static void ask_list(struct hob_executor *executor)
+{
+    struct hob_executor_find *find = &executor->find;
+    int rc = hob_jobs_get_pending(executor->options.client, on_list, executor);
+    find->looking = rc ? HOB_EXECUTOR_CALM : HOB_EXECUTOR_ASKED_LIST;
+    if (rc) {
+        no_answer(executor, rc);
+    }
+}
+
 /* The one at the front is settled: which others are there? */
 static void look_on(struct hob_executor *executor)
 {
@@ -209,12 +221,8 @@ static void look_on(struct hob_executor *executor)
     }
     if (find->listed) {
         walk(executor);
-        return;
-    }
-    int rc = hob_jobs_get_pending(executor->options.client, on_list, executor);
-    find->looking = rc ? HOB_EXECUTOR_CALM : HOB_EXECUTOR_ASKED_LIST;
-    if (rc) {
-        no_answer(executor, rc);
+    } else {
+        ask_list(executor);
     }
 }
 
@@ -240,9 +248,23 @@ static void on_next(void *user, int status, const struct hob_jobs_answer *answer
     }
 }
 
+/* What is there is still shown to people. */
+static void look_only(struct hob_executor *executor)
+{
+    struct hob_executor_find *find = &executor->find;
+    if (executor->online && !executor->stopping && find->looking == HOB_EXECUTOR_CALM &&
+        !hob_timer_active(find->retry) && !find->listed) {
+        ask_list(executor);
+    }
+}
+
 void hob_executor_find_look(struct hob_executor *executor)
 {
     struct hob_executor_find *find = &executor->find;
+    if (executor->draining) {
+        look_only(executor);
+        return;
+    }
     if (!can_look(executor)) {
         return; /* a free seat, or the answer, brings us here again */
     }
@@ -277,7 +299,7 @@ static void asked_is_gone(struct hob_executor *executor)
 {
     struct hob_executor_find *find = &executor->find;
     struct hob_error err = {0};
-    hob_executor_find_pass(executor, &find->asked);
+    hob_executor_find_pass(executor, &find->asked, HOB_EXECUTOR_OVER);
     hob_executor_wait_forget(executor, &find->asked);
     if (!find->asked_row) {
         return;
@@ -408,7 +430,7 @@ void hob_executor_pending(struct hob_executor *executor, const struct hob_jobs_e
             hob_executor_watch_suspect(&executor->seats[i]);
         }
     }
-    if (!hob_executor_can_take(executor) || waits_for_told(executor)) {
+    if (!hob_executor_can_take(executor) || hob_executor_find_waits_for_told(executor)) {
         return;
     }
     if (first_unsettled(executor)) {

@@ -34,6 +34,7 @@ struct hob_executor_seat {
     struct hob_slot *slot;
     struct hob_executor_identity identity; /* of what it holds */
     bool claiming;                         /* a claim is on its way */
+    bool claimed;                          /* a claim was sent, which may have been accepted */
     bool asking;                           /* a question is on its way */
     bool doubted;                          /* to be asked about */
     bool begun;                            /* it ran before this process, or this claim */
@@ -58,6 +59,18 @@ struct hob_executor_claim {
 
 #define HOB_EXECUTOR_PASSED_MAX 64 /* far more than a pending list holds */
 
+enum hob_executor_passing {
+    HOB_EXECUTOR_OVER,    /* or gone */
+    HOB_EXECUTOR_FOREIGN, /* job_filter */
+    HOB_EXECUTOR_NOBODYS, /* unknown_jobs is "ignore", and no handler knows it */
+    HOB_EXECUTOR_CROWDED  /* its handler's `requires` are not met, and too many others wait */
+};
+
+struct hob_executor_passed {
+    struct hob_executor_identity identity;
+    enum hob_executor_passing why;
+};
+
 struct hob_executor_find {
     enum hob_executor_looking looking;
     struct hob_executor_identity asked; /* ASKED_ONE: about this one */
@@ -70,7 +83,7 @@ struct hob_executor_find {
     bool missed; /* something was named that no list has shown */
     bool held;   /* the store fails: what is announced waits for `retry`, too */
     /* Not for us, or over: not to be asked about again till the next poll. */
-    struct hob_executor_identity passed[HOB_EXECUTOR_PASSED_MAX];
+    struct hob_executor_passed passed[HOB_EXECUTOR_PASSED_MAX];
     size_t passed_count; /* of all times; the newest are kept */
     struct hob_backoff backoff;
     struct hob_timer *soon;  /* what was announced has settled */
@@ -112,6 +125,7 @@ struct hob_executor {
     struct hob_executor_seat *seats;
     size_t count;
     bool online, stopping;
+    bool draining; /* a person wants no new job to begin */
     struct hob_executor_find find;
     struct hob_executor_wait wait;
     struct hob_executor_resume resume;
@@ -176,9 +190,13 @@ bool hob_executor_decide(struct hob_executor *executor, const struct hob_jobs_ex
 bool hob_executor_can_take(struct hob_executor *executor);
 /** Not for us, or over. */
 void hob_executor_find_pass(struct hob_executor *executor,
-                            const struct hob_executor_identity *identity);
-bool hob_executor_find_passed(const struct hob_executor *executor,
-                              const struct hob_executor_identity *identity);
+                            const struct hob_executor_identity *identity,
+                            enum hob_executor_passing why);
+const struct hob_executor_passed *
+hob_executor_find_passed(const struct hob_executor *executor,
+                         const struct hob_executor_identity *identity); /* NULL: it was not */
+/** One at a time: while an end is still to be told, its successor is not looked for. */
+bool hob_executor_find_waits_for_told(const struct hob_executor *executor);
 /** As hob_store_find. */
 int hob_executor_find_known(struct hob_executor *executor,
                             const struct hob_executor_identity *identity,
@@ -213,6 +231,9 @@ bool hob_executor_wait_add(struct hob_executor *executor,
 /** It waits, and what it waits for is not so yet. */
 bool hob_executor_wait_holds(const struct hob_executor *executor,
                              const struct hob_executor_identity *identity);
+/** It is among those that wait, whether they still must or not. */
+bool hob_executor_wait_has(const struct hob_executor *executor,
+                           const struct hob_executor_identity *identity);
 /** One that needs to wait no longer, to be asked about. */
 bool hob_executor_wait_due(struct hob_executor *executor, struct hob_executor_identity *identity);
 void hob_executor_wait_forget(struct hob_executor *executor,
@@ -225,6 +246,11 @@ void hob_executor_wait_each(const struct hob_executor *executor, hob_executor_vi
 int hob_executor_wait_init(struct hob_executor *executor);
 void hob_executor_wait_end(struct hob_executor *executor);
 void hob_executor_wait_free(struct hob_executor *executor);
+
+/* ---- executor_view.c ---- */
+
+/** Why one that could be begun with is not yet: fills in why and waits_for. */
+void hob_executor_view_turn(const struct hob_executor *executor, struct hob_executor_view *view);
 
 /* ---- executor_watch.c ---- */
 

@@ -139,6 +139,12 @@ bool hob_executor_wait_holds(const struct hob_executor *executor,
     return judgement.verdict == HOB_REQUIRES_NOT_YET;
 }
 
+bool hob_executor_wait_has(const struct hob_executor *executor,
+                           const struct hob_executor_identity *identity)
+{
+    return find(executor, identity) != NULL;
+}
+
 bool hob_executor_wait_due(struct hob_executor *executor, struct hob_executor_identity *identity)
 {
     for (size_t i = 0; i < executor->wait.count; i++) {
@@ -190,6 +196,22 @@ void hob_executor_wait_keep(struct hob_executor *executor, const struct hob_jobs
 
 /* ---- for people ---- */
 
+static const char *waits_for(enum hob_requires_kind kind)
+{
+    switch (kind) {
+    case HOB_REQUIRES_COMMANDS_KIND:
+        return "commands";
+    case HOB_REQUIRES_CLOCK:
+        return "clock";
+    case HOB_REQUIRES_DISK:
+        return "disk";
+    case HOB_REQUIRES_WINDOW:
+        return "window";
+    default:
+        return NULL;
+    }
+}
+
 void hob_executor_wait_each(const struct hob_executor *executor, hob_executor_view_fn *fn,
                             void *user)
 {
@@ -206,6 +228,10 @@ void hob_executor_wait_each(const struct hob_executor *executor, hob_executor_vi
                                          .handler = waiting->handler,
                                          .resume_ms = holds ? judgement.until_ms : -1,
                                          .why = holds ? judgement.reason : "its turn comes next"};
+        view.waits_for = holds ? waits_for(judgement.kind) : "turn";
+        if (!holds) {
+            hob_executor_view_turn(executor, &view);
+        }
         fn(user, &view);
     }
 }

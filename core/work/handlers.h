@@ -25,10 +25,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define HOB_HANDLER_NAME_MAX  64
-#define HOB_HANDLER_ALIASES   8
-#define HOB_HANDLER_ALIAS_MAX 128
-#define HOB_HANDLER_NOTE_MAX  300
+#define HOB_HANDLER_NAME_MAX        64
+#define HOB_HANDLER_ALIASES         8
+#define HOB_HANDLER_ALIAS_MAX       128
+#define HOB_HANDLER_NOTE_MAX        300
+#define HOB_HANDLER_DESCRIPTION_MAX 160
 
 struct hob_handler {
     char name[HOB_HANDLER_NAME_MAX + 1];
@@ -40,7 +41,8 @@ struct hob_handler {
     char aliases[HOB_HANDLER_ALIASES][HOB_HANDLER_ALIAS_MAX + 1];
     bool rerun;                      /* begun in the cloud but unknown to the store: run it again */
     char note[HOB_HANDLER_NOTE_MAX]; /* what is worth mending though it works; "" */
-    struct hob_error error;          /* code 0: fine */
+    char description[HOB_HANDLER_DESCRIPTION_MAX + 1]; /* of what it says itself, cut; "" */
+    struct hob_error error;                            /* code 0: fine */
     /* Of hot reload. */
     struct hob_script *script;           /* has path and source; held */
     struct hob_scripts_modules *modules; /* what it may require: those it was checked with; held */

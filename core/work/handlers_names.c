@@ -2,6 +2,7 @@
 #include "work/handlers_parts.h"
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "work/sandbox.h"
 
 #include <lauxlib.h>
@@ -21,6 +22,17 @@ static void read_aliases(lua_State *L, int index, struct hob_handler *handler)
             snprintf(handler->aliases[i], sizeof handler->aliases[i], "%s", lua_tostring(L, -1));
             lua_pop(L, 1);
         }
+    }
+    lua_settop(L, index);
+}
+
+static void read_description(lua_State *L, int index, struct hob_handler *handler)
+{
+    size_t len = 0;
+    if (lua_getfield(L, index, "description") == LUA_TSTRING) {
+        const char *text = lua_tolstring(L, -1, &len);
+        int kept = (int)hob_utf8_cut(text, len, HOB_HANDLER_DESCRIPTION_MAX);
+        snprintf(handler->description, sizeof handler->description, "%.*s", kept, text);
     }
     lua_settop(L, index);
 }
@@ -49,6 +61,7 @@ void hob_handlers_read_table(lua_State *L, int index, struct hob_handler *handle
     handler->rerun = lua_toboolean(L, -1);
     lua_settop(L, index);
     read_aliases(L, index, handler);
+    read_description(L, index, handler);
     read_examples(L, index, handler);
 }
 

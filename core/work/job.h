@@ -56,6 +56,8 @@ struct hob_job_outcome {
     const char *details;         /* a JSON object that AWS will take; borrowed. NONE: the reason as
                                   * plain text */
     uint64_t retry_ms;           /* NONE: after this long */
+    const char *limit; /* kind "limit": which, "memory", "cpu", or "held" (it held up the process);
+                        * else NULL */
 };
 
 struct hob_job_options {

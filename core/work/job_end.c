@@ -91,14 +91,26 @@ static void end_by_engine(struct hob_job *job, const char *engine, const char *m
     }
 }
 
-static void tell_end(struct hob_job *job)
+/* All other limits of the engine are about time that everybody lost. */
+static const char *limit_of(const struct hob_job *job, const char *engine)
+{
+    if (!engine || strcmp(job->kind, HOB_JOB_LIMIT) != 0) {
+        return NULL;
+    }
+    uint64_t limit_us = job->options.cpu_ms * 1000;
+    bool is_cpu = limit_us && hob_job_cpu_us(job) >= limit_us;
+    return strcmp(engine, "memory") == 0 ? "memory" : is_cpu ? "cpu" : "held";
+}
+
+static void tell_end(struct hob_job *job, const char *limit)
 {
     bool plain = job->cleaning || job->status == HOB_JOBS_STATUS_NONE;
     struct hob_job_outcome outcome = {.status = job->status,
                                       .kind = job->kind,
                                       .details =
                                           plain ? job->reason : hob_buf_string(&job->details),
-                                      .retry_ms = job->retry_ms};
+                                      .retry_ms = job->retry_ms,
+                                      .limit = limit};
     job->options.on_end(job->options.user, &outcome); /* may free the job */
 }
 
@@ -119,7 +131,7 @@ void hob_job_ended(void *user, lua_State *L, int status, int results)
     } else if (job->cleaning) {
         hob_job_set_outcome(job, HOB_JOBS_SUCCEEDED, HOB_JOB_SUCCEEDED, NULL, 0);
     }
-    tell_end(job);
+    tell_end(job, limit_of(job, kind));
 }
 
 void hob_job_set_outcome(struct hob_job *job, enum hob_jobs_status status, const char *kind,

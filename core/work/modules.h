@@ -8,6 +8,8 @@ struct lua_State;
 struct hob_loop;
 struct hob_log;
 struct hob_bench;
+struct hob_console;
+struct hob_debugger;
 struct hob_job;
 struct hob_mqtt_share;
 struct hob_exec_set;
@@ -32,6 +34,8 @@ struct hob_modules_host {
     const struct hob_policy *policy;       /* borrowed; NULL: all is allowed */
     struct hob_exec_set *children;         /* what programs it starts belong to; NULL: none */
     struct hob_bench *bench;               /* it works on a bench; NULL: it does not */
+    struct hob_debugger *debugger;         /* of this process; NULL: none, or not for this state */
+    struct hob_console *console;           /* in a session's state (host/console.h); else NULL */
     int reading;                           /* a worker thread waits for a line of standard input */
     int exiting;                           /* hob.process.exit was called, */
     int exit_code;                         /* with this */

@@ -432,10 +432,18 @@ void hob_outbox_forget_waiter(struct hob_outbox *outbox, const void *user)
     }
 }
 
-/* @return whether it is for us to tell; else the service has ended it, and knows */
-static void set_outcome(struct hob_outbox_entry *entry, const char *status)
+/* The clock may have been set since an earlier process stored it: it did not end in the future. */
+static int64_t ended_ms(const struct hob_store_execution *execution)
 {
-    entry->status = hob_jobs_status_parse(status);
+    int64_t ago_ms = hob_clock_wall_ms() - execution->ended_at_s * 1000;
+    return (int64_t)hob_clock_mono_ms() - (ago_ms > 0 ? ago_ms : 0);
+}
+
+/* @return whether it is for us to tell; else the service has ended it, and knows */
+static void set_outcome(struct hob_outbox_entry *entry, const struct hob_store_execution *execution)
+{
+    entry->status = hob_jobs_status_parse(execution->status);
+    entry->ended_ms = ended_ms(execution);
     entry->due_ms = 0;
     free(entry->progress);
     entry->progress = NULL; /* overtaken */
@@ -460,7 +468,7 @@ int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *er
         return hob_error_set(err, HOB_ENOMEM, "outbox: out of memory");
     }
     if (!has_ended(entry)) {
-        set_outcome(entry, execution.status);
+        set_outcome(entry, &execution);
     }
     return 0;
 }
@@ -483,7 +491,7 @@ static bool load_one(void *user, const struct hob_store_execution *execution)
     }
     struct hob_outbox_entry *entry = add_entry(load->outbox, execution);
     if (entry) {
-        set_outcome(entry, execution->status);
+        set_outcome(entry, execution);
         entry->unsure = true;
         load->room--;
     }
@@ -525,6 +533,17 @@ size_t hob_outbox_depth(const struct hob_outbox *outbox)
         depth += has_ended(entry);
     }
     return depth;
+}
+
+/* What is only in the store yet is younger than what is loaded. */
+int64_t hob_outbox_oldest_ms(const struct hob_outbox *outbox)
+{
+    int64_t now = (int64_t)hob_clock_mono_ms(), oldest = -1;
+    for (const struct hob_outbox_entry *entry = outbox->entries; entry; entry = entry->next) {
+        int64_t age = has_ended(entry) ? now - entry->ended_ms : -1;
+        oldest = age > oldest ? age : oldest;
+    }
+    return oldest;
 }
 
 /* ---- life ---- */

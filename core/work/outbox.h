@@ -86,5 +86,7 @@ void hob_outbox_offline(struct hob_outbox *outbox);
 
 /** Executions whose outcome has not been told yet. */
 size_t hob_outbox_depth(const struct hob_outbox *outbox);
+/** How long ago the oldest of them ended; -1: there is none. */
+int64_t hob_outbox_oldest_ms(const struct hob_outbox *outbox);
 
 #endif

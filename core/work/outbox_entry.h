@@ -18,7 +18,8 @@ struct hob_outbox_entry {
     int64_t sent_version; /* expectedVersion of what is in flight */
     uint64_t due_ms;      /* nothing is sent before; on the monotonic clock */
     uint64_t progress_sent_ms;
-    char *progress;              /* the latest, until the service has it */
+    int64_t ended_ms; /* of its outcome, on the monotonic clock; below 0: before this boot */
+    char *progress;   /* the latest, until the service has it */
     enum hob_jobs_status status; /* of the outcome; NONE: not ended yet */
     unsigned tries;              /* failures since the last success */
     int step_minutes;

@@ -2,6 +2,7 @@
 #include "work/output.h"
 
 #include "base/clock.h"
+#include "work/tally.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,7 +28,10 @@ struct hob_outputs {
     struct hob_log *log;
     char *dir;
     uint64_t limit, total;
+    struct hob_tally *tally;
     struct hob_output *open;
+    struct hob_log_tap log_tap;
+    struct hob_output_tap *taps, *next_tap; /* the next: to be told of what is written now */
 };
 
 struct hob_output {
@@ -37,9 +41,11 @@ struct hob_output {
     int fd; /* -1: not made yet */
     uint64_t size;
     uint64_t lost; /* bytes that could not be written */
+    bool is_cut;   /* its first bytes are gone: said to the tally */
     int why_lost;  /* errno */
     bool at_line_start, has_said;
     char program[PROGRAM_MAX]; /* whose output came last */
+    bool is_due;               /* whose it is, and when, is said again at the next line's start */
     bool is_err;
 };
 
@@ -222,16 +228,6 @@ static int open_file(struct hob_output *output)
     return 0;
 }
 
-/* The former half is taken away first: a file system may write a file out at once when it is put in
- * the place of another one, and this one may be gone again in a moment. */
-static int rotate(struct hob_output *output)
-{
-    close(output->fd);
-    output->fd = -1;
-    unlink(output->former);
-    return rename(output->path, output->former) ? errno : 0;
-}
-
 /* Half a chunk may be written when the disk gets full. @return 0 or the errno; *left was not
  * written */
 static int put(struct hob_output *output, const char *data, size_t len, size_t *left)
@@ -260,11 +256,28 @@ static int put_mark(struct hob_output *output, const char *words)
     return put(output, mark, n < (int)sizeof mark ? (size_t)n : sizeof mark - 1, &left);
 }
 
+/* The former half is taken away first: a file system may write a file out at once when it is put in
+ * the place of another one, and this one may be gone again in a moment. */
+static int rotate(struct hob_output *output)
+{
+    close(output->fd);
+    output->fd = -1;
+    bool drops = unlink(output->former) == 0;
+    if (drops && !output->is_cut) {
+        output->is_cut = true;
+        hob_tally_broke(output->outputs->tally, HOB_TALLY_OUTPUT);
+    }
+    if (rename(output->path, output->former))
+        return errno;
+    int number = open_file(output);
+    return number || !drops ? number : put_mark(output, HOB_OUTPUT_DROPPED);
+}
+
 static int put_source(struct hob_output *output, const char *program, bool is_err)
 {
     char words[MARK_MAX - 8], when[HOB_CLOCK_TEXT_MAX];
     if (strncmp(output->program, program, sizeof output->program - 1) == 0 &&
-        output->is_err == is_err)
+        output->is_err == is_err && !(output->is_due && output->at_line_start))
         return 0;
     snprintf(words, sizeof words, "--- %.*s, %s, %s", PROGRAM_MAX - 1, program,
              is_err ? "standard error" : "standard output",
@@ -274,6 +287,7 @@ static int put_source(struct hob_output *output, const char *program, bool is_er
         return number;
     snprintf(output->program, sizeof output->program, "%s", program);
     output->is_err = is_err;
+    output->is_due = false;
     return 0;
 }
 
@@ -299,7 +313,6 @@ static int get_ready(struct hob_output *output, const char *program, bool is_err
     int number = open_file(output);
     if (!number && output->size >= half) {
         number = rotate(output);
-        number = number ? number : open_file(output);
     }
     number = number ? number : put_loss(output);
     return number ? number : put_source(output, program, is_err);
@@ -322,6 +335,65 @@ static size_t put_part(struct hob_output *output, const char *program, bool is_e
     return len;
 }
 
+/* ---- names, and who wants to know ---- */
+
+bool hob_output_parse_name(const char *name, size_t len, struct hob_output_name *out)
+{
+    int64_t *const numbers[] = {&out->queued_at, &out->execution};
+    const char *at = memchr(name, '@', len);
+    for (int i = 0; i < 2; i++) {
+        size_t digits = 0;
+        while (digits < len && name[len - digits - 1] >= '0' && name[len - digits - 1] <= '9')
+            digits++;
+        if (digits == 0 || digits > 18 || digits == len || name[len - digits - 1] != '-')
+            return false;
+        *numbers[i] = strtoll(name + len - digits, NULL, 10);
+        len -= digits + 1;
+    }
+    if (!at || at >= name + len)
+        return false;
+    out->thing = name;
+    out->thing_len = (size_t)(at - name);
+    out->job = at + 1;
+    out->job_len = len - out->thing_len - 1;
+    return true;
+}
+
+static bool is_same(const char *text, const char *part, size_t len)
+{
+    return text && strlen(text) == len && memcmp(text, part, len) == 0;
+}
+
+/* What is printed after an event belongs after it. */
+static void on_event(void *user, const struct hob_log_record *record, const char *line, size_t len)
+{
+    const struct hob_outputs *outputs = user;
+    struct hob_output_name own;
+    for (struct hob_output *output = outputs->open; output && record->job; output = output->next) {
+        const char *name = strrchr(output->path, '/') + 1;
+        if (hob_output_parse_name(name, strlen(name) - strlen(CURRENT), &own) &&
+            own.execution == record->execution && is_same(record->job, own.job, own.job_len) &&
+            is_same(record->thing, own.thing, own.thing_len))
+            output->is_due = true;
+    }
+}
+
+void hob_outputs_tap(struct hob_outputs *outputs, struct hob_output_tap *tap)
+{
+    tap->next = outputs->taps;
+    outputs->taps = tap;
+}
+
+void hob_outputs_untap(struct hob_outputs *outputs, struct hob_output_tap *tap)
+{
+    for (struct hob_output_tap **place = &outputs->taps; *place; place = &(*place)->next)
+        if (*place == tap) {
+            *place = tap->next;
+            outputs->next_tap = outputs->next_tap == tap ? tap->next : outputs->next_tap;
+            return;
+        }
+}
+
 /* ---- public ---- */
 
 int hob_outputs_new(struct hob_log *log, const struct hob_output_options *options,
@@ -335,12 +407,34 @@ int hob_outputs_new(struct hob_log *log, const struct hob_output_options *option
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", options->dir);
     }
     outputs->log = log;
+    outputs->tally = options->tally;
     outputs->limit = options->limit_bytes ? options->limit_bytes : LIMIT_DEFAULT;
     outputs->limit = outputs->limit < LIMIT_MIN ? LIMIT_MIN : outputs->limit;
     outputs->total = options->total_bytes ? options->total_bytes : TOTAL_DEFAULT;
     make_room(outputs);
+    outputs->log_tap = (struct hob_log_tap){
+        .fn = on_event, .user = outputs, .level = HOB_LOG_INFO, .format = HOB_LOG_JSON};
+    if (log)
+        hob_log_tap(log, &outputs->log_tap);
     *out = outputs;
     return 0;
+}
+
+uint64_t hob_outputs_bytes(const struct hob_outputs *outputs)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    uint64_t bytes = 0;
+    const struct dirent *entry;
+    DIR *dir = opendir(outputs->dir);
+    while (dir && (entry = readdir(dir)) != NULL) {
+        int n = snprintf(path, sizeof path, "%s/%s", outputs->dir, entry->d_name);
+        if (n > 0 && (size_t)n < sizeof path && !lstat(path, &st) && S_ISREG(st.st_mode))
+            bytes += (uint64_t)st.st_size;
+    }
+    if (dir)
+        closedir(dir);
+    return bytes;
 }
 
 static void free_output(struct hob_output *output)
@@ -354,6 +448,7 @@ void hob_outputs_free(struct hob_outputs *outputs)
 {
     if (!outputs)
         return;
+    hob_log_untap(outputs->log, &outputs->log_tap);
     while (outputs->open) {
         struct hob_output *output = outputs->open;
         outputs->open = output->next;
@@ -377,9 +472,24 @@ struct hob_output *hob_output_open(struct hob_outputs *outputs, const char *name
     return output;
 }
 
+static void tell_taps(struct hob_output *output, const char *program, bool is_err, const char *data,
+                      size_t len)
+{
+    struct hob_outputs *outputs = output->outputs;
+    char name[NAME_MAX + 1];
+    const char *own = strrchr(output->path, '/') + 1;
+    snprintf(name, sizeof name, "%.*s", (int)(strlen(own) - strlen(CURRENT)), own);
+    for (struct hob_output_tap *tap = outputs->taps; tap; tap = outputs->next_tap) {
+        outputs->next_tap = tap->next;
+        tap->fn(tap->user, name, program, is_err, data, len);
+    }
+}
+
 void hob_output_write(struct hob_output *output, const char *program, bool is_err, const char *data,
                       size_t len)
 {
+    if (output && len > 0 && output->outputs->taps)
+        tell_taps(output, program, is_err, data, len);
     while (output && len > 0) {
         size_t part = put_part(output, program, is_err, data, len);
         data += part;

@@ -70,7 +70,7 @@ void hob_requires_read(lua_State *L, int index, struct hob_requires *out)
 
 /* ---- what is so ---- */
 
-static bool is_set(int64_t now_ms)
+bool hob_requires_clock_is_set(int64_t now_ms)
 {
     return now_ms >= YEAR_2023_MS;
 }
@@ -82,8 +82,8 @@ static bool is_too_old(const struct hob_requires *requires, const struct hob_req
     char queued[HOB_CLOCK_TEXT_MAX], now[HOB_CLOCK_TEXT_MAX], age[HOB_CLOCK_TEXT_MAX],
         most[HOB_CLOCK_TEXT_MAX];
     int64_t old_ms = facts->now_ms - facts->queued_at_s * 1000;
-    if (requires->max_age_s == 0 || facts->queued_at_s <= 0 || !is_set(facts->now_ms) ||
-        old_ms <= requires->max_age_s * 1000) {
+    if (requires->max_age_s == 0 || facts->queued_at_s <= 0 ||
+        !hob_requires_clock_is_set(facts->now_ms) || old_ms <= requires->max_age_s * 1000) {
         return false;
     }
     snprintf(out->reason, sizeof out->reason,
@@ -174,7 +174,7 @@ static bool is_outside(const struct hob_requires *requires, int64_t now_ms,
              from / 60, from % 60, to / 60, to % 60);
     size_t len = strlen(out->reason), room = sizeof out->reason - len;
     tzset(); /* the zone may have been changed */
-    if (!is_set(now_ms) || !localtime_r(&now, &day)) {
+    if (!hob_requires_clock_is_set(now_ms) || !localtime_r(&now, &day)) {
         snprintf(out->reason + len, room, ", and the clock is not set");
         return true;
     }
@@ -191,7 +191,7 @@ static bool lacks_clock(const struct hob_requires *requires, int64_t now_ms,
     char text[HOB_CLOCK_TEXT_MAX];
     snprintf(out->reason, sizeof out->reason, "requires.clock: it is not set, it says %s",
              hob_clock_text(now_ms, text));
-    return requires->clock && !is_set(now_ms);
+    return requires->clock && !hob_requires_clock_is_set(now_ms);
 }
 
 static bool is_refused(const struct hob_requires *requires, enum hob_requires_kind kind)

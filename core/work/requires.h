@@ -61,6 +61,9 @@ struct hob_requires_judgement {
     int64_t until_ms; /* NOT_YET: until it may be met, where that is known; else -1 */
 };
 
+/** Somebody has set the clock since 1970. */
+bool hob_requires_clock_is_set(int64_t now_ms);
+
 void hob_requires_judge(const struct hob_requires *requires, const struct hob_requires_facts *facts,
                         struct hob_requires_judgement *out);
 

@@ -37,6 +37,7 @@ struct hob_sandbox {
     char *lib;
     size_t used, peak;
     size_t limit;
+    size_t allowance; /* beyond it */
 };
 
 /* ---- memory ---- */
@@ -50,7 +51,8 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
         free(block);
         return NULL;
     }
-    if (new_size > old && sandbox->used - old + new_size > sandbox->limit) {
+    if (new_size > old &&
+        sandbox->used - old + new_size > sandbox->limit + sandbox->allowance) {
         if (sandbox->scheduler) {
             hob_scheduler_refuse_memory(sandbox->scheduler, sandbox->limit, block != NULL,
                                         new_size);
@@ -68,6 +70,11 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
 void hob_sandbox_limit_memory(struct hob_sandbox *sandbox, size_t bytes)
 {
     sandbox->limit = bytes;
+}
+
+void hob_sandbox_allow_memory(struct hob_sandbox *sandbox, size_t bytes)
+{
+    sandbox->allowance = bytes;
 }
 
 size_t hob_sandbox_memory(const struct hob_sandbox *sandbox)
@@ -338,7 +345,9 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
                                               .agent = options->agent,
                                               .policy = options->policy,
                                               .children = options->children,
-                                              .bench = options->bench};
+                                              .bench = options->bench,
+                                              .debugger = options->debugger,
+                                              .console = options->console};
     sandbox->find_source = options->find_source;
     sandbox->on_source = options->on_source;
     sandbox->source_user = options->source_user;

@@ -19,6 +19,8 @@
 
 struct hob_sandbox;
 struct hob_bench;
+struct hob_console;
+struct hob_debugger;
 struct hob_job;
 struct hob_modules_agent;
 struct hob_policy;
@@ -35,6 +37,9 @@ struct hob_sandbox_options {
     const struct hob_policy *policy;       /* borrowed for its life; NULL: all is allowed */
     struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
     struct hob_bench *bench; /* its recorder is loaded first; borrowed for its life; NULL: none */
+    struct hob_debugger *debugger; /* borrowed for its life; NULL: none */
+    struct hob_console *console;   /* it is this session's state, which has hob.console and hob.debug;
+                                      NULL: it is not */
     /** A module of script_lib is wanted: leave a saved text of it, if there is one (*text NULL
      * else; borrowed until the next call). A code: it cannot be known, and `require` raises.
      * NULL: only the directory is looked at. */
@@ -70,6 +75,9 @@ void hob_sandbox_set_modules(struct hob_sandbox *sandbox, struct hob_scripts_mod
 
 /** From now on; what is in use already may be more. */
 void hob_sandbox_limit_memory(struct hob_sandbox *sandbox, size_t bytes);
+
+/** So much beyond the limit, for who looks into it from outside; 0: no more. */
+void hob_sandbox_allow_memory(struct hob_sandbox *sandbox, size_t bytes);
 
 size_t hob_sandbox_memory(const struct hob_sandbox *sandbox); /* bytes in use */
 

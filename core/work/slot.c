@@ -13,6 +13,7 @@
 #define STEP_MINUTES_MAX   10080
 #define MINUTE_MS          60000
 #define CLEANUP_TIMEOUT_MS 60000
+#define PROGRESS_LOG_MS    10000
 
 /* ---- words ---- */
 
@@ -33,6 +34,19 @@ const char *hob_slot_shown_step(const struct hob_slot *slot, const char *step,
     return out;
 }
 
+/* What is kept of a job's events is not to be its progress. */
+static void log_progress(struct hob_slot *slot, const char *progress, const char *step)
+{
+    uint64_t now = hob_clock_mono_ms();
+    struct hob_log_record record = hob_slot_record(slot, HOB_LOG_INFO, "job.progress");
+    if (slot->progress_logged_ms && now - slot->progress_logged_ms < PROGRESS_LOG_MS) {
+        return;
+    }
+    slot->progress_logged_ms = now;
+    record.step = step;
+    hob_log_write(slot->options.log, &record, "%s", progress);
+}
+
 void hob_slot_say(struct hob_slot *slot, const char *progress)
 {
     const char *label = slot->job ? hob_job_label(slot->job) : slot->handler;
@@ -48,6 +62,8 @@ void hob_slot_say(struct hob_slot *slot, const char *progress)
     }
     if (slot->options.on_said) {
         slot->options.on_said(slot->options.user, progress);
+    } else {
+        log_progress(slot, progress, step);
     }
     hob_buf_init(&json, HOB_SLOT_DETAILS);
     if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) >= 0 && hob_buf_string(&json)) {
@@ -66,6 +82,7 @@ void hob_slot_take(struct hob_slot *slot, const struct hob_jobs_execution *execu
     slot->execution_number = execution->execution_number;
     slot->queued_at = execution->queued_at;
     slot->version = execution->version_number;
+    slot->progress_logged_ms = 0;
     slot->was_claimed = execution->status == HOB_JOBS_IN_PROGRESS;
 }
 

@@ -33,6 +33,7 @@ struct hob_blackbox;
 struct hob_modules_agent;
 struct hob_outputs;
 struct hob_requires;
+struct hob_tally;
 
 enum hob_slot_state {
     HOB_SLOT_FREE,
@@ -64,6 +65,7 @@ struct hob_slot_options { /* borrowed for its life */
     uint64_t cpu_ms;               /* of a job, in all its runs; 0: no limit */
     struct hob_blackbox *blackbox; /* NULL: nothing is remembered */
     struct hob_outputs *outputs;   /* NULL: output is not kept */
+    struct hob_tally *tally;       /* NULL: nobody counts */
     const char *boot_id;           /* of the present boot */
     const char *process_id;        /* of this process: another one after each start */
     const char *const *reboot_command;

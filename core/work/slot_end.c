@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "work/blackbox.h"
 #include "work/slot_parts.h"
+#include "work/tally.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,8 +87,14 @@ static void lose(struct hob_slot *slot)
     hob_exec_set_when_gone(slot->children, is_lost, slot);
 }
 
+static void count_end(const struct hob_slot *slot, const char *kind)
+{
+    hob_tally_ended(slot->options.tally, slot->handler, slot->status, kind);
+}
+
 static void outcome_stored(struct hob_slot *slot)
 {
+    count_end(slot, slot->kind);
     struct hob_log_record record = hob_slot_record(slot, HOB_LOG_INFO, "job.finished");
     record.code = slot->status;
     hob_log_write(slot->options.log, &record, "%s", slot->details);
@@ -102,6 +109,8 @@ static void store_outcome(struct hob_slot *slot)
 
 static void refusal_stored(struct hob_slot *slot)
 {
+    bool rejected = strcmp(slot->status, hob_jobs_status_name(HOB_JOBS_REJECTED)) == 0;
+    count_end(slot, rejected ? HOB_JOB_REJECTED : HOB_JOB_FAILED);
     struct hob_log_record record = hob_slot_record(slot, HOB_LOG_INFO, "job.finished");
     record.code = slot->status;
     hob_log_write(slot->options.log, &record, "%s", slot->details);

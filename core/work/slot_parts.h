@@ -85,7 +85,8 @@ struct hob_slot {
     /* A stop of the process. */
     void (*stopped)(void *user);
     void *stopped_user;
-    uint64_t stop_limit_ms; /* monotonic */
+    uint64_t stop_limit_ms;      /* monotonic */
+    uint64_t progress_logged_ms; /* monotonic; 0: never */
     bool at_step, delay_said, given_up;
     bool sound; /* it waits: on_sound is to be called */
 };

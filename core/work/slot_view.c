@@ -41,6 +41,15 @@ static const char *why_of(const struct hob_slot *slot)
     return slot->stopped ? "Hob is stopping: it goes on at the next start" : "";
 }
 
+static const char *waits_for(const struct hob_slot *slot)
+{
+    return slot->store_failing               ? "store"
+           : slot->state == HOB_SLOT_WAITING ? "time"
+           : hob_slot_reboots(slot)          ? "reboot"
+           : slot->stopped                   ? "stop"
+                                             : NULL;
+}
+
 void hob_slot_view(const struct hob_slot *slot, struct hob_executor_view *out)
 {
     *out = (struct hob_executor_view){
@@ -53,5 +62,6 @@ void hob_slot_view(const struct hob_slot *slot, struct hob_executor_view *out)
         .attempt = slot->runs,
         .elapsed_ms = hob_slot_elapsed_ms(slot),
         .resume_ms = slot->state == HOB_SLOT_WAITING ? hob_slot_wait_left_ms(slot) : -1,
-        .why = why_of(slot)};
+        .why = why_of(slot),
+        .waits_for = waits_for(slot)};
 }

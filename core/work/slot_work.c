@@ -6,6 +6,7 @@
 #include "work/blackbox.h"
 #include "work/output.h"
 #include "work/slot_parts.h"
+#include "work/tally.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -198,9 +199,25 @@ static void on_job_step(void *user, const char *name, bool once)
     }
 }
 
+static void count_breach(const struct hob_slot *slot, const struct hob_job_outcome *outcome)
+{
+    struct hob_tally *tally = slot->options.tally;
+    const char *limit = outcome->limit ? outcome->limit : "";
+    if (strcmp(limit, "memory") == 0) {
+        hob_tally_broke(tally, HOB_TALLY_MEMORY);
+    } else if (strcmp(limit, "cpu") == 0) {
+        hob_tally_broke(tally, HOB_TALLY_CPU);
+    } else if (*limit) {
+        hob_tally_broke(tally, HOB_TALLY_HELD);
+    } else if (strcmp(outcome->kind, HOB_JOB_TIMED_OUT) == 0 && !slot->ended_there) {
+        hob_tally_broke(tally, HOB_TALLY_TIMEOUT);
+    }
+}
+
 static void on_job_end(void *user, const struct hob_job_outcome *outcome)
 {
     struct hob_slot *slot = user;
+    count_breach(slot, outcome);
     if (slot->cleaning) {
         hob_slot_on_cleanup_end(slot, outcome);
     } else if (outcome->status == HOB_JOBS_STATUS_NONE) {

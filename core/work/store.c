@@ -5,8 +5,11 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 _Static_assert(HOB_STORE_CLAIMING == 0 && HOB_STORE_RUNNING == 1 && HOB_STORE_ENDED == 2 &&
                    HOB_STORE_TOLD == 3,
@@ -68,6 +71,24 @@ bool hob_store_is_newer(const struct hob_store *store)
 bool hob_store_is_damaged(const struct hob_store *store)
 {
     return store->file.damaged;
+}
+
+static uint64_t size_of(const char *path, const char *suffix)
+{
+    char name[PATH_MAX];
+    struct stat st;
+    int n = snprintf(name, sizeof(name), "%s%s", path, suffix);
+    return n > 0 && (size_t)n < sizeof(name) && stat(name, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+void hob_store_get_health(const struct hob_store *store, struct hob_store_health *out)
+{
+    *out = (struct hob_store_health){.bytes = size_of(store->file.path, ""),
+                                     .wal_bytes = size_of(store->file.path, "-wal"),
+                                     .writes = store->writes,
+                                     .failures = store->failures,
+                                     .failing = store->failing,
+                                     .damaged = store->file.damaged};
 }
 
 const char *hob_store_library_version(void)

@@ -215,6 +215,15 @@ int hob_store_flush(struct hob_store *store, struct hob_error *err);
  * the same `keep`, at every 100th hob_store_mark_told. Rides on the next commit. */
 int hob_store_prune(struct hob_store *store, int keep, struct hob_error *err);
 
+/* ---- notes: what a person has asked for that outlives the process ---- */
+
+/** A text of at most 4 KB by its name, in one commit; NULL: none any more. */
+int hob_store_put_note(struct hob_store *store, const char *name, const char *text,
+                       struct hob_error *err);
+/** @return 0 and a borrowed *text, HOB_ENOENT, or HOB_ESTORE */
+int hob_store_get_note(struct hob_store *store, const char *name, const char **text,
+                       struct hob_error *err);
+
 /** The file was written by a newer Hob: what runs in it cannot be gone on with (its steps may mean
  * something else there), but can be ended truthfully, and the outbox can be sent. */
 bool hob_store_is_newer(const struct hob_store *store);
@@ -222,6 +231,14 @@ bool hob_store_is_newer(const struct hob_store *store);
 /** The file is damaged, found while it was in use (said in the log, once): every call fails with
  * HOB_ESTORE and words, and the next hob_store_open sets it aside. */
 bool hob_store_is_damaged(const struct hob_store *store);
+
+struct hob_store_health {
+    uint64_t bytes, wal_bytes; /* of the file, and of its -wal */
+    uint64_t writes, failures; /* changes since it was opened; those that failed, by the disk */
+    int failing;               /* the code of the latest one; 0: it was written */
+    bool damaged;
+};
+void hob_store_get_health(const struct hob_store *store, struct hob_store_health *out);
 
 const char *hob_store_library_version(void); /* "3.40.1" */
 

@@ -101,6 +101,9 @@ static const char *const statement_sql[HOB_STORE_STATEMENTS] = {
     [HOB_STORE_DROP_EXECUTION] = "DELETE FROM execution WHERE row = ?",
     [HOB_STORE_PRUNE] = "DELETE FROM execution WHERE state = 3 AND row NOT IN"
                         " (SELECT row FROM execution WHERE state = 3 ORDER BY row DESC LIMIT ?)",
+    [HOB_STORE_PUT_NOTE] = "INSERT OR REPLACE INTO meta VALUES('note:' || ?1, ?2)",
+    [HOB_STORE_GET_NOTE] = "SELECT value FROM meta WHERE key = 'note:' || ?1",
+    [HOB_STORE_DROP_NOTE] = "DELETE FROM meta WHERE key = 'note:' || ?1",
     [HOB_STORE_PRUNE_SOURCES] =
         "DELETE FROM source WHERE digest NOT IN (SELECT digest FROM source_use)",
 };
@@ -419,12 +422,25 @@ static int transact(struct hob_store *store, enum hob_store_kind kind, hob_store
     return kind == HOB_STORE_RIDES ? 0 : hob_store_statement_commit(store, err);
 }
 
+/* What the caller did wrong (no such row, too large, there already) says nothing of the disk. */
+static void count_write(struct hob_store *store, int rc)
+{
+    if (rc >= 0) {
+        store->writes++;
+        store->failing = 0;
+    } else if (rc != HOB_ENOENT && rc != HOB_EEXIST && rc != HOB_EMSGSIZE && rc != HOB_EINVAL) {
+        store->failures++;
+        store->failing = rc;
+    }
+}
+
 int hob_store_statement_transact(struct hob_store *store, enum hob_store_kind kind,
                                  hob_store_change_fn *fn, const void *args, struct hob_error *err)
 {
     int rc = transact(store, kind, fn, args, err);
     if (rc == HOB_ENOSPC && kind == HOB_STORE_MUST && hob_store_reserve_release(&store->reserve))
         rc = transact(store, kind, fn, args, err);
+    count_write(store, rc);
     return rc;
 }
 

@@ -56,6 +56,9 @@ enum hob_store_statement {
     HOB_STORE_DROP_EXECUTION,
     HOB_STORE_PRUNE,
     HOB_STORE_PRUNE_SOURCES,
+    HOB_STORE_PUT_NOTE,
+    HOB_STORE_GET_NOTE,
+    HOB_STORE_DROP_NOTE,
     HOB_STORE_STATEMENTS
 };
 
@@ -71,6 +74,8 @@ struct hob_store {
     int kept;                         /* told executions, by the last prune; -1: none was yet */
     int told;                         /* since then */
     int64_t latest_row;               /* of those added since the file was opened */
+    uint64_t writes, failures;        /* changes; those that failed for a reason of the disk's */
+    int failing;                      /* of the latest one: its code; 0: it was written */
 };
 
 /** Run a statement up to its first row, and hold it there: its columns are borrowed. `types` says

@@ -71,7 +71,14 @@ static void check_depth(lua_State *L)
     hob_task_raise_limit(L, 0, words);
 }
 
-static void look_at_slice(lua_State *L, struct hob_scheduler *scheduler)
+/* Not of what a person evaluates. */
+static bool sees_lines(const struct hob_scheduler *scheduler)
+{
+    const struct hob_task_watcher *watcher = HOB_TASK_WATCHER(scheduler);
+    return watcher && watcher->lines && scheduler->now.current && !scheduler->now.current->aside;
+}
+
+static void look_at_slice(lua_State *L, struct hob_scheduler *scheduler, lua_Debug *ar)
 {
     struct hob_task_now *now = &scheduler->now;
     uint64_t slice_ms = scheduler->trusted ? SLICE_TRUSTED_MS : SLICE_MS;
@@ -80,6 +87,9 @@ static void look_at_slice(lua_State *L, struct hob_scheduler *scheduler)
     if (++now->ticks >= scheduler->slice_ticks || now->tick_ms - now->slice_ms >= slice_ms) {
         hob_task_check_cpu(L, 0);
         check_depth(L);
+        if (sees_lines(scheduler)) {
+            HOB_TASK_WATCHER(scheduler)->on_tick(HOB_TASK_WATCHER(scheduler)->user, L, ar);
+        }
         scheduler->passing = true;
         lua_yield(L, 0);
     }
@@ -98,9 +108,35 @@ static void on_count(lua_State *L, lua_Debug *ar)
     }
     hob_task_check_held(L, 0);
     if (lua_isyieldable(L) && scheduler->now.chain_yieldable) {
-        look_at_slice(L, scheduler);
+        look_at_slice(L, scheduler, ar);
     } else {
         look_at_stuck(L, &scheduler->now);
+    }
+}
+
+/* The count hook may have made it yield at this very instruction: then that is what it does, and
+ * the line is not told a second time. */
+static void on_line(lua_State *L, lua_Debug *ar)
+{
+    struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    const struct hob_task_watcher *watcher = HOB_TASK_WATCHER(scheduler);
+    if (!sees_lines(scheduler) || hob_task_is_ending(scheduler->now.current)) {
+        return;
+    }
+    bool can_stop = lua_isyieldable(L) && scheduler->now.chain_yieldable;
+    if (watcher->on_line(watcher->user, L, ar, can_stop) && can_stop) {
+        scheduler->passing = true;
+        lua_yield(L, 0);
+    }
+}
+
+/* The one dispatcher, while somebody looks on: limits first. */
+static void on_event(lua_State *L, lua_Debug *ar)
+{
+    if (ar->event == LUA_HOOKLINE) {
+        on_line(L, ar);
+    } else {
+        on_count(L, ar);
     }
 }
 
@@ -118,21 +154,29 @@ static int wanted_pace(const struct hob_scheduler *scheduler)
     return !task->thrown || task->late > LATE_CLOSES ? 1 : TICK_INSTRUCTIONS;
 }
 
+static void set_hook(lua_State *L, lua_Hook hook, int pace)
+{
+    lua_sethook(L, hook, hook == on_event ? LUA_MASKCOUNT | LUA_MASKLINE : LUA_MASKCOUNT, pace);
+}
+
 /* To set a hook takes time for each call on the stack, milliseconds for a deep recursion: that is
  * not what the script took. Not set anew each time: that would begin the count again, and cost a
  * hook that has yielded its next turn, which Lua takes for the second call of the same one. */
 void hob_task_set_pace(lua_State *L)
 {
-    int pace = wanted_pace(hob_scheduler_of(L));
-    if (lua_gethook(L) != on_count || lua_gethookcount(L) != pace) {
-        lua_sethook(L, on_count, LUA_MASKCOUNT, pace);
-        hob_scheduler_of(L)->now.tick_ms = hob_clock_mono_ms();
+    struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    int pace = wanted_pace(scheduler);
+    lua_Hook hook = sees_lines(scheduler) ? on_event : on_count;
+    if (lua_gethook(L) != hook || lua_gethookcount(L) != pace) {
+        set_hook(L, hook, pace);
+        scheduler->now.tick_ms = hob_clock_mono_ms();
     }
 }
 
 void hob_task_give_tick(lua_State *L)
 {
-    lua_sethook(L, on_count, LUA_MASKCOUNT, wanted_pace(hob_scheduler_of(L)));
+    struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    set_hook(L, sees_lines(scheduler) ? on_event : on_count, wanted_pace(scheduler));
 }
 
 /* ---- the only places that suspend and resume ---- */
@@ -145,6 +189,10 @@ int hob_task_resume(lua_State *co, lua_State *from, int nargs, int *results)
     scheduler->now.depth++;
     hob_task_set_pace(co);
     int status = lua_resume(co, from, nargs, results);
+    const struct hob_task_watcher *watcher = HOB_TASK_WATCHER(scheduler);
+    if (watcher && status != LUA_YIELD && !scheduler->now.current->aside) {
+        watcher->on_coroutine_end(watcher->user, co, from);
+    }
     scheduler->now.depth--;
     scheduler->now.running = outer;
     return status;
@@ -214,6 +262,25 @@ static void let_held_go(struct hob_scheduler *scheduler)
     need_turn(scheduler);
 }
 
+/* To the head, in their order. */
+void hob_scheduler_go_on(struct hob_scheduler *scheduler)
+{
+    if (!scheduler->on_hold) {
+        return;
+    }
+    scheduler->on_hold = false;
+    scheduler->held_ms += hob_clock_mono_ms() - scheduler->hold_began_ms;
+    if (scheduler->parked_head) {
+        scheduler->parked_tail->next_ready = scheduler->ready_head;
+        scheduler->ready_head = scheduler->parked_head;
+        if (!scheduler->ready_tail) {
+            scheduler->ready_tail = scheduler->parked_tail;
+        }
+        scheduler->parked_head = scheduler->parked_tail = NULL;
+        need_turn(scheduler);
+    }
+}
+
 void hob_task_free_spent(struct hob_task *task)
 {
     if (task->spent.op_free) {
@@ -266,6 +333,7 @@ static void resume_task(struct hob_task *task)
     hob_task_enter(scheduler);
     scheduler->now.current = task;
     scheduler->now.chain_yieldable = true;
+    task->resumed = ++scheduler->resumes;
     hob_task_begin_slice(&scheduler->now);
     int results = 0;
     int nargs = lua_status(task->co) == LUA_YIELD ? 0 : lua_gettop(task->co) - 1;
@@ -308,7 +376,9 @@ static void run_turn(void *user)
         }
         task->ready = false;
         bool is_last = task == last;
-        if (is_held(task)) {
+        if (HOB_TASK_ON_HOLD(scheduler) && !task->aside) {
+            append(&scheduler->parked_head, &scheduler->parked_tail, task);
+        } else if (is_held(task)) {
             append(&scheduler->held_head, &scheduler->held_tail, task);
         } else {
             resume_task(task);
@@ -364,7 +434,8 @@ const char *hob_task_waiting_in(const struct hob_task *task)
 bool hob_task_can_wait(lua_State *L)
 {
     const struct hob_scheduler *scheduler = hob_scheduler_of(L);
-    return scheduler->now.current && !scheduler->now.current->thrown && lua_isyieldable(L) &&
+    const struct hob_task *task = scheduler->now.current;
+    return task && !task->thrown && !task->aside && lua_isyieldable(L) &&
            scheduler->now.chain_yieldable;
 }
 
@@ -378,7 +449,9 @@ struct hob_task *hob_task_current(lua_State *L)
     }
     hob_task_check(L);
     hob_task_check_held(L, 1);
-    if (task->thrown) {
+    if (task->aside) {
+        luaL_error(L, "this call waits, which an expression that is looked at cannot");
+    } else if (task->thrown) {
         luaL_error(L, "this call waits, which a <close> function of what is being ended cannot");
     } else if (!lua_isyieldable(L) || !scheduler->now.chain_yieldable) {
         luaL_error(L, "this call waits, which is not possible here (while a file is loaded, in "

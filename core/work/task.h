@@ -39,6 +39,7 @@
 #include <stdint.h>
 
 struct lua_State;
+struct lua_Debug;
 struct hob_scheduler;
 struct hob_task;
 
@@ -99,6 +100,13 @@ struct hob_task_wait {
 struct hob_task *hob_task_current(struct lua_State *L);
 int hob_task_suspend(struct lua_State *L, const struct hob_task_wait *wait);
 
+/** As hob_task_start, for what a person evaluates beside a job (debug_look.h): it runs even while
+ * the scheduler is held, cannot wait, is never looked on, and ends with the engine error "limit"
+ * after HOB_TASK_ASIDE_MS of processor time, which is not the state's. */
+#define HOB_TASK_ASIDE_MS 1000
+struct hob_task *hob_task_start_aside(struct lua_State *L, int nargs, hob_task_done_fn *done,
+                                      void *user);
+
 /** Would hob_task_current raise because nothing can wait here? For what can do without waiting. */
 bool hob_task_can_wait(struct lua_State *L);
 
@@ -143,6 +151,48 @@ void hob_scheduler_trust(struct hob_scheduler *scheduler);
 
 /** What cannot be interrupted is measured from here: a module is about to be run, one of many. */
 void hob_task_watch_anew(struct lua_State *L);
+
+/* ---- for a debugger (debug.h): looking on, and holding ---- */
+
+/** What a scheduler calls while somebody looks on. All of it runs inside the job's code: it must
+ * not raise, nor run any code of it. */
+struct hob_task_watcher {
+    bool lines;  /* on_line is wanted: it costs a call for each line */
+    bool errors; /* so is on_error: from protected calls that are entered from now on */
+    /** A line begins (`ar` as in a LINE hook), in no ending. @param can_stop  a yield is possible.
+     * @return whether to yield before it. Whoever says so holds the scheduler */
+    bool (*on_line)(void *user, struct lua_State *L, struct lua_Debug *ar, bool can_stop);
+    /** A forced yield is due in the middle of a line; `lines` is on. @return as above: it yields in
+     * any case */
+    void (*on_tick)(void *user, struct lua_State *L, struct lua_Debug *ar);
+    /** An error of the script's own (no engine error) is being raised, its value at index 1, the
+     * stack as it is there. `caught`: by a pcall of the script. `late`: its frames are gone, the
+     * value is on top: the protected call was entered before anybody looked on. What Hob's own
+     * files raise and catch by themselves is not told. */
+    void (*on_error)(void *user, struct lua_State *L, bool caught, bool late);
+    /** A coroutine has ended, or been left by an error; `from` had resumed it (NULL: a task). */
+    void (*on_coroutine_end)(void *user, struct lua_State *co, struct lua_State *from);
+    void *user;
+};
+
+/** NULL: nobody looks on. Borrowed until then; to change its members call it again. */
+void hob_scheduler_watch(struct hob_scheduler *scheduler, struct hob_task_watcher *watcher);
+
+/** Run no task any more (one that runs now: until it yields), but those that are aside. What they
+ * wait for goes on, and what becomes ready stays so. The time limits of `within` are held, too. */
+void hob_scheduler_hold(struct hob_scheduler *scheduler);
+void hob_scheduler_go_on(struct hob_scheduler *scheduler);
+bool hob_scheduler_is_held(const struct hob_scheduler *scheduler);
+uint64_t hob_scheduler_held_ms(const struct hob_scheduler *scheduler); /* in all, up to now */
+
+/** The running task; NULL: none. */
+struct hob_task *hob_task_running(struct lua_State *L);
+/** How many coroutines are inside one another, the running one included. */
+int hob_task_depth(struct lua_State *L);
+/** Is it waiting for what has not ended yet? */
+bool hob_task_is_waiting(const struct hob_task *task);
+/** Is the source name (of lua_Debug) one of Hob's own files? */
+bool hob_scheduler_is_own(const struct hob_scheduler *scheduler, const char *source);
 
 /* ---- limits, and what was used ---- */
 

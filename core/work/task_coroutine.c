@@ -6,29 +6,38 @@
 #define CLOSING_MAX 10
 
 /* The mode of a resume: bits in its continuation's context. */
-#define IS_WRAP  1
-#define IN_CLOSE 2 /* made by a <close> function of a task that is ending */
+#define IS_WRAP    1
+#define IN_CLOSE   2 /* made by a <close> function of a task that is ending */
+#define IS_WATCHED 4 /* of a body: there is a message handler below its results */
 
 /* ---- the body ----
  *
  * A coroutine's function runs under a protected call of ours. Without it an error that leaves a
  * hook would leave its hooks off, and a looping <close> function of it would hang the process. */
 
-static int body_ended(lua_State *co, int status, lua_KContext closing)
+static int body_ended(lua_State *co, int status, lua_KContext mode)
 {
     if (status == LUA_OK || status == LUA_YIELD) {
         hob_task_check(co);
-        return lua_gettop(co);
+        return lua_gettop(co) - ((mode & IS_WATCHED) ? 1 : 0);
     }
-    hob_task_let_through(co, status, closing != 0);
+    hob_task_let_through(co, status, (mode & IN_CLOSE) != 0);
     return lua_error(co);
 }
 
 static int body(lua_State *co)
 {
-    lua_KContext closing = hob_task_is_closing(co);
-    int status = lua_pcallk(co, lua_gettop(co) - 1, LUA_MULTRET, 0, closing, body_ended);
-    return body_ended(co, status, closing);
+    lua_KContext mode = hob_task_is_closing(co) ? IN_CLOSE : 0;
+    int handler = 0;
+    if (hob_task_watches_errors(co)) {
+        lua_pushcfunction(co, hob_task_on_error);
+        lua_insert(co, 1);
+        handler = 1;
+        mode |= IS_WATCHED;
+    }
+    int status =
+        lua_pcallk(co, lua_gettop(co) - 1 - handler, LUA_MULTRET, handler, mode, body_ended);
+    return body_ended(co, status, mode);
 }
 
 /* ---- resume and wrap, through which our yields pass ---- */
@@ -259,6 +268,48 @@ static int co_close(lua_State *L)
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
     return 2;
+}
+
+/* ---- for those who look at a task from outside ---- */
+
+lua_State *hob_task_resumed_by(lua_State *L, lua_Debug *ar, bool *is_wrap)
+{
+    lua_State *co = NULL;
+    lua_getinfo(L, "f", ar);
+    lua_CFunction fn = lua_tocfunction(L, -1);
+    if (is_wrap) {
+        *is_wrap = fn == wrap_call;
+    }
+    if (fn == wrap_call && lua_getupvalue(L, -1, 1)) {
+        co = lua_tothread(L, -1);
+        lua_pop(L, 1);
+    } else if (fn == co_resume && lua_getlocal(L, ar, 1)) {
+        co = lua_tothread(L, -1);
+        lua_pop(L, 1);
+    }
+    return co;
+}
+
+/* One that has resumed another, or a passing yield has left there, has that call as its innermost.
+ */
+static lua_State *inner_of(lua_State *co)
+{
+    lua_Debug ar;
+    if (!lua_getstack(co, 0, &ar) || !lua_checkstack(co, 3)) {
+        return NULL;
+    }
+    lua_State *inner = hob_task_resumed_by(co, &ar, NULL);
+    lua_pop(co, 1);
+    return inner;
+}
+
+size_t hob_task_chain(const struct hob_task *task, lua_State **list, size_t max)
+{
+    size_t count = 0;
+    for (lua_State *co = task->co; co && count < max; co = inner_of(co)) {
+        list[count++] = co;
+    }
+    return count;
 }
 
 int hob_task_open_coroutine(lua_State *L)

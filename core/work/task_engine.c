@@ -140,6 +140,9 @@ void hob_task_let_through(lua_State *L, int status, bool closing)
         hob_task_throw(L);
     }
     if (!hob_task_is_ending(task)) {
+        if (HOB_TASK_WATCHER(hob_scheduler_of(L)) && task) {
+            hob_task_set_pace(L); /* who looks on may want more by now */
+        }
         return;
     }
     /* A <close> function may have put its own error before the token: the ending goes on. */

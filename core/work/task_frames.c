@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECONDS_MAX 1e9 /* 31 years: longer is no limit */
+#define SECONDS_MAX  1e9 /* 31 years: longer is no limit */
+#define HELD_LOOK_MS 50
 
 /* ---- frames ---- */
 
@@ -115,9 +116,13 @@ int hob_task_critical(lua_State *L)
 static void time_is_up(void *user)
 {
     struct hob_task_frame *frame = user;
+    const struct hob_scheduler *scheduler = frame->task->scheduler;
     uint64_t now = hob_clock_mono_ms();
-    if (now < frame->deadline_ms) {
-        hob_timer_start(frame->timer, frame->deadline_ms - now);
+    uint64_t deadline = frame->deadline_ms + hob_scheduler_held_ms(scheduler) - frame->held_ms;
+    bool held = hob_scheduler_is_held(scheduler) && !frame->task->aside;
+    if (now < deadline || held) { /* while it is held, the deadline moves on */
+        uint64_t left = now < deadline ? deadline - now : 0;
+        hob_timer_start(frame->timer, held && left < HELD_LOOK_MS ? HELD_LOOK_MS : left);
         return;
     }
     frame->expired = true;
@@ -138,6 +143,7 @@ static void start_timer(lua_State *L, struct hob_task_frame *frame, double secon
     }
     uint64_t ms = (uint64_t)ceil(seconds * 1000);
     frame->deadline_ms = hob_clock_mono_ms() + ms;
+    frame->held_ms = hob_scheduler_held_ms(frame->task->scheduler);
     hob_timer_start(frame->timer, ms);
 }
 

@@ -8,6 +8,7 @@
  *   task_limits.c     processor time, the words for a limit that was reached
  *   task_pcall.c      pcall and xpcall
  *   task_coroutine.c  the coroutine library
+ *   task_watch.c      what a debugger asks for: holding, errors where they are raised
  *
  * An ending has three states. *Delayed*: a cancel came in a critical section. *Due*: the whole task
  * is to end, or a `within` of it; whoever meets it first (the hook, a wait, a protected call)
@@ -40,6 +41,7 @@ struct hob_task_frame {
     bool critical;
     bool expired; /* of a `within` */
     uint64_t deadline_ms;
+    uint64_t held_ms;        /* of the scheduler, when it was opened */
     struct hob_timer *timer; /* NULL: no limit */
 };
 
@@ -51,7 +53,9 @@ struct hob_task {
     struct hob_task *next_ready;
     bool ready;
     bool waiting;
-    bool first_run; /* of hob_task_call: it has not waited yet */
+    bool first_run;    /* of hob_task_call: it has not waited yet */
+    bool aside;        /* what a person evaluates */
+    uint64_t aside_us; /* processor time of former slices */
     struct hob_task_wait wait;
     struct hob_task_wait spent;  /* its op is still to be freed */
     hob_task_push_fn *call_push; /* of hob_task_call: pushes the arguments */
@@ -73,6 +77,7 @@ struct hob_task {
 
     hob_task_done_fn *done;
     void *user;
+    uint64_t resumed; /* which of its scheduler's resumes was its last one; 0: it did not run yet */
 };
 
 struct hob_task_now {
@@ -99,6 +104,11 @@ struct hob_scheduler {
     struct hob_task *ready_head, *ready_tail;
     struct hob_task *holder; /* a callback that was made to yield before it waited, */
     struct hob_task *held_head, *held_tail; /* and those that begin only after that */
+    /* A debugger's. */
+    struct hob_task_watcher *watcher; /* NULL: nobody looks on */
+    bool on_hold;
+    uint64_t hold_began_ms, held_ms;            /* of former holds */
+    struct hob_task *parked_head, *parked_tail; /* ready, but on hold */
     bool turn_pending;
     bool freed;       /* waits only for the turn that is pending */
     bool passing;     /* a yield of ours is on its way up through the script's coroutines */
@@ -111,6 +121,7 @@ struct hob_scheduler {
     struct hob_scheduler_usage usage;
     const char *own_files;                /* borrowed; NULL: none */
     char shortage[HOB_TASK_SHORTAGE_MAX]; /* why memory was refused last; "": it was not */
+    uint64_t resumes;                     /* so many so far */
     unsigned executing;                   /* how often code of this state is on the stack */
     volatile int *executing_flag;
     char ended_kind[HOB_TASK_KIND_MAX];
@@ -118,6 +129,15 @@ struct hob_scheduler {
     void (*on_error)(void *user, const char *message);
     void *on_error_user;
 };
+
+/* To measure what looking on costs those whom nobody looks at: without it there is none. */
+#ifdef HOB_NO_DEBUGGER
+#define HOB_TASK_WATCHER(scheduler) ((struct hob_task_watcher *)NULL)
+#define HOB_TASK_ON_HOLD(scheduler) false
+#else
+#define HOB_TASK_WATCHER(scheduler) ((scheduler)->watcher)
+#define HOB_TASK_ON_HOLD(scheduler) ((scheduler)->on_hold)
+#endif
 
 /* ---- task.c ---- */
 
@@ -198,10 +218,31 @@ void hob_task_set_memory(struct hob_task *task);
 bool hob_task_within_is_due(const struct hob_task *task);
 void hob_task_free_frames(struct hob_task *task);
 
+/* ---- task_watch.c ---- */
+
+bool hob_task_watches_errors(lua_State *L);
+/** In a message handler, the error at index 1: tell the watcher, if it wants to know. */
+void hob_task_see_error(lua_State *L);
+/** Message handler that does only that. */
+int hob_task_on_error(lua_State *L);
+/** A protected call that nobody had looked on ended with the error on top of L. */
+void hob_task_see_late_error(lua_State *L);
+
+/* ---- task_coroutine.c ---- */
+
+/** Of a C function's frame: does it resume another coroutine? Pushes the function, which stays.
+ * @return the coroutine, or NULL. `is_wrap` may be NULL */
+lua_State *hob_task_resumed_by(lua_State *L, lua_Debug *ar, bool *is_wrap);
+
 /* ---- what is installed ---- */
 
 int hob_task_pcall(lua_State *L);
 int hob_task_xpcall(lua_State *L);
 int hob_task_open_coroutine(lua_State *L); /* leaves the library on the stack */
+
+/** The coroutines that a task is suspended, or runs, in: its own first, then the one that it has
+ * resumed, and so on; the innermost is the last that fits. @return how many; 0: it has none yet */
+#define HOB_TASK_CHAIN_MAX 200
+size_t hob_task_chain(const struct hob_task *task, lua_State **list, size_t max);
 
 #endif

@@ -11,7 +11,7 @@
 
 /* ---- where ---- */
 
-static bool is_own(const struct hob_scheduler *scheduler, const char *source)
+bool hob_scheduler_is_own(const struct hob_scheduler *scheduler, const char *source)
 {
     const char *own = scheduler->own_files;
     size_t len = own ? strlen(own) : 0;
@@ -27,7 +27,7 @@ static void describe_place(lua_State *L, int level, char out[HOB_TASK_WHERE_MAX]
     out[0] = '\0';
     for (int last = level + LEVELS_MAX; level < last && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
-        bool own = is_own(scheduler, ar.source);
+        bool own = hob_scheduler_is_own(scheduler, ar.source);
         if (ar.currentline > 0 && (!out[0] || !own)) {
             snprintf(out, HOB_TASK_WHERE_MAX, "%s:%d", ar.short_src, ar.currentline);
         }
@@ -70,11 +70,29 @@ static bool is_used_up(const struct hob_scheduler *scheduler)
     return used + (hob_clock_cpu_us() - now->slice_cpu_us) > limit;
 }
 
+static void check_aside(lua_State *L, const struct hob_scheduler *scheduler, int level)
+{
+    char words[96];
+    uint64_t spent = scheduler->now.current->aside_us;
+    if (spent + (hob_clock_cpu_us() - scheduler->now.slice_cpu_us) > HOB_TASK_ASIDE_MS * 1000) {
+        snprintf(words, sizeof words, "the expression took more than %d s of processor time",
+                 HOB_TASK_ASIDE_MS / 1000);
+        hob_task_raise_limit(L, level, words);
+    }
+}
+
 void hob_task_check_cpu(lua_State *L, int level)
 {
     const struct hob_scheduler *scheduler = hob_scheduler_of(L);
     char words[64];
-    if (hob_task_is_ending(scheduler->now.current) || !is_used_up(scheduler)) {
+    if (hob_task_is_ending(scheduler->now.current)) {
+        return;
+    }
+    if (scheduler->now.current->aside) {
+        check_aside(L, scheduler, level);
+        return;
+    }
+    if (!is_used_up(scheduler)) {
         return;
     }
     snprintf(words, sizeof words, "used more than %.10g s of processor time (cpu)",
@@ -91,7 +109,12 @@ void hob_task_end_slice(struct hob_scheduler *scheduler)
     while (span < HOB_SCHEDULER_SPANS - 1 && spent >= spans_ms[span] * UINT64_C(1000)) {
         span++;
     }
-    usage->cpu_us += spent;
+    struct hob_task *task = scheduler->now.current;
+    if (task && task->aside) {
+        task->aside_us += spent;
+    } else {
+        usage->cpu_us += spent;
+    }
     usage->longest_us = spent > usage->longest_us ? spent : usage->longest_us;
     usage->slices[span]++;
 }

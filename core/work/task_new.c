@@ -8,6 +8,7 @@
 
 int hob_task_add_message(lua_State *L)
 {
+    hob_task_see_error(L);
     if (hob_task_is_token(L, 1) || lua_type(L, 1) == LUA_TSTRING) {
         return 1;
     }
@@ -169,6 +170,15 @@ struct hob_task *hob_task_start(lua_State *L, int nargs, hob_task_done_fn *done,
     task->user = user;
     link_task(task);
     hob_task_make_ready(task);
+    return task;
+}
+
+struct hob_task *hob_task_start_aside(lua_State *L, int nargs, hob_task_done_fn *done, void *user)
+{
+    struct hob_task *task = hob_task_start(L, nargs, done, user);
+    if (task) {
+        task->aside = true;
+    }
     return task;
 }
 

@@ -180,6 +180,8 @@ void hob_scheduler_close(struct hob_scheduler *scheduler)
     scheduler->tasks = NULL;
     scheduler->ready_head = scheduler->ready_tail = NULL;
     scheduler->held_head = scheduler->held_tail = NULL;
+    scheduler->parked_head = scheduler->parked_tail = NULL;
+    scheduler->watcher = NULL;
     scheduler->freed = true;
     lua_close(scheduler->L); /* finalizers run, which call our pcall */
     if (!scheduler->turn_pending) {

@@ -74,5 +74,9 @@ int luaopen_hob_units(lua_State *L)
     merge(L);
     hob_units_open_supervisor(L);
     merge(L);
+    hob_units_open_pty(L);
+    merge(L);
+    hob_units_open_events(L);
+    merge(L);
     return 1;
 }

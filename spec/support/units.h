@@ -17,7 +17,9 @@ int hob_units_open_loop(lua_State *L);       /* log, loop */
 int hob_units_open_jobs(lua_State *L);       /* protocol */
 int hob_units_open_store(lua_State *L);      /* store */
 int hob_units_open_device(lua_State *L);     /* exec_set, power, blackbox, output */
+int hob_units_open_events(lua_State *L);     /* events */
 int hob_units_open_policy(lua_State *L);     /* policy, files */
+int hob_units_open_pty(lua_State *L);        /* pty */
 int hob_units_open_supervisor(lua_State *L); /* supervisor */
 int hob_units_open_task(lua_State *L);       /* task */
 int hob_units_open_work(lua_State *L);       /* sandbox, handlers */

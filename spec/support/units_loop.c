@@ -15,7 +15,8 @@
 
 struct log {
     struct hob_log *log;
-    struct hob_buf lines; /* tapped: each with a newline */
+    struct hob_buf lines;
+    struct hob_log_tap tap; /* tapped: each with a newline */
 };
 
 static struct log *to_log(lua_State *L)
@@ -31,7 +32,7 @@ static const char *field(lua_State *L, int index, const char *name)
     return value;
 }
 
-static void tap(void *user, const char *line, size_t len)
+static void tap(void *user, const struct hob_log_record *record, const char *line, size_t len)
 {
     struct log *log = user;
     hob_buf_append(&log->lines, line, len);
@@ -55,7 +56,9 @@ static int log_open(lua_State *L)
     luaL_setmetatable(L, LOG);
     if (hob_log_open(&options, &log->log, &err))
         return hob_units_fail(L, &err);
-    hob_log_tap(log->log, tap, log);
+    log->tap = (struct hob_log_tap){
+        .fn = tap, .user = log, .level = options.level, .format = options.format};
+    hob_log_tap(log->log, &log->tap);
     return 1;
 }
 

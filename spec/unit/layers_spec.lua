@@ -6,12 +6,13 @@ local ROOMS = { "base", "net", "jobs", "device", "work", "host" }
 local OWNERS = {
     { header = "^mosquitto%.h$", files = { "core/net/mqtt.c" } },
     { header = "^mbedtls/",
-      files = { "core/base/mbed.c", "core/net/tls.c", "core/net/tls_words.c",
-                "core/device/verify.c" } },
+      files = { "core/base/mbed.c", "core/net/certificate.c", "core/net/tls.c",
+                "core/net/tls_words.c", "core/device/verify.c" } },
     { header = "^sqlite3%.h$", files = { "core/work/store.c", "core/work/store_file.c",
                 "core/work/store_schema.c", "core/work/store_statement.c",
-                "core/work/store_statement.h" } },
+                "core/work/store_statement.h", "core/work/store_check.c" } },
     { header = "^curl/", files = { "core/device/download_curl.c" } },
+    { header = "^histedit%.h$", files = { "core/base/edit_libedit.c" } },
     { header = "^microhttpd%.h$", files = { "core/net/httpd_microhttpd.c" } },
     { header = "cjson", files = { "core/base/json.c", "bindings/lua_json.c" } },
 }

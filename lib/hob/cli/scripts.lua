@@ -1,4 +1,5 @@
---- What `hob status` and `hob reload` have in common: the handlers of a running gateway.
+--- What `hob status`, `hob handlers` and `hob reload` have in common: the handlers of a running
+--- gateway.
 local gateways = require("hob.cli.gateway")
 local options = require("hob.cli.options")
 local tables = require("hob.cli.table")
@@ -7,16 +8,12 @@ local words = require("hob.cli.words")
 local M = {}
 
 --- Ask a running gateway for its handlers.
----@param command string  of the control socket; also that of the command line
----@param given table     flags
+---@param command string  of the control socket
+---@param place table     of hob.cli.gateway.find
 ---@return table|nil found  the last line, with `handlers` and `modules`
----@return integer|nil code  what to exit with; it was told already
-function M.ask(command, given)
-  local name = "hob " .. command
-  local place, misuse = gateways.find(given)
-  if not place then
-    return options.mistake(name, "%s", misuse)
-  end
+---@return string|nil message
+---@return string|nil code  EACCES: it may not be asked
+function M.look(command, place)
   local gateway, why, code = gateways.connect(place.socket)
   local found
   local handlers, modules = {}, {}
@@ -31,10 +28,28 @@ function M.ask(command, given)
     why = why .. "; does a gateway run there? Give its --data DIR or --config FILE"
   end
   if not found then
+    return nil, why, code
+  end
+  found.handlers, found.modules = handlers, modules
+  return found
+end
+
+--- The same, for the flags of a command of that name; what is wrong is told.
+---@param command string
+---@param given table     flags
+---@return table|nil found
+---@return integer|nil code  what to exit with
+function M.ask(command, given)
+  local name = "hob " .. command
+  local place, misuse = gateways.find(given)
+  if not place then
+    return options.mistake(name, "%s", misuse)
+  end
+  local found, why = M.look(command, place)
+  if not found then
     io.stderr:write(("%s: %s\n"):format(name, why))
     return nil, 1
   end
-  found.handlers, found.modules = handlers, modules
   return found
 end
 
