@@ -15,6 +15,7 @@ static const luaL_Reg job_modules[] = {{"hob.cloud.core", hob_lua_open_cloud},
                                        {NULL, NULL}};
 
 static const luaL_Reg tool_modules[] = {
+    {"hob.debug", hob_lua_open_debug},
     {"hob.bench", hob_lua_open_bench},     {"hob.doctor.core", hob_lua_open_doctor},
     {"hob.edit", hob_lua_open_edit},
     {"hob.httpd", hob_lua_open_httpd},     {"hob.repl.core", hob_lua_open_repl},
@@ -27,6 +28,8 @@ static const luaL_Reg bench_modules[] = {{"hob.bench.wire", hob_lua_open_bench_w
 
 /* Of a session's state (host/console.h). */
 static const luaL_Reg console_modules[] = {{"hob.console.core", hob_lua_open_console},
+                                           {"hob.debug", hob_lua_open_debug},
+                                           {"hob.repl.core", hob_lua_open_repl},
                                            {NULL, NULL}};
 
 static void preload(lua_State *L, const luaL_Reg *modules)

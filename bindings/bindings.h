@@ -26,6 +26,7 @@ int hob_lua_open_bench_wire(lua_State *L); /* hob.bench.wire: in a job on a benc
 int hob_lua_open_cloud(lua_State *L);      /* hob.cloud.core */
 int hob_lua_open_console(lua_State *L);    /* hob.console.core: sessions only */
 int hob_lua_open_doctor(lua_State *L);     /* hob.doctor.core: Hob's own commands only */
+int hob_lua_open_debug(lua_State *L);      /* hob.debug: sessions and tools, never handlers */
 int hob_lua_open_download(lua_State *L);   /* hob.http.core */
 int hob_lua_open_edit(lua_State *L);       /* hob.edit: Hob's own commands only */
 int hob_lua_open_exec(lua_State *L);       /* hob.exec */
@@ -78,6 +79,9 @@ const char *hob_lua_job_dir(lua_State *L);
 /** The string at `index` as a file name: a relative one of a job is put into its directory. The
  * value on the stack is replaced, so the result lives as long as it does. */
 const char *hob_lua_check_path(lua_State *L, int index);
+
+/** The debugger of this process, which a tool has as soon as somebody asks for it; NULL: none. */
+struct hob_debugger *hob_lua_tool_debugger(lua_State *L);
 
 /** Register the reference of a function member (LUA_NOREF if absent) for later hob_task_call. */
 int hob_lua_opt_function(lua_State *L, int index, const char *name);

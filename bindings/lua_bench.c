@@ -4,6 +4,7 @@
 
 #include "device/policy.h"
 #include "work/bench.h"
+#include "work/debug.h"
 #include "work/task.h"
 
 #include <stdlib.h>
@@ -80,6 +81,12 @@ static void on_log(void *user, const char *line, size_t len)
 static void on_said(void *user, const char *text)
 {
     tell_sink(&(struct news){.bench = user, .kind = "said", .text = text, .len = strlen(text)});
+}
+
+static void on_output(void *user, bool is_err, const char *text, size_t len)
+{
+    tell_sink(&(struct news){
+        .bench = user, .kind = is_err ? "stderr" : "stdout", .text = text, .len = len});
 }
 
 static void on_tell(void *user, const char *text, size_t len, struct hob_buf *answer)
@@ -171,17 +178,30 @@ static struct bench *push_bench(lua_State *L)
     return bench;
 }
 
-/** new{ scripts=, lib=, data=, thing=, policy=, memory=, cpu=, timeout=, cleanup_timeout=, sink= }
+/* Of the process' debugger, not only for this bench: a tool has one job at a time. */
+static void limit_debugger(lua_State *L)
+{
+    struct hob_debugger *debugger = hob_bindings_host(L)->debugger;
+    if (debugger) {
+        uint64_t ms = hob_lua_ms(L, hob_lua_opt_number(L, 1, "debug_hold", 86400), "debug_hold");
+        hob_debugger_limit(debugger, ms, hob_lua_opt_boolean(L, 1, "wait_debugger", false));
+    }
+}
+
+/** new{ scripts=, lib=, data=, thing=, policy=, memory=, cpu=, timeout=, cleanup_timeout=, sink=,
+ * debug_hold=, wait_debugger= }
  * -> bench | nil, message, code */
 static int bench_new(lua_State *L)
 {
-    static const char *const known[] = {"scripts",         "lib",    "data", "thing",
-                                        "policy",          "memory", "cpu",  "timeout",
-                                        "cleanup_timeout", "sink",   NULL};
+    static const char *const known[] = {
+        "scripts",    "lib",           "data",    "thing",           "policy",
+        "memory",     "cpu",           "timeout", "cleanup_timeout", "sink",
+        "debug_hold", "wait_debugger", NULL};
     struct hob_error err = {0};
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     hob_lua_check_options(L, 1, known);
+    limit_debugger(L);
     struct bench *bench = push_bench(L);
     bool has_policy = lua_getfield(L, 1, "policy") == LUA_TTABLE;
     if (has_policy) {
@@ -201,8 +221,10 @@ static int bench_new(lua_State *L)
         .timeout_ms = hob_lua_ms(L, hob_lua_opt_number(L, 1, "timeout", 0), "timeout"),
         .cleanup_timeout_ms =
             hob_lua_ms(L, hob_lua_opt_number(L, 1, "cleanup_timeout", 0), "cleanup_timeout"),
+        .debugger = hob_lua_tool_debugger(L),
         .on_log = on_log,
         .on_said = on_said,
+        .on_output = on_output,
         .on_tell = on_tell,
         .on_state = on_state,
         .user = bench};

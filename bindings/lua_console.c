@@ -57,9 +57,8 @@ static int push_bytes(lua_State *L, void *op)
         hob_console_took(reader->console, len);
         return 1;
     }
-    return hob_console_ended(reader->console)
-               ? fail_with(L, "the other end has said all", "EOF")
-               : fail_with(L, "nothing came in time", "ETIMEDOUT");
+    return hob_console_ended(reader->console) ? fail_with(L, "the other end has said all", "EOF")
+                                              : fail_with(L, "nothing came in time", "ETIMEDOUT");
 }
 
 static void reader_free(void *op)

@@ -1,20 +1,8 @@
 /* lua_doctor.c - hob.doctor.core: the facts that `hob doctor` judges. For Hob's own commands.
  *
- * config(flags) -> config, problems, readable          as `hob run` reads it, past what is wrong
- * config:values() -> { endpoint =, ..., things = { { thing_name =, ... }, ... } }
- * config:check_user() -> true | nil, message, code     the user that programs will run as
- * config:who(program) -> "itself" or a user's name | nil, message, code
- * certificates(path) -> { { subject =, issuer =, from =, to =, ... }, ... } | nil, message, code
- * tls_files{ ca =, cert =, key =, key_passphrase = } -> true | nil, message, code
- * clock() -> { synchronised = true, false or nil, error = seconds or nil }
- * boot_id([file]) -> string | nil, message, code
- * file_system(path) -> { free =, size =, inodes =, inodes_free =, read_only = } | nil, message,
- * code may(path, "r", "w" or "x") -> boolean                this process user(name) -> { name =,
- * uid =, gid =, groups = { ... } } | nil, message, code program(path) -> true | nil, message, code
- * see device/program.h filters(thing) -> { { topic =, event =, needs = }, ... } store(path,
- * seconds) -> { bytes =, executions =, reserve = } | nil, message, code within(seconds, fn) ->
- * true, results... | false, error value | nil: the time was up resolve, connect: lua_doctor_net.c;
- * handlers, ask: lua_doctor_handler.c Spec: spec/integration/doctor_spec.lua
+ * Each function says above itself what it takes and gives; what fails gives nil, message, code.
+ * resolve and connect are in lua_doctor_net.c, handlers and ask in lua_doctor_handler.c.
+ * Spec: spec/integration/doctor_spec.lua
  */
 #include "lua_doctor.h"
 
@@ -146,6 +134,7 @@ static void set_values(lua_State *L, bool of_thing, const void *base)
     }
 }
 
+/** config:values() -> { data =, ..., things = { { endpoint =, ... }, ... } } */
 static int config_values(lua_State *L)
 {
     const struct hob_config *config = &hob_lua_doctor_check_config(L, 1)->config;
@@ -170,22 +159,11 @@ static int result(lua_State *L, int rc, const struct hob_error *err)
     return 1;
 }
 
+/** config:check_user() -> true: the user is there that programs run as */
 static int config_check_user(lua_State *L)
 {
     struct hob_error err = {0};
     return result(L, hob_config_check_user(&hob_lua_doctor_check_config(L, 1)->config, &err), &err);
-}
-
-static int config_who(lua_State *L)
-{
-    struct hob_error err = {0};
-    struct hob_policy_grant grant;
-    struct hob_policy_wish wish = {.program = luaL_checkstring(L, 2), .hob = geteuid()};
-    if (hob_policy_who(&hob_lua_doctor_check_config(L, 1)->policy, &wish, &grant, &err)) {
-        return hob_lua_fail(L, &err);
-    }
-    lua_pushstring(L, grant.user.other ? grant.user.name : "itself");
-    return 1;
 }
 
 /* ---- certificates ---- */
@@ -224,6 +202,7 @@ static void note_certificate(void *user, const struct hob_certificate *certifica
     }
 }
 
+/** certificates(path) -> { { subject =, issuer =, from =, to =, ... }, ... } */
 static int doctor_certificates(lua_State *L)
 {
     struct hob_error err = {0};
@@ -249,6 +228,7 @@ static int doctor_certificates(lua_State *L)
     return 1;
 }
 
+/** tls_files{ ca =, cert =, key =, key_passphrase = } -> true: they fit together */
 static int doctor_tls_files(lua_State *L)
 {
     static const char *const known[] = {"ca", "cert", "key", "key_passphrase", NULL};
@@ -267,19 +247,19 @@ static int doctor_tls_files(lua_State *L)
 
 /* ---- the machine ---- */
 
+/** clock() -> { synchronised = true, false or nil: unknown } */
 static int doctor_clock(lua_State *L)
 {
     struct timex state = {.modes = 0};
     int answer = adjtimex(&state);
-    lua_createtable(L, 0, 2);
+    lua_createtable(L, 0, 1);
     if (answer >= 0) { /* a sandbox of the system's may forbid to ask */
         set_flag(L, "synchronised", answer != TIME_ERROR && !(state.status & STA_UNSYNC));
-        lua_pushnumber(L, (double)state.maxerror / 1e6);
-        lua_setfield(L, -2, "error");
     }
     return 1;
 }
 
+/** boot_id([file]) -> string */
 static int doctor_boot_id(lua_State *L)
 {
     struct hob_error err = {0};
@@ -298,6 +278,7 @@ static int fail_errno(lua_State *L, const char *path)
     return hob_lua_fail(L, &err);
 }
 
+/** file_system(path) -> { free =, size =, inodes =, inodes_free =, read_only = } */
 static int doctor_file_system(lua_State *L)
 {
     struct statvfs fs;
@@ -314,6 +295,7 @@ static int doctor_file_system(lua_State *L)
     return 1;
 }
 
+/** may(path, "r", "w" or "x") -> boolean: this process */
 static int doctor_may(lua_State *L)
 {
     static const char *const names[] = {"r", "w", "x", NULL};
@@ -323,12 +305,14 @@ static int doctor_may(lua_State *L)
     return 1;
 }
 
+/** uid() -> integer: as which this process runs */
 static int doctor_uid(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)geteuid());
     return 1;
 }
 
+/** user(name) -> { name =, uid =, gid =, groups = { gid, ... } } */
 static int doctor_user(lua_State *L)
 {
     struct hob_error err = {0};
@@ -349,6 +333,7 @@ static int doctor_user(lua_State *L)
     return 1;
 }
 
+/** program(path) -> true: it may be started for a job, see device/program.h */
 static int doctor_program(lua_State *L)
 {
     struct hob_error err = {0};
@@ -357,6 +342,7 @@ static int doctor_program(lua_State *L)
 
 /* ---- jobs ---- */
 
+/** filters(thing) -> { { topic =, event =, needs = }, ... } */
 static int doctor_filters(lua_State *L)
 {
     const char *thing = luaL_checkstring(L, 1);
@@ -374,6 +360,7 @@ static int doctor_filters(lua_State *L)
     return 1;
 }
 
+/** store(path, seconds) -> { bytes =, executions =, untold =, reserve =, drain = }; drain: JSON */
 static int doctor_store(lua_State *L)
 {
     struct hob_error err = {0};
@@ -385,6 +372,10 @@ static int doctor_store(lua_State *L)
     lua_createtable(L, 0, 3);
     set_integer(L, "bytes", found.bytes);
     set_integer(L, "executions", found.executions);
+    set_integer(L, "untold", found.untold);
+    if (found.drain[0]) {
+        set_text(L, "drain", found.drain);
+    }
     set_flag(L, "reserve", found.reserve);
     return 1;
 }
@@ -394,7 +385,6 @@ static int doctor_store(lua_State *L)
 static const luaL_Reg config_meta[] = {{"__gc", config_gc}, {"__index", NULL}, {NULL, NULL}};
 static const luaL_Reg config_methods[] = {{"values", config_values},
                                           {"check_user", config_check_user},
-                                          {"who", config_who},
                                           {NULL, NULL}};
 static const luaL_Reg functions[] = {{"config", doctor_config},
                                      {"certificates", doctor_certificates},

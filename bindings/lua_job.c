@@ -289,6 +289,13 @@ static int job_reboot(lua_State *L)
     return rc > 0 ? 0 : park(L, job, restart ? "job:restart_hob" : "job:reboot");
 }
 
+/** break_here(): returns once whoever looks lets it go on; at once if nobody does. */
+static int job_break_here(lua_State *L)
+{
+    struct hob_task_wait wait;
+    return hob_job_break_here(check_job(L), L, &wait) ? hob_task_suspend(L, &wait) : 0;
+}
+
 /* ---- the end ---- */
 
 static enum hob_jobs_status check_status(lua_State *L, int index)
@@ -363,6 +370,7 @@ static const luaL_Reg methods[] = {{"facts", job_facts},
                                    {"set_step", job_set_step},
                                    {"end_children", job_end_children},
                                    {"reboot", job_reboot},
+                                   {"break_here", job_break_here},
                                    {"outcome", job_outcome},
                                    {"log", job_log},
                                    {"critical", hob_task_critical},

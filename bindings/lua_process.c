@@ -28,7 +28,8 @@ static const struct {
     const char *name;
     int number;
 } signals[] = {{"INT", SIGINT},   {"TERM", SIGTERM}, {"HUP", SIGHUP},
-               {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}};
+               {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH},
+               {"CONT", SIGCONT}};
 
 static int check_signal(lua_State *L, int index)
 {
@@ -38,7 +39,7 @@ static int check_signal(lua_State *L, int index)
             return signals[i].number;
         }
     }
-    return luaL_error(L, "signal: expected INT, TERM, HUP, USR1, USR2 or WINCH, got %s", name);
+    return luaL_error(L, "signal: expected INT, TERM, HUP, USR1, USR2, WINCH or CONT, got %s", name);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

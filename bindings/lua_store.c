@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "work/history.h"
+#include "work/journal_view.h"
 #include "work/store.h"
 
 #include <limits.h>
@@ -97,7 +98,59 @@ static int executions(lua_State *L)
     return 2;
 }
 
-static const luaL_Reg functions[] = {{"executions", executions}, {NULL, NULL}};
+/* ---- a journal ---- */
+
+#define JOURNAL_MAX (8 * 1024 * 1024)
+
+static int keep_step(void *user, const char *step, size_t len)
+{
+    struct hob_buf *all = user;
+    int rc = hob_buf_append_string(all, hob_buf_len(all) ? "," : "");
+    return rc ? rc : hob_buf_append(all, step, len);
+}
+
+static int read_journal(struct reading *reading, const char *job, const char *thing,
+                        int64_t execution, struct hob_buf *head, struct hob_buf *steps)
+{
+    struct hob_journal_view_head whose;
+    int64_t row = hob_journal_view_find(reading->store, job, thing, execution, &reading->err);
+    if (row < 0) {
+        return (int)row;
+    }
+    int rc = hob_journal_view_head(reading->store, row, head, &whose, &reading->err);
+    return rc ? rc : hob_journal_view_steps(reading->store, row, keep_step, steps, &reading->err);
+}
+
+/** journal(path, job [, thing [, execution]]) -> JSON text { journal = {...}, steps = {...} } |
+ * nil, message, code; see work/journal_view.h */
+static int journal(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1), *job = luaL_checkstring(L, 2);
+    const char *thing = luaL_optstring(L, 3, NULL);
+    int64_t execution = luaL_optinteger(L, 4, 0);
+    struct reading reading = {0};
+    struct hob_buf *head = hob_lua_push_buf(L, LINE_LIMIT);
+    struct hob_buf *steps = hob_lua_push_buf(L, JOURNAL_MAX);
+    open_it(&reading, L, path);
+    if (reading.rc == 0) {
+        reading.rc = read_journal(&reading, job, thing, execution, head, steps);
+    }
+    hob_json_free(reading.json);
+    hob_store_close(reading.store);
+    if (reading.rc) {
+        return hob_lua_fail(L, &reading.err);
+    }
+    lua_pushliteral(L, "{\"journal\":{");
+    lua_pushlstring(L, hob_buf_data(head), hob_buf_len(head));
+    lua_pushliteral(L, "},\"steps\":[");
+    lua_pushlstring(L, hob_buf_len(steps) ? hob_buf_data(steps) : "", hob_buf_len(steps));
+    lua_pushliteral(L, "]}");
+    lua_concat(L, 5);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"executions", executions}, {"journal", journal}, {NULL, NULL}};
 
 int hob_lua_open_store(lua_State *L)
 {

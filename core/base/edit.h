@@ -3,7 +3,8 @@
  * libedit sits in a loadable module (see base/module.h), so that only `hob repl` carries it. The
  * terminal belongs to a thread of the module's own, and libedit is used there alone: it may wait
  * for a key while the loop goes on. Nothing else may write to the terminal until the editor is
- * closed. A line is asked for by hob_edit_read; between two lines the terminal is as it was found.
+ * closed. A line is asked for by hob_edit_read; what is typed between two lines waits for the next.
+ * While a line is typed, Ctrl-C drops it; between two lines it is a signal.
  *
  * Life: hob_edit_open -> read, print, ... -> hob_edit_close. Loop thread only; callbacks run on it,
  * never inside one of these calls.  Spec: spec/integration/edit_spec.lua

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -22,6 +23,7 @@
 
 #define HISTORY_LINES 1000
 #define COMPLETE_MS   5000 /* how long a press of Tab waits for its answer */
+#define CTRL_C        3
 #define CTRL_D        4
 #define TELL_COMPLETE 100 /* beside the ends of enum hob_edit_end */
 
@@ -51,6 +53,7 @@ struct hob_edit_terminal {
     locale_t locale;
     mbstate_t partial; /* of a character whose bytes have not all come */
     char *prompt;
+    cc_t interrupt_key;
     bool ended, interrupted, hung_up;
     bool completing;
     struct message *candidates;
@@ -153,11 +156,27 @@ static void print_above(struct hob_edit_terminal *t, const struct message *messa
     el_set(t->el, EL_REFRESH);
 }
 
+/* As a signal it would overtake keys that were pressed before or behind it. */
+static void let_interrupt_signal(struct hob_edit_terminal *t, bool signals)
+{
+    struct termios mode;
+    if (tcgetattr(STDIN_FILENO, &mode) == 0) {
+        mode.c_cc[VINTR] = signals ? t->interrupt_key : _POSIX_VDISABLE;
+        tcsetattr(STDIN_FILENO, TCSANOW, &mode);
+    }
+}
+
+static void set_raw(struct hob_edit_terminal *t, bool signals)
+{
+    el_set(t->el, EL_PREP_TERM, 1);
+    let_interrupt_signal(t, signals);
+}
+
 /* Also after Ctrl-Z and `fg`: the shell had the terminal meanwhile. */
 static void take_terminal_again(struct hob_edit_terminal *t)
 {
     el_set(t->el, EL_PREP_TERM, 0);
-    el_set(t->el, EL_PREP_TERM, 1);
+    set_raw(t, false);
     erase_line(t);
     fflush(stdout);
     el_resize(t->el);
@@ -263,6 +282,9 @@ static int next_key(EditLine *el, wchar_t *out)
         t->hung_up = got < 0;
         if (got > 0 && *out == 0 && is_empty(el))
             *out = CTRL_D;
+        t->interrupted = got > 0 && *out == t->interrupt_key;
+        if (t->interrupted)
+            return -1;
         if (got)
             return got > 0 ? 1 : 0;
     }
@@ -330,11 +352,13 @@ static void read_line(struct hob_edit_terminal *t, const char *prompt)
     t->prompt = strdup(prompt);
     t->interrupted = t->hung_up = false;
     memset(&t->partial, 0, sizeof t->partial);
+    if (t->el)
+        set_raw(t, false);
     const char *line = t->el && t->prompt ? el_gets(t->el, &len) : NULL;
     if (t->ended)
         return;
     if (t->el)
-        el_set(t->el, EL_PREP_TERM, 1); /* what is typed meanwhile waits, and is not shown */
+        set_raw(t, true); /* what is typed meanwhile waits, and is not shown */
     if (t->interrupted) {
         fputs("^C\n", stdout);
         tell(t, HOB_EDIT_INTERRUPTED, "", 0);
@@ -366,7 +390,7 @@ static void handle(struct hob_edit_terminal *t, const struct message *message)
     case HOB_EDIT_DO_RESIZE:
         if (t->el) {
             el_set(t->el, EL_PREP_TERM, 0);
-            el_set(t->el, EL_PREP_TERM, 1);
+            set_raw(t, true);
             el_resize(t->el);
         }
         break;
@@ -410,6 +434,8 @@ static void bind_keys(EditLine *el)
 static void begin(struct hob_edit_terminal *t)
 {
     HistEvent event;
+    struct termios mode;
+    t->interrupt_key = tcgetattr(STDIN_FILENO, &mode) ? CTRL_C : mode.c_cc[VINTR];
     t->el = el_init("hob", stdin, stdout, stderr);
     t->history = history_init();
     if (!t->el || !t->history)

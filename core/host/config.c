@@ -25,6 +25,7 @@ const char hob_config_usage[] =
     "  --scripts DIR      the job handlers\n"
     "  --data DIR         where Hob keeps its store; one process at a time\n"
     "  --no-tls           plain MQTT; for the bench only\n"
+    "  --wait-debugger    job:break_here() waits until somebody attaches (hob repl, hob dap)\n"
     "  --log-level L      debug, info, warn, error or off\n"
     "  --log-format F     text or json\n"
     "  --log-target T     stderr, syslog or a file\n"
@@ -67,12 +68,20 @@ struct flag {
     const char *value; /* NULL for --no-tls */
 };
 
+/* No keys, and no values. */
+static bool is_switch(const char *name)
+{
+    return strcmp(name, "no_tls") == 0 || strcmp(name, "wait_debugger") == 0;
+}
+
 static int find_value(char **argv, int *i, struct flag *flag, struct hob_error *err)
 {
     const char *equals = strchr(argv[*i], '=');
     const char *next = argv[*i + 1];
-    if (strcmp(flag->name, "no_tls") == 0) {
-        return equals ? hob_error_set(err, HOB_ECONFIG, "--no-tls: expected no value") : 0;
+    if (is_switch(flag->name)) {
+        return equals ? hob_error_set(err, HOB_ECONFIG, "%.*s: expected no value",
+                                      (int)(equals - argv[*i]), argv[*i])
+                      : 0;
     }
     if (!equals && (!next || strncmp(next, "--", 2) == 0)) {
         return hob_error_set(err, HOB_ECONFIG, "%s: expected a value after it", argv[*i]);
@@ -95,7 +104,7 @@ static int next_flag(char **argv, int *i, struct flag *flag, struct hob_error *e
         *c = *c == '-' ? '_' : *c;
     }
     const struct hob_config_key *key = hob_config_key_find(flag->name);
-    bool other = strcmp(flag->name, "config") == 0 || strcmp(flag->name, "no_tls") == 0;
+    bool other = strcmp(flag->name, "config") == 0 || is_switch(flag->name);
     if (key && ((hob_config_is_list(key) && key->type != HOB_CONFIG_COMMAND) ||
                 key->type == HOB_CONFIG_BOOLEAN)) {
         return hob_error_set(err, HOB_ECONFIG, "%s: no flag; set the key %s in the configuration%s",
@@ -120,6 +129,7 @@ static int set_flag(struct load *load, const struct flag *flag)
             config->things[i].tls = false;
         }
     }
+    config->wait_debugger = config->wait_debugger || strcmp(flag->name, "wait_debugger") == 0;
     if (!key) {
         return 0;
     }

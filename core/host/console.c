@@ -23,7 +23,7 @@ struct hob_console {
     void (*readable)(void *user);
     void *readable_user;
     int listener;
-    size_t pending; /* bytes of lines that are on their way into its Lua */
+    size_t pending;        /* bytes of lines that are on their way into its Lua */
     struct hob_timer *end; /* on_end, in a turn of its own */
     bool ended;
     struct hob_error why;
@@ -41,7 +41,8 @@ struct line {
 static void tell_end(void *user)
 {
     struct hob_console *console = user;
-    console->options.on_end(console->options.callback_user, console->why.code ? &console->why : NULL);
+    console->options.on_end(console->options.callback_user,
+                            console->why.code ? &console->why : NULL);
 }
 
 /* The first reason stands. */
@@ -169,8 +170,7 @@ int hob_console_line(struct hob_console *console, const char *bytes, size_t len)
     if (console->ended || console->listener == LUA_NOREF) {
         return HOB_ECANCELED;
     }
-    struct line *line =
-        console->pending + len > PENDING_MAX ? NULL : malloc(sizeof *line + len);
+    struct line *line = console->pending + len > PENDING_MAX ? NULL : malloc(sizeof *line + len);
     if (!line) {
         end(console, HOB_EMSGSIZE, "the session does not keep up with what it follows");
         return HOB_EMSGSIZE;

@@ -33,16 +33,16 @@ struct hob_scripts_modules;
 struct hob_console_options { /* texts are copied; the rest is borrowed for its life */
     struct hob_loop *loop;
     struct hob_log *log;
-    const char *kind;                      /* "repl", "dap" */
-    const char *who, *user;                /* "process 4711 of root", "root" */
+    const char *kind;       /* "repl", "dap" */
+    const char *who, *user; /* "process 4711 of root", "root" */
     int pid;
     unsigned uid;
     const struct hob_modules_agent *agent; /* of the thing that it is begun for */
     const struct hob_policy *policy;
-    struct hob_scripts_modules *modules;   /* held for its life */
+    struct hob_scripts_modules *modules; /* held for its life */
     const char *lib;
-    struct hob_debugger *debugger;         /* NULL: hob.debug says that there is none */
-    size_t memory_bytes;                   /* 0: HOB_CONSOLE_MEMORY */
+    struct hob_debugger *debugger; /* NULL: hob.debug says that there is none */
+    size_t memory_bytes;           /* 0: HOB_CONSOLE_MEMORY */
     /** Bytes for the other end. Never waits. @return 0, or a code: it does not read, or has gone */
     int (*write)(void *user, const char *bytes, size_t len);
     /** A command of the control socket; its answer, whole lines, is appended. */

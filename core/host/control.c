@@ -209,8 +209,7 @@ static void take_bytes(struct hob_control_client *client, const char *bytes, siz
         size_t room = hob_buf_room(&client->in);
         size_t part = len < room ? len : room;
         if (part == 0 || hob_buf_append(&client->in, bytes, part)) {
-            hob_control_client_end(client, HOB_EMSGSIZE,
-                                   "a request is one line of at most 64 KB");
+            hob_control_client_end(client, HOB_EMSGSIZE, "a request is one line of at most 64 KB");
             return;
         }
         bytes += part;

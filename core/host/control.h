@@ -4,8 +4,8 @@
  * in (SO_PEERCRED). A client sends one JSON object a line, at most 64 KB, and gets lines back: some
  * that hold a part of the answer, then one with `"end": true`, which holds `error` if it did not
  * work (docs/reference/control-protocol.md). Clients never delay the runtime: what is to be sent to
- * one is bounded, and who does not read is closed. `repl` and `dap` turn a connection into a session
- * (host/console.h). How to add a command: control_parts.h.
+ * one is bounded, and who does not read is closed. `repl` and `dap` turn a connection into a
+ * session (host/console.h). How to add a command: control_parts.h.
  *
  * Life: hob_control_new -> hob_control_close, before what it borrows goes. Loop thread only.
  * Specs: spec/integration/control_spec.lua, control_clients_spec.lua, control_sessions_spec.lua
@@ -30,9 +30,9 @@ struct hob_thing;
 struct hob_control_thing {
     const char *name;
     bool online;
-    size_t untold;   /* outcomes that the service does not have yet */
-    int64_t since_s; /* for so long it has been (or not been) online */
-    const char *why; /* not online: why; "" */
+    size_t untold;           /* outcomes that the service does not have yet */
+    int64_t since_s;         /* for so long it has been (or not been) online */
+    const char *why;         /* not online: why; "" */
     struct hob_thing *thing; /* for more of it (thing.h); NULL: it has stopped */
 };
 
@@ -60,7 +60,7 @@ struct hob_control_options { /* all borrowed for its life, but for path */
     void (*each_job)(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user);
     /** What it has not begun with: see hob_executor_each_pending. */
     void (*each_pending)(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user);
-    struct hob_outputs *outputs; /* what the jobs' programs print */
+    struct hob_outputs *outputs;   /* what the jobs' programs print */
     const struct hob_drain *drain; /* as it is */
     /** Have it so, also after a restart. */
     int (*set_drain)(void *user, const struct hob_drain *drain, struct hob_error *err);

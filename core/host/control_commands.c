@@ -135,16 +135,18 @@ static const struct {
     const char *name;
     int (*run)(struct hob_control_request *request);
     const char *members[8]; /* that it knows, beside id and command */
-} commands[] = {{"dap", hob_control_session, {"thing"}},
+} commands[] = {{"cancel", hob_control_cancel, {"jobId", "thing", "executionNumber"}},
+                {"dap", hob_control_session, {"thing"}},
                 {"doctor", hob_control_doctor, {NULL}},
-                {"journal", hob_control_journal, {"job", "thing", "execution"}},
                 {"drain", hob_control_drain, {"on", "reason"}},
                 {"handlers", hob_control_handlers, {NULL}},
                 {"jobs", jobs, {"history", "limit", "before", "follow"}},
+                {"journal", hob_control_journal, {"job", "thing", "execution"}},
                 {"log", hob_control_log, {"job", "thing", "execution", "lines", "follow"}},
                 {"metrics", hob_control_metrics, {"from"}},
                 {"reload", hob_control_reload, {NULL}},
                 {"repl", hob_control_session, {"thing"}},
+                {"retry-report", hob_control_retry_report, {"jobId", "thing", "executionNumber"}},
                 {"status", hob_control_status, {NULL}},
                 {"stop", hob_control_stop, {NULL}},
                 {"version", version, {NULL}}};

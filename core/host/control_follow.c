@@ -12,6 +12,8 @@
 
 #define LOOK_MS     1000
 #define KEY_MAX     1024
+#define SOON_MS     20
+#define SOON_TIMES  3
 #define ENTRIES_MAX 512 /* in hand, or not told yet */
 #define ROW_MAX     (256 * 1024)
 
@@ -32,6 +34,7 @@ struct watch {
     struct hob_json *json;
     struct entry *entries;
     size_t count;
+    int soon;          /* how often to look again at once */
     const char *thing; /* whose jobs are looked at */
 };
 
@@ -172,14 +175,16 @@ static void on_timer(void *user)
 {
     struct watch *watch = user;
     look(watch);
-    hob_timer_start(watch->timer, LOOK_MS);
+    hob_timer_start(watch->timer, watch->soon > 0 ? SOON_MS : LOOK_MS);
+    watch->soon -= watch->soon > 0;
 }
 
-/* What it changes is in place after this turn of the loop. */
+/* What it changes is in place after this turn of the loop, or after one more. */
 static void on_event(void *user, const struct hob_log_record *record, const char *line, size_t len)
 {
-    const struct watch *watch = user;
+    struct watch *watch = user;
     if (record->job) {
+        watch->soon = SOON_TIMES;
         hob_timer_start(watch->timer, 0);
     }
 }

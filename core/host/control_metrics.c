@@ -9,6 +9,7 @@
 #include "host/metrics_text.h"
 #include "host/process_facts.h"
 #include "host/thing.h"
+#include "work/debug.h"
 #include "work/output.h"
 #include "work/tally.h"
 
@@ -103,6 +104,11 @@ static void descriptors_most(struct metrics *m)
 static void draining(struct metrics *m)
 {
     sample(m, NULL, m->process.draining ? 1 : 0);
+}
+
+static void held(struct metrics *m)
+{
+    sample(m, NULL, (double)hob_debugger_held(m->options->debugger));
 }
 
 /* ---- handlers and jobs ---- */
@@ -353,6 +359,7 @@ static const struct family families[] = {
     {"hob_process_open_fds", "gauge", "Open file descriptors.", descriptors, NULL},
     {"hob_process_max_fds", "gauge", "How many may be open.", descriptors_most, NULL},
     {"hob_draining", "gauge", "1: no new jobs are taken (hob drain).", draining, NULL},
+    {"hob_jobs_held", "gauge", "Jobs that a person holds with the debugger.", held, NULL},
     {"hob_handlers", "gauge", "Handlers, by whether they work.", handlers, NULL},
     {"hob_modules_broken", "gauge", "Modules of handlers whose file is broken.", broken_modules,
      NULL},

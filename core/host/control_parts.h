@@ -22,7 +22,8 @@
  *  - writes its answer to request->out at once, whole lines, each of which begins with
  *    "{%s" and request->id; nothing in it waits; the last one has "end":true:
  *        hob_buf_printf(request->out, "{%s\"count\":%d,\"end\":true}\n", request->id, count)
- *    or it is return hob_control_error(request->out, request->id, HOB_EINVAL, "limit: expected ...")
+ *    or it is return hob_control_error(request->out, request->id, HOB_EINVAL, "limit: expected
+ * ...")
  *  - returns 0, or a code if the answer could not be made (no memory, over HOB_CONTROL_ANSWER_MAX):
  *    the connection is closed with that. Pages end at the first line over HOB_CONTROL_PAGE_SOFT.
  *  - If it changes something: hob_control_log_change(request, ...) BEFORE the change.
@@ -177,6 +178,8 @@ int hob_control_handlers(struct hob_control_request *request);
 int hob_control_status(struct hob_control_request *request);
 int hob_control_reload(struct hob_control_request *request);
 int hob_control_session(struct hob_control_request *request); /* repl, dap */
+int hob_control_cancel(struct hob_control_request *request);
+int hob_control_retry_report(struct hob_control_request *request); /* control_report.c */
 int hob_control_drain(struct hob_control_request *request);
 /** Append ,"drain":{...} while the gateway drains (control_drain.c). */
 int hob_control_put_drain(struct hob_control_request *request);

@@ -110,10 +110,9 @@ void hob_control_log_change(const struct hob_control_request *request, const cha
     va_start(values, format);
     vsnprintf(text, sizeof text, format, values);
     va_end(values);
-    hob_log_write(request->control->options.log,
-                  &(struct hob_log_record){.level = HOB_LOG_INFO,
-                                           .event = "control.command",
-                                           .thing = thing,
-                                           .job = job},
-                  "%s: %s", request->peer->who, text);
+    hob_log_write(
+        request->control->options.log,
+        &(struct hob_log_record){
+            .level = HOB_LOG_INFO, .event = "control.command", .thing = thing, .job = job},
+        "%s: %s", request->peer->who, text);
 }

@@ -4,6 +4,7 @@
 #include "host/control_parts.h"
 #include "host/process_facts.h"
 #include "host/thing.h"
+#include "work/debug.h"
 #include "work/output.h"
 #include "work/requires.h"
 #include "work/scripts.h"
@@ -282,6 +283,9 @@ static int put_process(struct hob_control_request *request)
     rc = rc ? rc : hob_control_put_text(out, "scripts", process.scripts);
     rc = rc ? rc : hob_control_put_text(out, "watch", process.watch);
     rc = rc ? rc : hob_control_put_drain(request);
+    rc = rc ? rc
+            : hob_buf_printf(out, ",\"held\":%zu",
+                             hob_debugger_held(request->control->options.debugger));
     rc = rc ? rc : put_jobs(request, process.tally);
     rc = rc ? rc : put_store(request, &process);
     rc = rc ? rc : put_kernel(out);

@@ -8,10 +8,12 @@
 #include "host/config.h"
 #include "host/control.h"
 #include "host/drain.h"
+#include "host/guard.h"
 #include "host/notify.h"
 #include "host/paths.h"
 #include "host/thing.h"
 #include "work/blackbox.h"
+#include "work/debug.h"
 #include "work/events.h"
 #include "work/filter.h"
 #include "work/handlers.h"
@@ -66,6 +68,7 @@ struct runtime {
     int64_t started_at;  /* seconds since 1970, */
     uint64_t started_ms; /* and on the monotonic clock */
     bool stopping;
+    bool exposed; /* others could change what it trusts: it does not start */
     bool again; /* a new process takes over after the end of this one */
     uv_signal_t signals[SIGNALS];
     bool watching;
@@ -239,6 +242,22 @@ static int open_log(struct runtime *runtime, struct hob_error *err)
     return hob_log_open(&options, &runtime->log, err);
 }
 
+static void warn_exposed(void *user, const char *text, const char *action)
+{
+    const struct runtime *runtime = user;
+    hob_log_write(runtime->log,
+                  &(struct hob_log_record){
+                      .level = HOB_LOG_WARN, .event = "start.group_writable", .action = action},
+                  "%s", text);
+}
+
+static int check_exposed(struct runtime *runtime, struct hob_error *err)
+{
+    int rc = hob_guard_check(&runtime->config, warn_exposed, runtime, err);
+    runtime->exposed = rc != 0;
+    return rc;
+}
+
 /* What jobs are given to work in must not depend on where Hob was started. */
 static int make_absolute(char **path, struct hob_error *err)
 {
@@ -380,6 +399,7 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
                                             .blackbox = runtime->blackbox,
                                             .outputs = runtime->outputs,
                                             .tally = runtime->tally,
+                                            .debugger = runtime->debugger,
                                             .filter = runtime->filter,
                                             .turn = &runtime->turn,
                                             .boot_id = runtime->boot_id,
@@ -502,6 +522,16 @@ static void open_control(struct runtime *runtime)
     }
 }
 
+/* Jobs are done without it, too. */
+static void open_debugger(struct runtime *runtime, int failed)
+{
+    struct hob_debugger_options options = {.loop = runtime->loop,
+                                           .log = runtime->log,
+                                           .hold_ms = (uint64_t)(runtime->config.debug_hold * 1000),
+                                           .wait = runtime->config.wait_debugger};
+    runtime->debugger = failed ? NULL : hob_debugger_new(&options);
+}
+
 static int open_all(struct runtime *runtime, struct hob_error *err)
 {
     int rc = hob_loop_new(&runtime->loop, err);
@@ -511,11 +541,13 @@ static int open_all(struct runtime *runtime, struct hob_error *err)
         watch_signals(runtime); /* one that comes while opening is handled when the loop runs */
     }
     rc = rc ? rc : open_log(runtime, err);
+    rc = rc ? rc : check_exposed(runtime, err);
     runtime->notify = rc ? NULL : hob_notify_new(runtime->loop, runtime->log);
     runtime->tally = hob_tally_new(); /* without memory for it nobody counts */
     rc = rc ? rc : open_store(runtime, err);
     rc = rc ? rc : open_blackbox(runtime, err);
     rc = rc ? rc : open_handlers(runtime, err);
+    open_debugger(runtime, rc);
     rc = rc ? rc : open_things(runtime, err);
     rc = rc ? rc : open_watch(runtime, err);
     if (rc == 0) {
@@ -538,6 +570,7 @@ static void close_all(struct runtime *runtime)
 {
     close_signals(runtime);
     hob_control_close(runtime->control);
+    hob_debugger_free(runtime->debugger); /* its sessions went with the socket */
     hob_notify_close(runtime->notify);
     hob_filter_free(runtime->filter);
     hob_handlers_watch_close(runtime->watch);
@@ -631,7 +664,7 @@ int hob_runtime_run(int argc, char **argv)
     } else {
         run(&runtime);
     }
-    bool again = rc == 0 && runtime.again;
+    bool again = rc == 0 && runtime.again, exposed = runtime.exposed;
     close_all(&runtime);
-    return again ? execute_again(program, argc, argv) : rc ? 1 : 0;
+    return again ? execute_again(program, argc, argv) : exposed ? EXIT_CONFIG : rc ? 1 : 0;
 }

@@ -241,6 +241,7 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .poll_ms = ms(config->poll),
         .blackbox = thing->options.blackbox,
         .outputs = thing->options.outputs,
+        .debugger = thing->options.debugger,
         .tally = thing->options.tally,
         .boot_id = thing->options.boot_id,
         .process_id = thing->options.process_id,
@@ -342,6 +343,32 @@ void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, uint64_t limit_m
 void hob_thing_reloaded(struct hob_thing *thing)
 {
     hob_executor_reloaded(thing->executor);
+}
+
+void hob_thing_report_now(struct hob_thing *thing)
+{
+    hob_outbox_hurry(thing->outbox);
+}
+
+int hob_thing_report_again(struct hob_thing *thing, int64_t row, struct hob_error *err)
+{
+    return hob_outbox_again(thing->outbox, row, err);
+}
+
+bool hob_thing_report(const struct hob_thing *thing, int64_t row, struct hob_outbox_view *out)
+{
+    return hob_outbox_look(thing->outbox, row, out);
+}
+
+bool hob_thing_is_reporting(const struct hob_thing *thing)
+{
+    return hob_outbox_is_moving(thing->outbox);
+}
+
+int hob_thing_cancel(struct hob_thing *thing, const char *job_id, int64_t number, const char *who,
+                     struct hob_error *err)
+{
+    return hob_executor_cancel(thing->executor, job_id, number, who, err);
 }
 
 void hob_thing_drain(struct hob_thing *thing, bool on)

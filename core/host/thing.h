@@ -17,6 +17,7 @@
 #include "work/store.h"
 
 struct hob_blackbox;
+struct hob_debugger;
 struct hob_filter;
 struct hob_outputs;
 struct hob_tally;
@@ -30,6 +31,7 @@ struct hob_thing_options { /* borrowed for the thing's life */
     struct hob_blackbox *blackbox; /* NULL: none */
     struct hob_outputs *outputs;
     struct hob_tally *tally;
+    struct hob_debugger *debugger;
     struct hob_filter *filter; /* NULL: all jobs of the thing */
     struct hob_executor_turn *turn;
     const char *boot_id, *process_id;
@@ -90,6 +92,14 @@ int64_t hob_thing_certificate_ends(const struct hob_thing_certificate *certifica
 /** What code of its jobs, and of sessions, may use of it; borrowed till it stops. */
 const struct hob_modules_agent *hob_thing_agent(const struct hob_thing *thing);
 
+/** See hob_outbox_hurry, _again, _look and _is_moving. */
+void hob_thing_report_now(struct hob_thing *thing);
+int hob_thing_report_again(struct hob_thing *thing, int64_t row, struct hob_error *err);
+bool hob_thing_report(const struct hob_thing *thing, int64_t row, struct hob_outbox_view *out);
+bool hob_thing_is_reporting(const struct hob_thing *thing);
+/** See hob_executor_cancel. */
+int hob_thing_cancel(struct hob_thing *thing, const char *job_id, int64_t number, const char *who,
+                     struct hob_error *err);
 /** See hob_executor_drain. */
 void hob_thing_drain(struct hob_thing *thing, bool on);
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "host/paths.h"
+#include "work/debug.h"
 #include "work/modules.h"
 #include "work/task.h"
 
@@ -61,7 +62,8 @@ static int start_command(lua_State *L)
     lua_pushcclosure(L, watched_require, 1);
     lua_pushvalue(L, -1);
     lua_setglobal(L, "require");
-    lua_pushfstring(L, "hob.cli.%s", tool->name);
+    lua_pushfstring(L, "hob.cli.%s", luaL_gsub(L, tool->name, "-", "_"));
+    lua_remove(L, -2);
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "run");
     lua_createtable(L, tool->argc, 0);
@@ -143,7 +145,10 @@ int hob_tool_run(const char *name, int argc, char **argv)
         fprintf(stderr, "hob: %s\n", err.message);
         return 1;
     }
+    tool.host.debugger = hob_debugger_new(
+        &(struct hob_debugger_options){.loop = tool.host.loop, .log = tool.host.log});
     int code = run_state(&tool);
+    hob_debugger_free(tool.host.debugger);
     fflush(stdout);
     if (tool.host.reading) {
         _exit(code); /* nothing can end that thread's wait, and the loop would wait for it */
@@ -155,9 +160,10 @@ int hob_tool_run(const char *name, int argc, char **argv)
 
 int hob_tool_exists(const char *name)
 {
-    static const char *const commands[] = {"dap",      "completion", "doctor",  "handler",
-                                           "handlers", "job",        "jobs",    "lua",
-                                           "metrics",  "reload",     "service", "status"};
+    static const char *const commands[] = {
+        "cancel",   "completion",   "dap",     "doctor", "drain",  "handler",
+        "handlers", "job",          "jobs",    "log",    "lua",    "metrics",
+        "reload",   "retry-report", "service", "status", "support"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i], name) == 0) {
             return 1;

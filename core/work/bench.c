@@ -26,6 +26,7 @@ struct hob_bench {
     struct hob_store *store;
     struct hob_outbox *outbox;
     struct hob_outputs *outputs;
+    struct hob_output_tap output_tap;
     struct hob_handlers *handlers;
     struct hob_slot *slot;
     struct hob_timer *turn; /* what must not happen inside the handler's own code */
@@ -50,6 +51,13 @@ static void on_said(void *user, const char *text)
 {
     struct hob_bench *bench = user;
     bench->options.on_said(bench->options.user, text);
+}
+
+static void on_output(void *user, const char *name, const char *program, bool is_err,
+                      const char *data, size_t len)
+{
+    struct hob_bench *bench = user;
+    bench->options.on_output(bench->options.user, is_err, data, len);
 }
 
 void hob_bench_tell(struct hob_bench *bench, const char *text, size_t len, struct hob_buf *answer)
@@ -329,7 +337,12 @@ static int open_store(struct hob_bench *bench, struct hob_error *err)
     rc = rc ? rc : hob_outbox_new(&telling, &bench->outbox, err);
     snprintf(path, sizeof path, "%s/output", bench->options.data);
     struct hob_output_options output = {.dir = path};
-    return rc ? rc : hob_outputs_new(bench->log, &output, &bench->outputs, err);
+    rc = rc ? rc : hob_outputs_new(bench->log, &output, &bench->outputs, err);
+    if (rc == 0) {
+        bench->output_tap = (struct hob_output_tap){.fn = on_output, .user = bench};
+        hob_outputs_tap(bench->outputs, &bench->output_tap);
+    }
+    return rc;
 }
 
 static int load_handlers(struct hob_bench *bench, struct hob_error *err)
@@ -356,6 +369,7 @@ static int open_slot(struct hob_bench *bench, struct hob_error *err)
                                        .memory_bytes = bench->options.memory_bytes,
                                        .cpu_ms = bench->options.cpu_ms,
                                        .outputs = bench->outputs,
+                                       .debugger = bench->options.debugger,
                                        .boot_id = bench->boot_id,
                                        .process_id = bench->process_id,
                                        .reboot_command = never,
@@ -416,6 +430,9 @@ void hob_bench_free(struct hob_bench *bench)
     hob_log_untap(bench->log, &bench->tap);
     hob_slot_free(bench->slot);
     hob_outbox_free(bench->outbox);
+    if (bench->outputs) {
+        hob_outputs_untap(bench->outputs, &bench->output_tap);
+    }
     hob_outputs_free(bench->outputs);
     hob_handlers_free(bench->handlers);
     hob_store_close(bench->store);

@@ -27,6 +27,7 @@
 #include <stdbool.h>
 
 struct hob_bench;
+struct hob_debugger;
 struct hob_policy;
 
 enum hob_bench_state {
@@ -44,10 +45,13 @@ struct hob_bench_options {
     const char *data;                /* an empty directory; copied */
     const char *thing;               /* copied */
     const struct hob_policy *policy; /* borrowed for its life; NULL: all is allowed */
+    struct hob_debugger *debugger;   /* borrowed for its life; NULL: none */
     size_t memory_bytes;             /* the rest as slot.h */
     uint64_t cpu_ms, timeout_ms, cleanup_timeout_ms;
     void (*on_log)(void *user, const char *line, size_t len); /* JSON, masked, without newline */
     void (*on_said)(void *user, const char *text);            /* progress, as it would be told */
+    /** What its programs print, as it comes. */
+    void (*on_output)(void *user, bool is_err, const char *text, size_t len);
     /** The recorder says something, and wants an answer (appended; empty: none). */
     void (*on_tell)(void *user, const char *text, size_t len, struct hob_buf *answer);
     void (*on_state)(void *user, enum hob_bench_state state); /* in a turn of its own */

@@ -30,9 +30,8 @@ static const char *put_text(char **at, const char *text)
 static struct hob_debug_note *copy_event(const struct hob_debug_event *event)
 {
     size_t ids = event->breakpoint_count * sizeof *event->breakpoints;
-    struct hob_debug_note *note =
-        malloc(sizeof *note + ids + length_of(event->job_id) + length_of(event->text) +
-               length_of(event->file));
+    struct hob_debug_note *note = malloc(sizeof *note + ids + length_of(event->job_id) +
+                                         length_of(event->text) + length_of(event->file));
     if (!note) {
         return NULL;
     }
@@ -452,6 +451,16 @@ bool hob_debug_target_is_held(const struct hob_debug_target *target)
     return target->stage != HOB_DEBUG_RUNS;
 }
 
+size_t hob_debugger_held(const struct hob_debugger *debugger)
+{
+    size_t count = 0;
+    const struct hob_debug_target *target = debugger ? debugger->targets : NULL;
+    for (; target; target = target->next) {
+        count += hob_debug_target_is_held(target);
+    }
+    return count;
+}
+
 bool hob_debug_target_in_hook(const struct hob_debug_target *target)
 {
     return target->stage != HOB_DEBUG_RUNS && target->in_hook;
@@ -555,6 +564,17 @@ struct hob_debugger *hob_debugger_new(const struct hob_debugger_options *options
         debugger->next_id = 1;
     }
     return debugger;
+}
+
+void hob_debugger_limit(struct hob_debugger *debugger, uint64_t hold_ms, bool wait)
+{
+    debugger->options.hold_ms = hold_ms ? hold_ms : HOLD_MS;
+    debugger->options.wait = wait;
+}
+
+uint64_t hob_debugger_hold_ms(const struct hob_debugger *debugger)
+{
+    return debugger ? debugger->options.hold_ms : 0;
 }
 
 void hob_debugger_free(struct hob_debugger *debugger)

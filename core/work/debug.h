@@ -58,7 +58,11 @@ struct hob_debugger_options {
 
 struct hob_debugger *
 hob_debugger_new(const struct hob_debugger_options *options); /* NULL: memory */
+size_t hob_debugger_held(const struct hob_debugger *debugger); /* how many targets; NULL: 0 */
 void hob_debugger_free(struct hob_debugger *debugger);        /* NULL is legal */
+/** In place of those of the options, from the next hold on. */
+void hob_debugger_limit(struct hob_debugger *debugger, uint64_t hold_ms, bool wait);
+uint64_t hob_debugger_hold_ms(const struct hob_debugger *debugger); /* NULL: 0 */
 
 /* ---- sessions ---- */
 
@@ -135,7 +139,7 @@ struct hob_debug_set_break { /* what became of it */
     int id;
     bool verified;
     int line;
-    const char *message; /* why it is not verified, or was moved; "" */
+    char message[HOB_ERROR_MESSAGE_MAX]; /* why it is not verified, or was moved; "" */
 };
 
 /** All of this session's in this file (an absolute path, or the end of one): those that there were
@@ -203,7 +207,8 @@ struct hob_debug_target_options { /* what a target asks of its job */
     struct hob_scheduler *scheduler;
     /** It is held, which is told (`where`: "FILE:LINE"); or not any more (NULL). May be NULL */
     void (*on_hold)(struct hob_job *job, const char *where);
-    /** The moment (monotonic ms) when a hold must have ended, 0: none; `why` says why. May be NULL */
+    /** The moment (monotonic ms) when a hold must have ended, 0: none; `why` says why. May be NULL
+     */
     uint64_t (*hold_until_ms)(struct hob_job *job, const char **why);
     void (*cancel)(struct hob_job *job, const char *who);
 };
@@ -220,8 +225,8 @@ void hob_debug_set_task(struct hob_debug_target *target, struct hob_task *task);
 void hob_debug_let_go(struct hob_debug_target *target, const char *why);
 /** Its step `name` begins (NULL: has ended): function breakpoints. */
 void hob_debug_step_begins(struct hob_debug_target *target, const char *name);
-/** job:break_here(), in the running task. @return whether it is held: hob_task_suspend with this wait
- * comes next */
+/** job:break_here(), in the running task. @return whether it is held: hob_task_suspend with this
+ * wait comes next */
 struct hob_task_wait;
 bool hob_debug_break_here(struct hob_debug_target *target, struct lua_State *L,
                           struct hob_task_wait *wait);

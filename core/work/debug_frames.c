@@ -56,11 +56,12 @@ static int add_level(struct hob_debug_look *look, lua_State *co, int coroutine, 
         return 0;
     }
     lua_getinfo(co, "S", &ar);
-    return add_frame(look, &(struct hob_look_frame){.co = co,
-                                                    .level = level,
-                                                    .coroutine = coroutine,
-                                                    .own = hob_scheduler_is_own(look->scheduler, ar.source),
-                                                    .is_c = ar.what[0] == 'C'});
+    return add_frame(
+        look, &(struct hob_look_frame){.co = co,
+                                       .level = level,
+                                       .coroutine = coroutine,
+                                       .own = hob_scheduler_is_own(look->scheduler, ar.source),
+                                       .is_c = ar.what[0] == 'C'});
 }
 
 static int list_coroutine(struct hob_debug_look *look, lua_State *co, int coroutine)
@@ -170,9 +171,9 @@ static void describe_ar(const lua_Debug *ar, struct hob_debug_frame *out)
     out->line = ar->currentline > 0 ? ar->currentline : 0;
     out->defined = ar->linedefined > 0 ? ar->linedefined : 0;
     copy_end(out->file, sizeof out->file,
-             out->is_c                ? ""
+             out->is_c              ? ""
              : ar->source[0] == '@' ? ar->source + 1
-                                      : ar->short_src);
+                                    : ar->short_src);
     if (strcmp(ar->what, "main") == 0) {
         snprintf(out->name, sizeof out->name, "main chunk");
     } else if (ar->name) {

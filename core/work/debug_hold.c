@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PAUSE_LOOK_MS 50
+#define LIMIT_LOOK_MS 5000 /* the service may not have taken the new step timer */
 #define MINUTE_MS     60000
 
 /* ---- how long ---- */
@@ -54,7 +55,8 @@ void hob_debug_describe_limit(struct hob_debug_target *target)
 static void start_limit(struct hob_debug_target *target)
 {
     const char *why;
-    hob_timer_start(target->limit, hob_debug_hold_left_ms(target, &why));
+    uint64_t left = hob_debug_hold_left_ms(target, &why);
+    hob_timer_start(target->limit, left < LIMIT_LOOK_MS ? left : LIMIT_LOOK_MS);
 }
 
 /* What limits it may have moved on: the step timer was set anew. */
@@ -103,18 +105,18 @@ void hob_debug_tell_stop(struct hob_debug_target *target, struct hob_debug_sessi
     struct hob_job_view view;
     const char *why;
     hob_job_view(target->options.job, &view);
-    hob_debug_tell(target, session,
-                   &(struct hob_debug_event){
-                       .event = "stopped",
-                       .thread = target->thread,
-                       .job_id = view.id,
-                       .reason = target->reason,
-                       .text = target->text,
-                       .file = target->file,
-                       .line = target->line,
-                       .breakpoints = target->points,
-                       .breakpoint_count = target->point_count,
-                       .hold_left_ms = (int64_t)hob_debug_hold_left_ms(target, &why)});
+    hob_debug_tell(
+        target, session,
+        &(struct hob_debug_event){.event = "stopped",
+                                  .thread = target->thread,
+                                  .job_id = view.id,
+                                  .reason = target->reason,
+                                  .text = target->text,
+                                  .file = target->file,
+                                  .line = target->line,
+                                  .breakpoints = target->points,
+                                  .breakpoint_count = target->point_count,
+                                  .hold_left_ms = (int64_t)hob_debug_hold_left_ms(target, &why)});
 }
 
 static void find_file(struct hob_debug_target *target)
@@ -260,7 +262,8 @@ static void ask(struct hob_debug_target *target, const struct hob_debug_point *p
     struct hob_error err = {0};
     struct hob_debug_eval_options options = {
         .kind = kind, .text = text, .len = strlen(text), .frame = HOB_DEBUG_INNERMOST};
-    int rc = hob_debug_look_evaluate(target->look, &options, on_answer, target, &target->eval, &err);
+    int rc =
+        hob_debug_look_evaluate(target->look, &options, on_answer, target, &target->eval, &err);
     if (rc) {
         target->eval = NULL;
         on_answer(target, &(struct hob_debug_result){.code = rc, .message = err.message});

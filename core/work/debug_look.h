@@ -52,8 +52,8 @@ void hob_debug_look_free(struct hob_debug_look *look);
  * nothing in L; without memory the previous line is seen, and not the newest local. */
 void hob_debug_look_record(struct hob_debug_look *look, struct lua_State *L, struct lua_Debug *ar);
 
-/** Inside a message handler, with the stack of the error intact: keep its innermost frames and their
- * locals, which are what is looked at until they are forgotten. Never raises. */
+/** Inside a message handler, with the stack of the error intact: keep its innermost frames and
+ * their locals, which are what is looked at until they are forgotten. Never raises. */
 #define HOB_DEBUG_SNAPSHOT_FRAMES 50
 void hob_debug_look_snapshot(struct hob_debug_look *look, struct lua_State *L);
 
@@ -65,15 +65,6 @@ void hob_debug_look_forget(struct hob_debug_look *look);
  * if anything was). @return false: nowhere */
 bool hob_debug_look_place(struct hob_debug_look *look, char file[HOB_DEBUG_FILE_MAX], int *line);
 
-/** A condition, aside, in the innermost frame: `done` is called once, later; error NULL: none. After
- * `free` or `forget` it is not called. @return a code: it will never be called */
-typedef void hob_debug_test_fn(void *user, bool truth, const char *error);
-int hob_debug_look_test(struct hob_debug_look *look, const char *text, hob_debug_test_fn *done,
-                        void *user);
-/** A log point's text, "x is {x}": likewise. */
-typedef void hob_debug_format_fn(void *user, const char *text);
-int hob_debug_look_format(struct hob_debug_look *look, const char *text, hob_debug_format_fn *done,
-                          void *user);
 /** @return the first line with code at or after `line` in a Lua text; 0: none; a code: the text
  * cannot be compiled, or its code is written in a form that is not known */
 int hob_debug_look_line_at(const char *text, size_t len, const char *chunkname, int line);
@@ -83,10 +74,11 @@ int hob_debug_look_line_at(const char *text, size_t len, const char *chunkname, 
 struct hob_debug_frame {
     int id;
     char name[80]; /* as Lua knows it: "run", "for iterator"; "main chunk"; "?" */
-    char file[HOB_DEBUG_FILE_MAX]; /* a path; of a text without a file "[string \"...\"]"; "" of C */
-    int line;                      /* 0: none */
-    int defined;                   /* the line that its function begins in; 0: a file, or C */
-    bool own;                      /* one of Hob's own files */
+    char
+        file[HOB_DEBUG_FILE_MAX]; /* a path; of a text without a file "[string \"...\"]"; "" of C */
+    int line;                     /* 0: none */
+    int defined;                  /* the line that its function begins in; 0: a file, or C */
+    bool own;                     /* one of Hob's own files */
     bool is_c;
     int coroutine; /* 1: the task's own, 2: one that was resumed in it... */
 };

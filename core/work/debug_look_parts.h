@@ -62,10 +62,10 @@ struct hob_debug_look {
     lua_State *L;
     struct hob_scheduler *scheduler;
     struct hob_sandbox *sandbox;
-    int serial;  /* of the last number that was given to a frame or ref */
-    int table;   /* registry reference; LUA_NOREF: nobody has looked */
-    int slots;   /* used of VALUES */
-    int box;     /* registry reference of a pointer to this for what outlives it; LUA_NOREF */
+    int serial; /* of the last number that was given to a frame or ref */
+    int table;  /* registry reference; LUA_NOREF: nobody has looked */
+    int slots;  /* used of VALUES */
+    int box;    /* registry reference of a pointer to this for what outlives it; LUA_NOREF */
     void **boxed;
     bool began;                  /* an epoch; */
     const struct hob_task *task; /* which belongs to this task, */

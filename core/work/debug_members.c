@@ -173,8 +173,8 @@ static void list_named(lua_State *L, int table, lua_Integer border, struct listi
 {
     qsort(list->keys, list->named, sizeof *list->keys, compare_keys);
     for (size_t i = 0; i < list->named; i++) {
-        bool wanted = before + i >= list->page->first &&
-                      before + i - list->page->first < list->page->count;
+        bool wanted =
+            before + i >= list->page->first && before + i - list->page->first < list->page->count;
         list->places[list->keys[i].seq] = wanted ? (uint32_t)i + 1 : 0;
     }
     fill_named(L, table, border, list, before);
@@ -471,8 +471,8 @@ static int set_in_scope(struct hob_debug_look *look, lua_State *L, const struct 
         return set_upvalue(L, lua_gettop(L), value, name, err);
     }
     lua_pushvalue(L, value);
-    if (ref->kind == REF_LOCALS && (set_vararg(look, L, frame, name) == 0 ||
-                                    hob_look_set_named_local(look, L, frame, name))) {
+    if (ref->kind == REF_LOCALS &&
+        (set_vararg(look, L, frame, name) == 0 || hob_look_set_named_local(look, L, frame, name))) {
         return 0;
     }
     return hob_error_set(err, HOB_ENOENT, "there is no local %s", name);

@@ -2,7 +2,8 @@
  * debug_points.c): what a debugger holds, and how its parts call each other.
  *
  * A stop has two stages. *Looked at*: the scheduler is held, nobody was told; conditions and log
- * points are evaluated, one after the other. Then it is *held*, which is told, or goes on, silently.
+ * points are evaluated, one after the other. Then it is *held*, which is told, or goes on,
+ * silently.
  */
 #ifndef HOB_WORK_DEBUG_PARTS_H
 #define HOB_WORK_DEBUG_PARTS_H
@@ -11,7 +12,7 @@
 #include "work/debug_look.h"
 #include "work/task.h"
 
-#define HOB_DEBUG_HITS_MAX 16   /* breakpoints at one line */
+#define HOB_DEBUG_HITS_MAX  16 /* breakpoints at one line */
 #define HOB_DEBUG_LINE_BITS 1024
 
 struct hob_debug_point { /* a breakpoint; its strings are its own */
@@ -86,6 +87,7 @@ struct hob_debug_target {
     struct hob_debug_place from;
     struct hob_debug_hit named[HOB_DEBUG_HITS_MAX]; /* a step began: stop at its first line */
     size_t named_count;
+    struct hob_task *named_task; /* only compared */
 
     /* The stop. */
     enum { HOB_DEBUG_RUNS, HOB_DEBUG_LOOKED_AT, HOB_DEBUG_STOPPED } stage;

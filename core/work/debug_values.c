@@ -78,7 +78,7 @@ static void describe_float(lua_Number number, char *out, size_t room)
         snprintf(out, room, "nan"); /* its sign means nothing to anybody */
         return;
     }
-    snprintf(out, room, LUAI_NUMFFORMAT, (LUAI_UACNUMBER)number);
+    snprintf(out, room, LUA_NUMBER_FMT, (LUAI_UACNUMBER)number);
     if (out[strspn(out, "-0123456789")] == '\0') {
         strncat(out, ".0", room - strlen(out) - 1);
     }

@@ -440,6 +440,7 @@ static int make_seat(struct hob_executor *executor, struct hob_executor_seat *se
                                        .blackbox = o->blackbox,
                                        .outputs = o->outputs,
                                        .tally = o->tally,
+                                       .debugger = o->debugger,
                                        .boot_id = o->boot_id,
                                        .process_id = o->process_id,
                                        .reboot_command = o->reboot_command,

@@ -32,6 +32,7 @@
 #include "work/store.h"
 
 struct hob_blackbox;
+struct hob_debugger;
 struct hob_executor;
 struct hob_executor_seat;
 struct hob_filter;
@@ -71,6 +72,7 @@ struct hob_executor_options {
     struct hob_blackbox *blackbox;
     struct hob_outputs *outputs;
     struct hob_tally *tally;
+    struct hob_debugger *debugger;
     const char *boot_id, *process_id;  /* borrowed for its life */
     const char *const *reboot_command; /* likewise */
     uint64_t reboot_wait_ms, timeout_ms, cleanup_timeout_ms;
@@ -102,6 +104,20 @@ void hob_executor_gone(struct hob_executor *executor, int64_t row, enum hob_jobs
 /** Begin with no more jobs from now on, or again with those that are there. Those that have begun,
  * also in an earlier process, go on to their end, and so does a claim that was sent. */
 void hob_executor_drain(struct hob_executor *executor, bool on);
+
+enum hob_executor_cancelled {
+    HOB_EXECUTOR_CANCEL_NOT_HERE,
+    HOB_EXECUTOR_CANCEL_ENDS,     /* it is being ended; its cleanup is done */
+    HOB_EXECUTOR_CANCEL_ENDING,   /* its end was decided before */
+    HOB_EXECUTOR_CANCEL_CLAIMING, /* it ends when the service says that the claim was accepted */
+    HOB_EXECUTOR_CANCEL_RESUMING, /* it ends, with its cleanup, when its turn comes */
+    HOB_EXECUTOR_CANCEL_REFUSED   /* it was not begun and will not be: it is REJECTED */
+};
+/** A person here ends an execution, the service does not know yet (executor_cancel.c).
+ * @param number  its executionNumber; 0: whichever there is. @param who  "by process 4711 of root
+ * here". @return one of these, or what the store said (a code, below 0) */
+int hob_executor_cancel(struct hob_executor *executor, const char *job_id, int64_t number,
+                        const char *who, struct hob_error *err);
 
 /** Take no more jobs; `stopped` is called once those that run have ended or were given up (see
  * hob_slot_stop): the next process goes on with them. */

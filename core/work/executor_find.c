@@ -281,7 +281,7 @@ void hob_executor_find_look(struct hob_executor *executor)
 
 /* ---- one after the other ---- */
 
-static void forget_claim(struct hob_executor *executor, int64_t row)
+void hob_executor_find_forget_claim(struct hob_executor *executor, int64_t row)
 {
     struct hob_executor_find *find = &executor->find;
     for (size_t i = 0; i < find->claim_count; i++) {
@@ -304,7 +304,7 @@ static void asked_is_gone(struct hob_executor *executor)
     if (!find->asked_row) {
         return;
     }
-    forget_claim(executor, find->asked_row);
+    hob_executor_find_forget_claim(executor, find->asked_row);
     hob_executor_say(executor, HOB_LOG_INFO, "job.claim_refused", NULL, &find->asked,
                      "it was over before its claim was accepted: it never ran");
     hob_outbox_forget(executor->options.outbox, find->asked_row);
@@ -335,7 +335,7 @@ static void on_one(void *user, int status, const struct hob_jobs_answer *answer)
     } else {
         more = hob_executor_decide(executor, theirs, true);
         if (more) {
-            forget_claim(executor, find->asked_row); /* the list has it, if it was not taken */
+            hob_executor_find_forget_claim(executor, find->asked_row); /* the list has it, if it was not taken */
         }
     }
     if (more && find->claim_count == 0 && !find->listed) {

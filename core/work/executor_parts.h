@@ -14,6 +14,7 @@
  *   executor_wait.c    what waits for its handler's `requires`
  *   executor_watch.c   doubts
  *   executor_resume.c  what an earlier process left
+ *   executor_cancel.c  a person here ends one
  */
 #ifndef HOB_WORK_EXECUTOR_PARTS_H
 #define HOB_WORK_EXECUTOR_PARTS_H
@@ -214,6 +215,8 @@ void hob_executor_find_hold(struct hob_executor *executor, const char *what, int
 bool hob_executor_find_is_held(const struct hob_executor *executor);
 /** Something may be there for a free seat: look when what was announced has settled. */
 void hob_executor_find_soon(struct hob_executor *executor);
+/** It is not to be asked about any more. */
+void hob_executor_find_forget_claim(struct hob_executor *executor, int64_t row);
 /** An earlier process had claimed it, or was about to. */
 int hob_executor_find_add_claim(struct hob_executor *executor,
                                 const struct hob_store_execution *known);

@@ -1,6 +1,7 @@
 #include "work/job.h"
 
 #include "base/clock.h"
+#include "work/debug.h"
 #include "work/job_parts.h"
 #include "work/journal.h"
 #include "work/modules.h"
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define HELD_LOOK_MS 50
 
 /* ---- the source: the one that it was begun with ---- */
 
@@ -268,6 +271,7 @@ void hob_job_free(struct hob_job *job)
     if (!job) {
         return;
     }
+    hob_job_close_debug(job);
     hob_sandbox_free(job->sandbox);
     hob_timer_close(job->limit);
     hob_timer_close(job->stop);
@@ -324,6 +328,9 @@ static int start_task(struct hob_job *job, int64_t row, uint64_t limit_ms, struc
     if (rc == 0 && limit_ms) {
         int64_t left = (int64_t)limit_ms - job->former_ms;
         hob_timer_start(job->limit, left > 0 ? (uint64_t)left : 0);
+    }
+    if (rc == 0) {
+        hob_job_open_debug(job);
     }
     return rc;
 }
@@ -385,6 +392,7 @@ bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, c
         return false;
     }
     char engine[HOB_JOB_ENGINE_MAX];
+    hob_job_let_go(job, reason);
     bool delayed = hob_task_cancel(job->task, hob_job_engine_kind(kind, code, engine), reason);
     if (delayed && !job->cancelled_ms) {
         job->cancelled_ms = hob_clock_mono_ms();
@@ -397,6 +405,12 @@ static void time_is_up(void *user)
 {
     struct hob_job *job = user;
     char reason[128];
+    int64_t left = (int64_t)job->limit_ms - hob_job_elapsed_ms(job);
+    bool held = hob_scheduler_is_held(hob_sandbox_scheduler(job->sandbox));
+    if (left > 0 || held) { /* the time in which it is held does not count */
+        hob_timer_start(job->limit, held && left < HELD_LOOK_MS ? HELD_LOOK_MS : (uint64_t)left);
+        return;
+    }
     bool own = job->cleaning || job->timeout_ms > 0;
     snprintf(reason, sizeof reason, "%stimed out after %.10g s%s", job->cleaning ? "cleanup " : "",
              (double)job->limit_ms / 1000,
@@ -416,6 +430,7 @@ static void say_stopped(void *user)
 
 void hob_job_stop_at_step(struct hob_job *job, void (*stopped)(void *user))
 {
+    hob_job_let_go(job, "Hob is stopping");
     job->stopped = stopped;
     if (job->parked) {
         hob_timer_start(job->stop, 0);
@@ -447,6 +462,7 @@ void hob_job_set_step(struct hob_job *job, const char *name, bool once)
     snprintf(job->step, sizeof job->step, "%s", name ? name : "");
     job->once = name && once;
     job->began_step = job->began_step || (name && !hob_journal_is_question(name));
+    hob_debug_step_begins(job->debug, name);
     if (job->options.on_step) {
         job->options.on_step(job->options.user, name, job->once);
     }
@@ -538,8 +554,9 @@ bool hob_job_began_step(const struct hob_job *job)
 
 int64_t hob_job_elapsed_ms(const struct hob_job *job)
 {
+    uint64_t held = hob_scheduler_held_ms(hob_sandbox_scheduler(job->sandbox));
     return job->former_ms +
-           (job->started_ms ? (int64_t)(hob_clock_mono_ms() - job->started_ms) : 0);
+           (job->started_ms ? (int64_t)(hob_clock_mono_ms() - job->started_ms - held) : 0);
 }
 
 uint64_t hob_job_cpu_us(const struct hob_job *job)

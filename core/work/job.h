@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 struct hob_bench;
+struct hob_debugger;
 struct hob_job;
 struct hob_exec_set;
 struct hob_journal;
@@ -81,6 +82,12 @@ struct hob_job_options {
     struct hob_exec_set *children;         /* borrowed for its life */
     volatile int *executing;               /* see hob_scheduler_mark_executing */
     struct hob_bench *bench;               /* as sandbox.h */
+    struct hob_debugger *debugger;         /* borrowed for its life; NULL: none */
+    /** A person holds it (`where`: "FILE:LINE"), for at most so long; or not any more (NULL). */
+    void (*on_hold)(void *user, const char *where);
+    /** As hob_debug_target_options. */
+    uint64_t (*hold_until_ms)(void *user, const char **why);
+    void (*on_debug_cancel)(void *user, const char *who); /* as `hob cancel`; NULL: it just ends */
     void (*on_progress)(void *user, const char *text); /* "42% unpacking" */
     /** A step begins (its name), or has ended (NULL). `once`: it may not be given up lightly. */
     void (*on_step)(void *user, const char *name, bool once);
@@ -134,6 +141,9 @@ bool hob_job_cancel(struct hob_job *job, const char *kind, const char *reason, c
 /** Do not begin another step: `stopped` is called, later, when the handler asks for one (it then
  * waits for ever) or asks for a reboot. on_end may come instead. */
 void hob_job_stop_at_step(struct hob_job *job, void (*stopped)(void *user));
+
+/** A person who holds it holds it no longer, and cannot again: it is to end. */
+void hob_job_let_go(struct hob_job *job, const char *why);
 
 /** In a critical section or a `once` step: stopping it now would break a promise. */
 bool hob_job_is_delicate(const struct hob_job *job);
@@ -195,6 +205,10 @@ bool hob_job_is_main(const struct hob_job *job, const struct hob_task *task);
 /** The handler will wait for ever from now on; for hob_job_stop_at_step. */
 void hob_job_park(struct hob_job *job);
 bool hob_job_is_stopping(const struct hob_job *job);
+
+struct hob_task_wait;
+/** job:break_here(): as hob_debug_break_here. */
+bool hob_job_break_here(struct hob_job *job, struct lua_State *L, struct hob_task_wait *wait);
 
 /** A step begins; NULL: it has ended. */
 void hob_job_set_step(struct hob_job *job, const char *name, bool once);

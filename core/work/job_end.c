@@ -120,6 +120,7 @@ void hob_job_ended(void *user, lua_State *L, int status, int results)
     const char *message = NULL;
     const char *kind = hob_task_engine_error(hob_sandbox_scheduler(job->sandbox), &message);
     job->task = NULL;
+    hob_job_close_debug(job);
     hob_timer_stop(job->limit);
     hob_timer_stop(job->stop);
     if (kind) {

@@ -23,6 +23,7 @@ struct hob_job {
     struct hob_sandbox *sandbox;
     struct hob_journal *journal;
     struct hob_task *task;
+    struct hob_debug_target *debug; /* NULL: nobody can look into it */
     char *thing, *job_id, *document, *work_dir;
     char handler[HOB_HANDLER_NAME_MAX + 1];
     char digest[HOB_SHA256_HEX_MAX];
@@ -59,6 +60,10 @@ struct hob_job {
     char reason[HOB_JOB_REASON_MAX];
     uint64_t retry_ms;
 };
+
+/* ---- job_debug.c ---- */
+void hob_job_open_debug(struct hob_job *job); /* it begins */
+void hob_job_close_debug(struct hob_job *job);
 
 /** hob_task_done_fn of run() and cleanup. */
 void hob_job_ended(void *user, struct lua_State *L, int status, int results);

@@ -143,6 +143,11 @@ static int send_update(struct hob_outbox_entry *entry, enum hob_jobs_status stat
     return hob_jobs_update(entry->outbox->options.client, &update, hob_outbox_on_updated, entry);
 }
 
+static uint64_t minutes_ms(int minutes)
+{
+    return (uint64_t)minutes * 60000;
+}
+
 static void send_progress(struct hob_outbox_entry *entry, uint64_t now)
 {
     entry->outcome = entry->newer = false;
@@ -154,6 +159,7 @@ static void send_progress(struct hob_outbox_entry *entry, uint64_t now)
     }
     if (rc == 0) {
         entry->progress_sent_ms = now;
+        entry->step_sent_ms = entry->step_minutes > 0 ? now + minutes_ms(entry->step_minutes) : 0;
     }
     sent(entry, rc);
 }
@@ -401,6 +407,17 @@ void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *det
     hob_outbox_wake(outbox);
 }
 
+uint64_t hob_outbox_step_until_ms(const struct hob_outbox *outbox, int64_t row)
+{
+    const struct hob_outbox_entry *entry = find_entry(outbox, row);
+    return entry ? entry->step_until_ms : 0;
+}
+
+bool hob_outbox_is_online(const struct hob_outbox *outbox)
+{
+    return outbox->online;
+}
+
 void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
                           void (*done)(void *user), void *user)
 {
@@ -463,7 +480,9 @@ int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *er
         return rc;
     }
     struct hob_outbox_entry *entry = find_entry(outbox, row);
-    entry = entry ? entry : add_entry(outbox, &execution);
+    if (!entry && (entry = add_entry(outbox, &execution)) != NULL) {
+        entry->unsure = execution.version == 0; /* never claimed, and ended all the same */
+    }
     if (!entry) {
         return hob_error_set(err, HOB_ENOMEM, "outbox: out of memory");
     }

@@ -68,6 +68,11 @@ void hob_outbox_forget(struct hob_outbox *outbox, int64_t row);
 void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *details,
                          int step_minutes);
 
+/** When the step timer that the service was last told (and has accepted) with progress ends, on the
+ * monotonic clock; 0: none was. */
+uint64_t hob_outbox_step_until_ms(const struct hob_outbox *outbox, int64_t row);
+bool hob_outbox_is_online(const struct hob_outbox *outbox);
+
 /** Call `done` when nothing of this execution is in flight or waits (what waits for a link waits),
  * at the latest after `ms`: before a reboot. Once, in a later turn of the loop; hob_outbox_free
  * drops it. */
@@ -79,6 +84,24 @@ void hob_outbox_forget_waiter(struct hob_outbox *outbox, const void *user);
 /** The outcome of `row` is in the store: tell it. Also for one that was told before. A status that
  * is the service's to give (CANCELED ...) is marked as told, nothing is sent. */
 int hob_outbox_push(struct hob_outbox *outbox, int64_t row, struct hob_error *err);
+
+/* ---- for people (outbox_hurry.c) ---- */
+
+/** Send what waits for its backoff now. @return hob_outbox_depth */
+size_t hob_outbox_hurry(struct hob_outbox *outbox);
+/** As hob_outbox_push, without its backoff; the service is asked first whether the execution is
+ * still the same: for one that was given up. */
+int hob_outbox_again(struct hob_outbox *outbox, int64_t row, struct hob_error *err);
+
+struct hob_outbox_view {
+    bool moving;      /* it is sent, or an answer is waited for */
+    int64_t again_ms; /* until it is sent again; -1: when there is a connection, or now */
+    char why[24];     /* the latest answer that put it off; "" */
+};
+/** @return false: it is told, or given up (the store says which) */
+bool hob_outbox_look(const struct hob_outbox *outbox, int64_t row, struct hob_outbox_view *out);
+/** Some outcome is being sent, or waited for the answer of. */
+bool hob_outbox_is_moving(const struct hob_outbox *outbox);
 
 /** The client is ready, or not any more. Ready: what waits is sent at once. */
 void hob_outbox_online(struct hob_outbox *outbox);

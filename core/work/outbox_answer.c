@@ -25,6 +25,7 @@ void hob_outbox_entry_later(struct hob_outbox_entry *entry, const char *why, boo
     uint64_t ms = hob_backoff_next_ms(&backoff);
     entry->tries = backoff.tries;
     entry->throttled = throttled;
+    snprintf(entry->why, sizeof entry->why, "%s", why);
     entry->due_ms = hob_clock_mono_ms() + ms;
     struct hob_log_record record = hob_outbox_record(entry, HOB_LOG_WARN, "job.report_delayed");
     record.code = why;
@@ -160,6 +161,7 @@ static void on_accepted(struct hob_outbox_entry *entry)
         return;
     }
     hob_store_put_version(outbox->options.store, entry->row, entry->version, NULL);
+    entry->step_until_ms = entry->step_sent_ms ? entry->step_sent_ms : entry->step_until_ms;
     drop_progress(entry);
 }
 

@@ -1,6 +1,7 @@
 /* outbox_entry.h - what the outbox remembers of each execution, and the answers that change it.
  *
- * Only outbox.c (what is sent, and when) and outbox_answer.c (what an answer means) include this.
+ * Only outbox.c (what is sent, and when), outbox_answer.c (what an answer means) and
+ * outbox_hurry.c (what a person wants of it) include this.
  * An entry is small: the details of an outcome stay in the store. What an answer leads to (settled,
  * gone) is only noted by it; the outbox's next turn acts on it and calls back.
  */
@@ -23,6 +24,7 @@ struct hob_outbox_entry {
     enum hob_jobs_status status; /* of the outcome; NONE: not ended yet */
     unsigned tries;              /* failures since the last success */
     int step_minutes;
+    uint64_t step_sent_ms, step_until_ms; /* of what is in flight; of what was accepted */
     bool in_flight;
     bool unsure;    /* is it still the same execution, and which version has it? Ask first */
     bool outcome;   /* what is in flight is the outcome */
@@ -33,6 +35,7 @@ struct hob_outbox_entry {
     bool gone;      /* the service has ended it while it runs here: nothing is sent any more */
     bool gone_said; /* on_gone was called */
     char *settled;  /* how it was told or given up: waits to be marked; NULL before */
+    char why[24];   /* the latest answer that put it off: a code, or words */
     enum hob_jobs_status theirs; /* of one that is settled or gone: what the service has */
     char job_id[];
 };

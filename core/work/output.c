@@ -46,6 +46,7 @@ struct hob_output {
     bool at_line_start, has_said;
     char program[PROGRAM_MAX]; /* whose output came last */
     bool is_due;               /* whose it is, and when, is said again at the next line's start */
+    int64_t due_ms;            /* wall clock: since then */
     bool is_err;
 };
 
@@ -273,6 +274,14 @@ static int rotate(struct hob_output *output)
     return number || !drops ? number : put_mark(output, HOB_OUTPUT_DROPPED);
 }
 
+/* Within the millisecond of the event that made it due, the mark is put into the next one: it is to
+ * be seen that it comes after. */
+static int64_t time_of_mark(const struct hob_output *output)
+{
+    int64_t now = hob_clock_wall_ms();
+    return output->is_due && now == output->due_ms ? now + 1 : now;
+}
+
 static int put_source(struct hob_output *output, const char *program, bool is_err)
 {
     char words[MARK_MAX - 8], when[HOB_CLOCK_TEXT_MAX];
@@ -281,7 +290,7 @@ static int put_source(struct hob_output *output, const char *program, bool is_er
         return 0;
     snprintf(words, sizeof words, "--- %.*s, %s, %s", PROGRAM_MAX - 1, program,
              is_err ? "standard error" : "standard output",
-             hob_clock_text(hob_clock_wall_ms(), when));
+             hob_clock_text(time_of_mark(output), when));
     int number = put_mark(output, words);
     if (number)
         return number;
@@ -373,8 +382,10 @@ static void on_event(void *user, const struct hob_log_record *record, const char
         const char *name = strrchr(output->path, '/') + 1;
         if (hob_output_parse_name(name, strlen(name) - strlen(CURRENT), &own) &&
             own.execution == record->execution && is_same(record->job, own.job, own.job_len) &&
-            is_same(record->thing, own.thing, own.thing_len))
+            is_same(record->thing, own.thing, own.thing_len)) {
             output->is_due = true;
+            output->due_ms = hob_clock_wall_ms();
+        }
     }
 }
 

@@ -49,6 +49,11 @@ static void log_progress(struct hob_slot *slot, const char *progress, const char
 
 void hob_slot_say(struct hob_slot *slot, const char *progress)
 {
+    hob_slot_say_for(slot, progress, hob_slot_step_minutes(slot));
+}
+
+void hob_slot_say_for(struct hob_slot *slot, const char *progress, int step_minutes)
+{
     const char *label = slot->job ? hob_job_label(slot->job) : slot->handler;
     const char *step = hob_slot_step(slot);
     struct hob_jobs_detail details[] = {
@@ -67,8 +72,7 @@ void hob_slot_say(struct hob_slot *slot, const char *progress)
     }
     hob_buf_init(&json, HOB_SLOT_DETAILS);
     if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) >= 0 && hob_buf_string(&json)) {
-        hob_outbox_progress(slot->options.outbox, slot->row, hob_buf_string(&json),
-                            hob_slot_step_minutes(slot));
+        hob_outbox_progress(slot->options.outbox, slot->row, hob_buf_string(&json), step_minutes);
     }
     hob_buf_free(&json);
 }
@@ -266,6 +270,7 @@ static void start(struct hob_slot *slot)
     hob_log_write(slot->options.log, &record, "handler %s, run %d", hob_job_label(slot->job),
                   slot->runs);
     say_it_goes_on(slot);
+    slot->step_until_ms = hob_clock_mono_ms() + (uint64_t)hob_slot_step_minutes(slot) * MINUTE_MS;
     slot->known = false;
     struct hob_job_run run = {.row = slot->row,
                               .attempt = slot->runs,
@@ -383,6 +388,7 @@ void hob_slot_release(struct hob_slot *slot)
     hob_slot_uncommit(slot);
     hob_slot_forget_reboot(slot);
     hob_timer_stop(slot->wait_timer);
+    hob_timer_stop(slot->hold_timer);
     hob_exec_set_when_gone(slot->children, NULL, NULL);
     hob_slot_end_job(slot);
     hob_slot_off_work(slot);
@@ -395,6 +401,7 @@ void hob_slot_release(struct hob_slot *slot)
                              .reboot_timer = slot->reboot_timer,
                              .stop_timer = slot->stop_timer,
                              .turn_timer = slot->turn_timer,
+                             .hold_timer = slot->hold_timer,
                              .store_failing = slot->store_failing,
                              .stopped = slot->stopped,
                              .stopped_user = slot->stopped_user};
@@ -463,6 +470,7 @@ int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
     slot->reboot_timer = hob_timer_new(options->loop, hob_slot_on_reboot_timer, slot);
     slot->stop_timer = hob_timer_new(options->loop, hob_slot_on_stop_timer, slot);
     slot->turn_timer = hob_timer_new(options->loop, on_turn, slot);
+    slot->hold_timer = hob_timer_new(options->loop, hob_slot_on_hold_timer, slot);
     struct hob_exec_set_options children = {.on_start = hob_slot_on_start,
                                             .on_child = hob_slot_on_child,
                                             .on_data = hob_slot_on_data,
@@ -470,7 +478,7 @@ int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
                                             .user = slot};
     slot->children = hob_exec_set_new(options->loop, &children);
     bool whole = slot->store_retry && slot->wait_timer && slot->reboot_timer && slot->stop_timer &&
-                 slot->turn_timer && slot->children;
+                 slot->turn_timer && slot->hold_timer && slot->children;
     int rc = whole ? hob_slot_own_directory(options->work_dir, err)
                    : hob_error_set(err, HOB_ENOMEM, "slot: out of memory");
     rc = rc ? rc : hob_policy_open_way(options->policy, options->work_dir, err);
@@ -496,6 +504,7 @@ void hob_slot_free(struct hob_slot *slot)
     hob_timer_close(slot->reboot_timer);
     hob_timer_close(slot->stop_timer);
     hob_timer_close(slot->turn_timer);
+    hob_timer_close(slot->hold_timer);
     free(slot);
 }
 

@@ -30,6 +30,7 @@
 struct hob_slot;
 struct hob_bench;
 struct hob_blackbox;
+struct hob_debugger;
 struct hob_modules_agent;
 struct hob_outputs;
 struct hob_requires;
@@ -66,6 +67,7 @@ struct hob_slot_options { /* borrowed for its life */
     struct hob_blackbox *blackbox; /* NULL: nothing is remembered */
     struct hob_outputs *outputs;   /* NULL: output is not kept */
     struct hob_tally *tally;       /* NULL: nobody counts */
+    struct hob_debugger *debugger; /* NULL: nobody can look into its jobs */
     const char *boot_id;           /* of the present boot */
     const char *process_id;        /* of this process: another one after each start */
     const char *const *reboot_command;

@@ -11,10 +11,11 @@
 #include "work/job.h"
 #include "work/slot.h"
 
-#define HOB_SLOT_PATH_MAX 4096
-#define HOB_SLOT_STEP_MAX 128
-#define HOB_SLOT_DETAILS  (64 * 1024)
-#define HOB_SLOT_STATUS   16 /* bytes of a status' name */
+#define HOB_SLOT_PATH_MAX  4096
+#define HOB_SLOT_STEP_MAX  128
+#define HOB_SLOT_WHERE_MAX 256
+#define HOB_SLOT_DETAILS   (64 * 1024)
+#define HOB_SLOT_STATUS    16 /* bytes of a status' name */
 /* What a handler gave its programs as `grace` counts while it runs; its end waits no longer. */
 #define HOB_SLOT_GRACE_MAX_MS 30000
 
@@ -28,6 +29,7 @@ struct hob_slot {
     /* For its life. */
     struct hob_exec_set *children;
     struct hob_timer *store_retry, *wait_timer, *reboot_timer, *stop_timer, *turn_timer;
+    struct hob_timer *hold_timer;
     bool store_failing; /* said once, until it is over */
     struct hob_slot_reboot *asking;
 
@@ -63,6 +65,11 @@ struct hob_slot {
     uint64_t due_ms; /* monotonic */
     char *wait_reason;
 
+    /* Held by a person (slot_hold.c). */
+    char held_where[HOB_SLOT_WHERE_MAX]; /* "": it is not */
+    bool hold_said;
+    uint64_t step_until_ms; /* when the step timer ends that it was claimed with; 0: none */
+
     /* Rebooting (slot_reboot.c). */
     int reboot_stage;
     bool restarts; /* it is a new process of Hob that is asked for */
@@ -97,7 +104,8 @@ struct hob_log_record hob_slot_record(const struct hob_slot *slot, enum hob_log_
 const char *hob_slot_shown_step(const struct hob_slot *slot, const char *step,
                                 char out[HOB_SLOT_STEP_MAX + 16]); /* "in step 'X'" */
 void hob_slot_say(struct hob_slot *slot, const char *progress);    /* to the service */
-void hob_slot_begin_again(struct hob_slot *slot);                  /* after waiting */
+void hob_slot_say_for(struct hob_slot *slot, const char *progress, int step_minutes);
+void hob_slot_begin_again(struct hob_slot *slot); /* after waiting */
 int64_t hob_slot_elapsed_ms(const struct hob_slot *slot);
 void hob_slot_is_sound(struct hob_slot *slot);
 void hob_slot_is_free(struct hob_slot *slot); /* tells whoever waits for it */
@@ -145,6 +153,12 @@ int64_t hob_slot_wait_left_ms(const struct hob_slot *slot);
 
 /* ---- slot_stop.c ---- */
 void hob_slot_on_stop_timer(void *user);
+
+/* ---- slot_hold.c ---- */
+void hob_slot_on_hold(void *user, const char *where); /* of job.h, as the next two */
+uint64_t hob_slot_hold_until_ms(void *user, const char **why);
+void hob_slot_on_debug_cancel(void *user, const char *who);
+void hob_slot_on_hold_timer(void *user);
 
 /* ---- slot_reboot.c ---- */
 int hob_slot_on_reboot(void *user, bool restart, const char *key, const char *reason,

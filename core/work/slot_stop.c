@@ -105,6 +105,9 @@ void hob_slot_stop(struct hob_slot *slot, uint64_t grace_ms, uint64_t limit_ms,
         hob_timer_start(slot->stop_timer, grace_ms);
         break;
     default:
+        if (slot->job) { /* its cleanup runs */
+            hob_job_let_go(slot->job, "Hob is stopping");
+        }
         hob_timer_start(slot->stop_timer, grace_ms);
     }
 }

@@ -1,6 +1,7 @@
 #include "work/store_check.h"
 
 #include "base/clock.h"
+#include "work/store.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -112,18 +113,30 @@ static int quick_check(struct check *check)
     return rc;
 }
 
-/* A file of another shape has no such table: then it is not said. */
-static int64_t count_executions(sqlite3 *db)
+/* A file of another shape has no such tables: then nothing is said of them. */
+static void ask(sqlite3 *db, const char *sql, int64_t *number, char *text, size_t len)
 {
     sqlite3_stmt *statement = NULL;
-    int64_t count = 0;
-    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM execution", -1, &statement, NULL) ==
-            SQLITE_OK &&
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK &&
         sqlite3_step(statement) == SQLITE_ROW) {
-        count = sqlite3_column_int64(statement, 0);
+        const char *found = text ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+        if (found) {
+            snprintf(text, len, "%s", found);
+        } else if (number) {
+            *number = sqlite3_column_int64(statement, 0);
+        }
     }
     sqlite3_finalize(statement);
-    return count;
+}
+
+static void describe(sqlite3 *db, struct hob_store_check *out)
+{
+    char untold[80];
+    snprintf(untold, sizeof untold, "SELECT count(*) FROM execution WHERE state = %d",
+             HOB_STORE_ENDED);
+    ask(db, "SELECT count(*) FROM execution", &out->executions, NULL, 0);
+    ask(db, untold, &out->untold, NULL, 0);
+    ask(db, "SELECT value FROM meta WHERE key = 'note:drain'", NULL, out->drain, sizeof out->drain);
 }
 
 static int64_t size_of(const char *path, const char *suffix)
@@ -155,7 +168,7 @@ int hob_store_check(const char *path, uint64_t most_ms, struct hob_store_check *
     int rc = open_it(&check);
     rc = rc ? fail(&check, rc) : quick_check(&check);
     if (rc == 0) {
-        out->executions = count_executions(check.db);
+        describe(check.db, out);
     }
     out->bytes = size_of(path, "") + size_of(path, "-wal");
     out->reserve = has_reserve(path);

@@ -12,10 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define HOB_STORE_CHECK_NOTE 2100
+
 struct hob_store_check {
     int64_t bytes; /* of the file and its -wal */
     int64_t executions;
-    bool reserve; /* the room for a full disk is there */
+    int64_t untold;                   /* of these: outcomes that the service does not have yet */
+    bool reserve;                     /* the room for a full disk is there */
+    char drain[HOB_STORE_CHECK_NOTE]; /* the note "drain", JSON; "": no drain */
 };
 
 /** SQLite's quick_check. @param most_ms  it is given up after that

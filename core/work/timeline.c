@@ -406,21 +406,11 @@ static int find_outputs(struct timeline *timeline, struct hob_error *err)
 
 /* ---- one order ---- */
 
-/* Within a millisecond: what begins something stands before what it makes others say. */
-static bool begins(const struct item *item)
-{
-    return item->kind == EVENT && (has_words(item->text, item->len, "\"event\":\"job.step\"") ||
-                                   has_words(item->text, item->len, "\"event\":\"job.started\"") ||
-                                   has_words(item->text, item->len, "\"event\":\"job.action\"") ||
-                                   has_words(item->text, item->len, "\"event\":\"job.cleanup\""));
-}
-
+/* Within a millisecond output goes first: what comes after an event has a later time (output.c). */
 static bool is_before(const struct item *a, const struct item *b)
 {
     int order = strcmp(a->ts, b->ts);
-    if (order == 0 && a->kind != b->kind)
-        return a->kind == EVENT ? begins(a) : !begins(b);
-    return order < 0;
+    return order < 0 || (order == 0 && a->kind == OUTPUT && b->kind == EVENT);
 }
 
 static struct source *next_source(struct timeline *timeline)

@@ -160,6 +160,10 @@ function Job:restart_hob(reason) end
 ---@return any ... what `fn` returned
 function Job:critical(fn, ...) end
 
+--- Stop here if a person looks into the job (`hob repl`, `hob dap`), until he lets it go on; under
+--- `hob run --wait-debugger` wait for one. Else it does nothing: it may stay in a handler.
+function Job:break_here() end
+
 --- ⏳ The arguments once more, from the document as the service hands it out now: presigned URLs
 --- that have not expired. For use in a step, after a download has failed with `EHTTP`.
 ---@return table|nil args

@@ -113,7 +113,8 @@ function following:close()
 end
 
 --- A command that goes on (`log`, `jobs` with `follow = true`): `each` is called with each line as
---- it comes, those that there are already at once. One with `end` is the last, if it ends by itself.
+--- it comes, with those that there are already at once. One with `end` is the last, if it ends by
+--- itself.
 ---@param request table
 ---@param each fun(line: table)
 ---@return hob.console.following|nil

@@ -87,6 +87,11 @@ function Job:critical(fn, ...)
   return self._core.critical(fn, ...)
 end
 
+---Stop here if a person looks into the job, or `hob run --wait-debugger` waits for one; else nothing.
+function Job:break_here()
+  self._core:break_here()
+end
+
 ---Ask the service for the job document once more: the same arguments, with presigned URLs that have
 ---not expired. Waits for the answer; belongs in a step.
 ---@return table? args  nil, message, code: there was no answer, or none that `args` accepts

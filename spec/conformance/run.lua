@@ -1,7 +1,7 @@
--- AWS's own tools against the local Jobs service: `hob lua spec/conformance/run.lua MODULES
--- [PART...]`; `./dev conformance` does it. MODULES is the folder of node's modules. Each part is a
--- program that tells its checks in lines of JSON; here they become a line each, and the last line
--- is "N passed, N failed".
+-- Others' own tools: AWS's against the local Jobs service, and an editor's client library against
+-- `hob dap`. `hob lua spec/conformance/run.lua MODULES [PART...]`; `./dev conformance` does it.
+-- MODULES is the folder of node's modules. Each part is a program that tells its checks in lines of
+-- JSON; here they become a line each, and the last line is "N passed, N failed".
 
 local root = (arg[0]:match("^(.*)/spec/conformance/[^/]*$") or ".")
 package.path = ("%s/?.lua;%s/lib/?.lua;%s/lib/?/init.lua;"):format(root, root, root) .. package.path
@@ -41,6 +41,7 @@ local PARTS = {
   { name = "devices-3.1.1-tls", command = node("devices.js"), more = { "3.1.1", "tls" } },
   { name = "devices-5-tcp", command = node("devices.js"), more = { "5", "tcp" } },
   { name = "devices-5-tls", command = node("devices.js"), more = { "5", "tls" } },
+  { name = "dap", command = node("dap.js") },
 }
 
 local function is_wanted(name)
@@ -195,8 +196,9 @@ local function start_service(world)
   local service = { out = {}, log = {} }
   local broker = world.broker
   local link = exec.check{ "readlink", ("/proc/%d/exe"):format(process.pid()) }.stdout
+  world.hob = link:match("[^\n]+")
   service.process = assert(exec.spawn{
-    link:match("[^\n]+"), "service", "--endpoint", broker.host, "--port", broker.port,
+    world.hob, "service", "--endpoint", broker.host, "--port", broker.port,
     "--ca", world.pki.ca, "--cert", broker.client.cert, "--key", broker.client.key,
     "--http", "127.0.0.1:0",
     on_line = function(line, is_err)
@@ -234,7 +236,7 @@ local function write_world(world)
   assert(fs.write(path, assert(json.encode{
     tcp_port = world.tcp_port, tls_port = world.broker.port, ca = world.pki.ca,
     cert = world.broker.client.cert, key = world.broker.client.key, aws_url = world.aws_url,
-    hob_url = world.hob_url,
+    hob_url = world.hob_url, hob = world.hob,
   })))
   return path
 end

@@ -75,7 +75,7 @@ describe("a session on the control socket", function()
   end
 
   for _, kind in ipairs({ "repl", "dap" }) do
-    it("gives the connection's bytes to hob." .. kind .. ".server, and logs who began it", function()
+    it("gives the connection's bytes to hob." .. kind .. ".server, and logs it", function()
       start()
       local connection = begin(kind)
       assert.equal("hello there", send(connection, "say hello there"))

@@ -157,7 +157,7 @@ describe("the control socket", function()
   it("serves many clients at once, but not any number", function()
     start()
     local many = {}
-    for i = 1, 32 do
+    for i = 1, 64 do
       many[i] = connect()
     end
     for _, connection in ipairs(many) do

@@ -56,6 +56,8 @@ int luaopen_hob_units(lua_State *L)
     lua_newtable(L);
     hob_units_open_base(L);
     merge(L);
+    hob_units_open_count(L);
+    merge(L);
     hob_units_open_json(L);
     merge(L);
     hob_units_open_loop(L);

@@ -12,6 +12,7 @@
 #include <lua.h>
 
 int hob_units_open_base(lua_State *L);       /* backoff, buf, clock, error, ... */
+int hob_units_open_count(lua_State *L);      /* metrics, tally, mqtt_counts */
 int hob_units_open_json(lua_State *L);       /* json */
 int hob_units_open_loop(lua_State *L);       /* log, loop */
 int hob_units_open_jobs(lua_State *L);       /* protocol */

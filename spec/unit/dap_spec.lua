@@ -39,7 +39,7 @@ describe("a message of the Debug Adapter Protocol", function()
     end)
 
     for what, case in pairs({
-        ["garbage"] = { "hello\n", "expected the line 'Content-Length: N', got 'hello'" },
+        ["garbage"] = { "hello\n", "expected the line 'Content%-Length: N', got 'hello'" },
         ["control characters, which are not repeated"] = { "\1\27[31m\255\n", "got '%?%?%[31m%?'" },
         ["a length that is no number"] = { "Content-Length: many\r\n\r\n", "got ' many'" },
         ["a negative length"] = { "Content-Length: -1\r\n\r\n", "got ' %-1'" },
@@ -143,6 +143,7 @@ local function new_engine()
     method("continue", true)
     method("step", true)
     method("pause", true)
+    method("entry", true)
     method("cancel", true)
     method("exceptions", true)
     method("stack", { { id = 5, name = "run", file = "/s/slow.lua", line = 4, kind = "Lua" } }, 1)
@@ -351,7 +352,7 @@ describe("a session of the Debug Adapter Protocol", function()
 
     it("survives an error of its own: it is the answer", function()
         local result = serve(begun(function(engine)
-            engine.job.jobId = nil
+            engine.job.handler = {} -- not what was agreed on
         end, { "threads" }, { "disconnect" }))
         assert.is_false(result.responses[4].success)
         assert.is_true(last_response(result).success)

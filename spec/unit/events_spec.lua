@@ -8,6 +8,7 @@ local LEVELS = { debug = true, info = true, warn = true, error = true, any = tru
 
 -- Literals that look like an id and are none: what they are.
 local OTHERS = {
+  ["events.log"] = "the file in which events are kept",
   ["job.state"] = "the member of a handler's job, in a message of the store",
   ["verify.signers"] = "a function that the bench answers for",
   ["job.created"] = "an example in a message of hob.log",

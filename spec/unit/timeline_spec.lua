@@ -1,4 +1,4 @@
--- core/work/timeline.h: events and output of a job in one order, from the files of a data directory.
+-- core/work/timeline.h: events and output of a job in one order, from a data directory's files.
 
 local fs = require("hob.fs")
 local json = require("hob.json")

@@ -30,6 +30,18 @@ local function complain(text)
   io.stderr:write("hob dap: ", tostring(text), "\n")
 end
 
+-- Editors end what they started by a signal: programs of a handler on the bench go with it.
+local function watch_signals(transport)
+  for _, name in ipairs({ "TERM", "INT", "HUP" }) do
+    process.on_signal(name, function()
+      if transport.close then
+        transport.close()
+      end
+      process.exit(0)
+    end)
+  end
+end
+
 ---@param argv string[]
 ---@return integer code
 function M.run(argv)
@@ -40,7 +52,7 @@ function M.run(argv)
     return select(2, options.mistake("hob dap", "an editor starts this, not a person"))
   end
   local bridge
-  local ok = server.serve({
+  local transport = {
     kind = "stdio", who = ("process %d"):format(process.pid()),
     read = process.read, write = process.write, complain = complain,
     bridge = function(request, texts, rest)
@@ -48,7 +60,9 @@ function M.run(argv)
       bridge, problem = bridges.open(given, request, texts, rest)
       return bridge ~= nil, problem
     end,
-  })
+  }
+  watch_signals(transport)
+  local ok = server.serve(transport)
   if ok and bridge then
     local why
     ok, why = bridge:run()

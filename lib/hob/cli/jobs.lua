@@ -1,5 +1,6 @@
 --- `hob jobs`: what this gateway has in hand, and what became of the rest.
 local gateways = require("hob.cli.gateway")
+local jobs_follow = require("hob.cli.jobs_follow")
 local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 local process = require("hob.process")
@@ -11,13 +12,15 @@ local M = {}
 local clock, span = words.clock, words.span
 
 local USAGE = [==[
-usage: hob jobs [--history [--limit N]] [--json] [--data DIR | --config FILE | --socket PATH]
+usage: hob jobs [--history [--limit N] | --follow] [--json]
+                [--data DIR | --config FILE | --socket PATH]
 
 This gateway's jobs: what runs, waits or ends; with --history those that have ended, the newest
 first, as this gateway sees them and as the service does. (`hob job` talks to a local Jobs service.)
 
   --history      jobs that have ended
   --limit N      so many of them (1-10000, default 50)
+  --follow       what there is, then a line for each change, until Ctrl-C
   --json         print JSON, for programs
   --data DIR     the gateway's data directory (default /var/lib/hob)
   --config FILE  or its configuration, which names that
@@ -31,7 +34,7 @@ reached; 2 for misuse.
 local SYNTAX = {
   command = "hob jobs", usage = USAGE,
   flags = {
-    history = {}, json = {}, limit = { value = "N", low = 1, high = 10000 },
+    follow = {}, history = {}, json = {}, limit = { value = "N", low = 1, high = 10000 },
     data = gateways.FLAGS.data, socket = gateways.FLAGS.socket, config = gateways.FLAGS.config,
   },
 }
@@ -55,7 +58,7 @@ local function collect(limit, page)
 end
 
 local function ask_running(gateway, given)
-  local things
+  local things, drain
   local function page(before, count)
     local jobs = {}
     local request = { command = "jobs" }
@@ -68,11 +71,11 @@ local function ask_running(gateway, given)
     if not last then
       return nil, why
     end
-    things = last.things
+    things, drain = last.things, last.drain
     return jobs, last.next
   end
   local jobs, why = collect(given.limit or 50, page)
-  return jobs and { gateway = "running", jobs = jobs, things = things }, why
+  return jobs and { gateway = "running", jobs = jobs, things = things, drain = drain }, why
 end
 
 local function read_stored(place, given)
@@ -136,8 +139,9 @@ end
 local function live_rows(jobs)
   local rows = {}
   for i, job in ipairs(jobs) do
+    local begun = (job.attempt or 0) > 0
     rows[i] = { name_of(job), job.thing, job.state, job.step or "-", job.handler or "-",
-      job.attempt or 0, span(job.elapsedSeconds), why_of(job) }
+      begun and job.attempt or "-", begun and span(job.elapsedSeconds) or "-", why_of(job) }
   end
   return { "JOB", "THING", "STATE", "STEP", "HANDLER", "RUN", "FOR", "WHY" }, rows
 end
@@ -175,6 +179,11 @@ local function show(found, given)
   else
     print(given.history and "no job has ended here yet" or "no job in hand")
   end
+  if found.drain then
+    print(("draining: no new jobs are taken, since %s, by %s%s"):format(
+      words.clock(found.drain.since), found.drain.who,
+      found.drain.reason and ": " .. found.drain.reason or ""))
+  end
   show_things(found.things)
 end
 
@@ -190,6 +199,12 @@ function M.run(argv)
   local place, misuse = gateways.find(given)
   if not place then
     return select(2, options.mistake("hob jobs", "%s", misuse))
+  end
+  if given.follow and given.history then
+    return select(2, options.mistake("hob jobs", "what has ended does not change: --follow goes "
+      .. "without --history"))
+  elseif given.follow then
+    return jobs_follow.run(place, given)
   end
   local found, why = look(place, given)
   if not found then

@@ -153,11 +153,29 @@ local function read(argv, syntax)
   return given
 end
 
+local asked -- of M.syntax_of, while it runs: { syntax }
+
+--- What a command accepts: it is run up to the point where it would read its flags.
+---@param run fun(argv: string[]): integer|nil  a command's `run`; reads its flags before all else
+---@param argv string[]  the words that lead to it, such as { "create" } of `hob job`
+---@return hob.cli.syntax|nil  nil: it reads them itself
+function M.syntax_of(run, argv)
+  asked = {}
+  local found = asked
+  pcall(run, argv)
+  asked = nil
+  return found.syntax
+end
+
 ---@param argv string[]
 ---@param syntax hob.cli.syntax
 ---@return table|nil given
 ---@return integer|nil code  what the command is to exit with
 function M.parse(argv, syntax)
+  if asked then
+    asked.syntax = syntax
+    error(asked) -- caught by syntax_of
+  end
   for _, word in ipairs(argv) do
     if word == "--" then
       break

@@ -105,7 +105,9 @@ local function show_work(found)
     print(("%s held by a debugger"):format(plural(found.held, "job is", "jobs are")))
   end
   if found.draining then
-    print("draining: no new jobs are taken (hob drain)")
+    print(("draining: no new jobs are taken, since %s, by %s%s"):format(
+      words.clock(found.drain.since), found.drain.who,
+      found.drain.reason and ": " .. found.drain.reason or ""))
   end
   if found.succeeded + found.failed > 0 then
     print(("since the start %s SUCCEEDED, %d ended otherwise"):format(

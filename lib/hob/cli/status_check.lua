@@ -125,7 +125,8 @@ function check:process(found)
     self:say(M.WARNING, "the clock says %s: nobody has set it", words.clock(found.now))
   end
   if found.draining then
-    self:say(M.WARNING, "draining: no new jobs are taken")
+    self:say(M.WARNING, "draining since %s: no new jobs are taken%s",
+      words.clock(found.drain.since), found.drain.reason and ": " .. found.drain.reason or "")
   end
   if found.held and found.held > 0 then
     self:say(M.WARNING, "%d job%s held by a debugger", found.held,

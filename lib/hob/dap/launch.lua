@@ -152,7 +152,8 @@ function M.prepare(args)
   if not bench then
     return nil, why
   end
-  return setmetatable({ request = request, bench = bench, done = future.new() }, launched)
+  return setmetatable({ request = request, bench = bench, done = future.new(),
+    no_debug = args.noDebug == true }, launched)
 end
 
 ---------------------------------------------------------------- at work

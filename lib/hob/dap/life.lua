@@ -73,6 +73,9 @@ local function open(self, args)
     return nil, why
   end
   self.paths, self.stop_on_entry = mappings, args.stopOnEntry == true
+  if self.stop_on_entry then
+    self.engine:entry(true)
+  end
   return true
 end
 
@@ -186,6 +189,11 @@ end
 
 requests.configurationDone = { phases = { begun = true }, handle = function(self)
   self.phase = "going"
+  if self.launched and self.launched.no_debug then
+    return true, nil, function()
+      self.launched:start(self)
+    end
+  end
   local info, why = self.engine:attach(self.only)
   if not info then
     self:say("hob dap: " .. why, "important")

@@ -7,12 +7,15 @@
 --- goes the other way. docs/reference/dap.md says what of the protocol there is.
 --- Spec: spec/unit/dap_spec.lua, spec/integration/dap_spec.lua
 local framing = require("hob.dap.framing")
+local future = require("hob.future")
 local json = require("hob.json")
 local json_text = require("hob.service.json_text")
 local serial = require("hob.service.serial")
 local time = require("hob.time")
 
 local M = {}
+
+local ASIDE_SECONDS = 2
 
 ---@class hob.dap.transport
 ---@field read fun(): string|nil, string|nil, string|nil  waits for bytes
@@ -22,6 +25,7 @@ local M = {}
 ---@field debug? table           in place of hob.debug
 ---@field bridge? fun(request: table, texts: string[], rest: string): boolean|nil, string|nil
 ---@field complain? fun(text: string)  why the session ended, if not by the editor's wish
+---@field close? fun()  filled in: ends it at once, whatever it does; what it held goes on
 
 ---@class hob.dap.session
 ---@field phase "new"|"known"|"begun"|"going"|"ended"
@@ -160,6 +164,16 @@ local function identify(message)
     and message.command or "unknown"
 end
 
+-- What was asked before the end is answered before it.
+local function finish_asides(self)
+  local deadline = time.mono() + ASIDE_SECONDS
+  local answered = next(self.aside)
+  while answered and time.mono() < deadline do
+    answered:result(deadline - time.mono())
+    answered = next(self.aside)
+  end
+end
+
 local function take(self, message)
   if message.type == "response" then
     return -- nothing is ever asked of an editor
@@ -170,10 +184,17 @@ local function take(self, message)
   if problem then
     self:send(refusal(message, problem))
   elseif request.aside then
+    local answered = future.new()
+    self.aside[answered] = true
     time.after(0, function()
       self:send((perform(self, message, request)))
+      self.aside[answered] = nil
+      answered:resolve(true)
     end)
   else
+    if message.command == "disconnect" then
+      finish_asides(self)
+    end
     answer(self, message, request)
   end
 end
@@ -187,11 +208,13 @@ end
 
 local function close(self)
   self.phase = "ended"
-  if self.engine then
-    self.engine:close() -- whatever it held goes on
+  local engine, launched = self.engine, self.launched
+  self.engine, self.launched = nil, nil
+  if engine then
+    engine:close() -- whatever it held goes on
   end
-  if self.launched then
-    self.launched:close()
+  if launched then
+    launched:close()
   end
 end
 
@@ -199,7 +222,7 @@ local function new(transport)
   return setmetatable({
     transport = transport, phase = "new", seq = 0,
     lines_from = 1, columns_from = 1, -- the client's first line and column
-    frame_threads = {}, stops = {}, references = {}, expressions = {}, known_lines = {},
+    aside = {}, texts = {}, frame_threads = {}, stops = {}, references = {}, expressions = {},
     turns = serial.new(function(message)
       if transport.complain then
         transport.complain(message)
@@ -216,8 +239,10 @@ local function read_all(self)
     elseif not message then
       return nil, text
     end
-    if message.command == "initialize" or message.command == "attach" then
-      self.texts = { self.texts and self.texts[1] or text, text }
+    if message.command == "initialize" then
+      self.texts[1] = text
+    elseif message.command == "attach" then
+      self.texts[2] = text
     end
     take(self, message)
   end
@@ -228,19 +253,22 @@ end
 ---@param transport hob.dap.transport
 ---@return boolean|nil ok  nil: the stream made no sense
 ---@return string|nil message
----@return hob.dap.session
 function M.serve(transport)
   local self = new(transport)
   self.reader = framing.reader(transport.read)
-  local ended = setmetatable({}, { __close = function() close(self) end })
-  local _ <close> = ended
+  function transport.close()
+    close(self)
+  end
+  local _ <close> = setmetatable({}, { __close = function() close(self) end })
   local ok, why = read_all(self)
+  finish_asides(self)
   if not ok then
     self:say("hob dap: " .. why, "important")
     self:event("terminated")
     self:complain(why)
   end
-  return ok, why, self
+  close(self)
+  return ok, why
 end
 
 return M

@@ -2,6 +2,7 @@
 local core = require("hob.doctor.core")
 local exec = require("hob.exec")
 local fs = require("hob.fs")
+local json = require("hob.json")
 local time = require("hob.time")
 local words = require("hob.cli.words")
 
@@ -73,8 +74,12 @@ end
 local function room(say, path, writes)
   local found, why, code = core.file_system(path)
   if not found then
-    if code == "ENOENT" then
-      return say:info(path .. " is not there")
+    local parent = path:match("^(.+)/[^/]+$") or "/"
+    if code == "ENOENT" and core.may(parent, "w") then
+      return say:info(path .. " is not there: the first start of hob makes it")
+    elseif code == "ENOENT" then
+      return say:failed(("%s is not there, and cannot be made in %s"):format(path, parent),
+        "mkdir -p " .. parent)
     end
     return say:failed(why)
   end
@@ -138,6 +143,17 @@ end
 
 ---------------------------------------------------------------- the store
 
+--- That no new jobs are begun.
+---@param say hob.doctor.say
+---@param drain { since: integer, who: string, reason: string? }|nil
+function M.say_drain(say, drain)
+  if type(drain) == "table" then
+    say:warning(("no new job is begun since %s: drained by %s%s"):format(
+      words.clock(drain.since or 0), drain.who or "?", drain.reason and ": " .. drain.reason or ""),
+      "hob drain off")
+  end
+end
+
 local BEGINS_ANEW = "keep a copy; the next start of hob sets it aside and begins a new one: what "
   .. "ran is then FAILED as STATE_LOST"
 
@@ -170,13 +186,15 @@ end
 local function look_at_file(say, path, seconds)
   local found, why, code = core.store(path, seconds)
   if found then
-    local text = ("%s: sound, %s, %d executions"):format(path, M.size(found.bytes),
-      found.executions)
+    local text = ("%s: sound, %s, %d executions%s"):format(path, M.size(found.bytes),
+      found.executions, found.untold > 0 and (", %d outcomes not told yet"):format(found.untold)
+      or "")
     if not found.reserve then
       return say:warning(text .. "; the reserve for a full disk is missing",
         "make room: Hob makes it again by itself once there is some")
     end
-    return say:ok(text)
+    say:ok(text)
+    return found.drain and M.say_drain(say, json.decode(found.drain))
   elseif code == "ENOENT" then
     return say:info("there is none yet: the first start of hob makes it")
   elseif code == "ESTORE" then

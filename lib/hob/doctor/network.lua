@@ -1,6 +1,6 @@
---- `hob doctor`: from the name of the endpoint to the answer of the Jobs service, on a connection of
---- its own. Of a gateway that runs, see hob.doctor.gateway: two connections with one client id throw
---- each other out.
+--- `hob doctor`: from the name of the endpoint to the answer of the Jobs service, on a connection
+--- of its own. Of a gateway that runs, see hob.doctor.gateway: two connections with one client id
+--- throw each other out.
 local core = require("hob.doctor.core")
 local json = require("hob.json")
 local mqtt = require("hob.mqtt")
@@ -8,6 +8,7 @@ local time = require("hob.time")
 
 local M = {}
 
+local POLL = 0.02
 local HTTPS = { "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy" }
 
 --- What of `hob.mqtt.connect` a thing needs.
@@ -109,27 +110,41 @@ local function client_of(thing)
 end
 
 -- The session of the broker is left as the gateway wants it.
-local function open(thing, seconds, on_message)
+local function open(thing, seconds, on_message, on_down)
   local options = thing.tls and tls_options(thing) or {}
   options.host, options.port, options.tls = thing.endpoint, port_of(thing), thing.tls
   options.client_id, options.protocol = client_of(thing), thing.mqtt_version
   options.clean, options.connect_timeout = not thing.persistent_session, seconds
   options.backoff_base, options.backoff_cap = 0.2, 1
-  options.on_message = on_message
+  options.on_message, options.on_down = on_message, on_down
   return mqtt.connect(options)
 end
 
-local function connect(say, thing, connection, seconds)
+local POLICY = { EREFUSED = true, ECONNRESET = true, ENOTCONN = true }
+
+-- AWS closes the connection where another broker would say why.
+local function action_for(code, id)
+  if not POLICY[code] then
+    return "docs/how-to/refused-connections.md says what each of these words means"
+  end
+  return ("the policy of this certificate must allow iot:Connect on client/%s; is the "
+    .. "certificate active, and the policy attached to it?"):format(id)
+end
+
+local function connect(say, thing, connection, link, seconds)
   local began = time.mono()
-  local up, why = connection:wait_up(seconds)
   local id = client_of(thing)
-  if up then
-    say:ok(("CONNECT as client id %s accepted, MQTT %s, after %s"):format(id,
-      thing.mqtt_version == 5 and "5" or "3.1.1", milliseconds(time.mono() - began)))
+  while not connection:is_up() and not link.why and time.mono() < began + seconds do
+    time.sleep(POLL)
+  end
+  if connection:is_up() then
+    say:ok(("CONNECT as client id %s accepted, MQTT %s, after %s (iot:Connect on client/%s)")
+      :format(id, thing.mqtt_version == 5 and "5" or "3.1.1", milliseconds(time.mono() - began),
+      id))
     return true
   end
-  say:failed(why, ("the policy of this certificate must allow iot:Connect on client/%s; is the "
-    .. "certificate active, and the policy attached to it?"):format(id))
+  say:failed(link.why or ("the broker did not answer CONNECT within %g s"):format(seconds),
+    action_for(link.code, id))
   return false
 end
 
@@ -139,8 +154,13 @@ local function subscribe(say, connection, filter, seconds)
   if not connection:wait_up(seconds) then
     return say:failed(filter.topic .. ": not asked for, the connection did not come back", policy)
   end
-  local granted, why, code = connection:subscribe({ filter.topic }, filter.event and 1 or 0)
-  if not granted then
+  local answered, granted, why, code = core.within(seconds, function()
+    return connection:subscribe({ filter.topic }, filter.event and 1 or 0)
+  end)
+  if not answered then
+    return say:failed(("%s: the broker did not answer within %g s"):format(filter.topic, seconds),
+      policy)
+  elseif not granted then
     local closed = code == "ENOTCONN"
     return say:failed(("%s: %s"):format(filter.topic, closed
       and "refused: the broker closed the connection" or why), policy)
@@ -173,7 +193,7 @@ local function ask_next(say, thing, connection, inbox, seconds)
     if not connection:is_up() then
       return say:failed(topic .. ": the broker closed the connection instead of an answer", policy)
     end
-    time.sleep(0.02)
+    time.sleep(POLL)
   end
   local answer = inbox.answer
   if not answer then
@@ -185,9 +205,10 @@ local function ask_next(say, thing, connection, inbox, seconds)
       answer.code == "ResourceNotFound" and "is there a thing of this name in the account?" or nil)
   end
   local execution = answer.execution
-  say:ok(("answered after %s: %s"):format(milliseconds(time.mono() - began),
-    execution and execution.jobId and ("the next job is %s (%s)"):format(execution.jobId,
-      execution.status or "?") or "no job is pending"))
+  say:ok(("answered after %s: %s (iot:Publish on topic/%s)"):format(
+    milliseconds(time.mono() - began), execution and execution.jobId
+    and ("the next job is %s (%s)"):format(execution.jobId, execution.status or "?")
+    or "no job is pending", topic))
 end
 
 local function listen(inbox)
@@ -201,33 +222,37 @@ end
 
 -- All that needs an MQTT connection.
 local function converse(report, thing)
-  local inbox = {}
+  local inbox, link = {}, {}
   local name = thing.thing_name
-  local connection = open(thing, report:left(), listen(inbox))
+  local connection = open(thing, report:left(), listen(inbox), function(why, code)
+    link.why, link.code = link.why or why, link.code or code
+  end)
   local up = report:check("mqtt", name, function(say)
-    return connect(say, thing, connection, report:left())
+    return connect(say, thing, connection, link, report:left())
   end, 1)
   for _, filter in ipairs(up and core.filters(name) or {}) do
     report:check("subscription", name, function(say)
       subscribe(say, connection, filter, report:left())
-    end)
+    end, 1)
   end
   if up then
     report:check("jobs", name, function(say)
-      ask_next(say, thing, connection, inbox, report:left() * 0.8)
+      ask_next(say, thing, connection, inbox, report:left())
+    end, 1)
+    report:check("publish", name, function(say)
+      say:info(("not tried, for it would change something: results need iot:Publish on "
+        .. "topic/$aws/things/%s/jobs/*"):format(name))
     end)
   end
   connection:close()
-  connection:wait_closed()
 end
 
 ---------------------------------------------------------------- the whole
 
 ---@param report hob.doctor.report
----@param about hob.doctor.about
 ---@param thing table   of the configuration
 ---@param reach table   "host:port" -> does it answer TCP: asked once for all things
-local function reaches(report, about, thing, reach)
+local function reaches(report, thing, reach)
   local place = ("%s:%d"):format(thing.endpoint, port_of(thing))
   if reach[place] == nil then
     local addresses = report:check("name", thing.endpoint, function(say)
@@ -240,8 +265,8 @@ local function reaches(report, about, thing, reach)
   return reach[place]
 end
 
---- All of it for each thing; `may_connect(thing)` says whether a connection with its client id would
---- disturb nobody.
+--- All of it for each thing; `may_connect(thing)` says whether a connection with its client id
+--- would disturb nobody.
 ---@param report hob.doctor.report
 ---@param about hob.doctor.about
 ---@param may_connect fun(thing: table): boolean
@@ -249,7 +274,7 @@ function M.check(report, about, may_connect)
   local reach = {}
   for _, thing in ipairs(about.values.things) do
     if thing.endpoint ~= "" and thing.thing_name ~= "" then
-      local there = reaches(report, about, thing, reach)
+      local there = reaches(report, thing, reach)
       if there and thing.tls then
         there = thing.ca ~= "" and report:check("tls", thing.thing_name, function(say)
           return handshake(say, thing, report:left())

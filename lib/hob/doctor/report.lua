@@ -1,5 +1,5 @@
---- What `hob doctor` finds: one finding for each check, as it is made. A check that raises, or takes
---- longer than it may, is a finding itself and holds up none of the others.
+--- What `hob doctor` finds: one finding for each check, as it is made. A check that raises, or
+--- takes longer than it may, is a finding itself and holds up none of the others.
 ---
 ---     local report = reports.new({ timeout = 5, total = 60, hear = print_it })
 ---     report:check("clock", nil, function(say)

@@ -21,7 +21,10 @@ end
 function M.configuration(report, about)
   report:check("configuration", about.config_path, function(say)
     if not about.config then
-      return say:info("not known: certificates, connection and handlers were not looked at",
+      local nothing = not about.running and not (about.data and fs.exists(about.data))
+      return say[nothing and "failed" or "warning"](say, (nothing
+        and "there is no configuration, no gateway that runs and no data directory " .. (about.data
+        or "") or "not known") .. ": certificates, connection and handlers are not looked at",
         "give --config FILE, the one that hob run is started with")
     end
     for _, problem in ipairs(about.problems) do

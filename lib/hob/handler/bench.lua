@@ -26,6 +26,8 @@ local RUNS_MAX = 100 -- of one execution: reboots, restarts and retries together
 ---@field cpu? number           seconds
 ---@field timeout? number       of a job whose handler names none
 ---@field cleanup_timeout? number
+---@field debug_hold? number    seconds that a person may hold it; default: a day
+---@field wait_debugger? boolean  job:break_here() waits for somebody to attach
 
 ---@class hob.bench.run_options
 ---@field answer? fun(call: table): table|nil  in place of a call: { answer = packed } or nil
@@ -195,6 +197,8 @@ local function on_news(self, kind, text)
   elseif kind == "said" then
     table.insert(self.record.said, text)
     self:hear("said", { text = text })
+  elseif kind == "stdout" or kind == "stderr" then
+    self:hear(kind, { text = text })
   else
     local event = values.read(text)
     local tell = tellings[event.kind]
@@ -307,6 +311,7 @@ function M.open(options, data)
     scripts = options.scripts, lib = place.lib(), data = self.data, thing = self.thing,
     policy = options.policy, memory = options.memory, cpu = options.cpu,
     timeout = options.timeout, cleanup_timeout = options.cleanup_timeout,
+    debug_hold = options.debug_hold, wait_debugger = options.wait_debugger,
     sink = function(kind, text)
       return on_news(self, kind, text)
     end,

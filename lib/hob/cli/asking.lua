@@ -1,0 +1,53 @@
+--- One request to a running gateway, for commands that need one: `hob drain`, `hob cancel`,
+--- `hob retry-report`.
+local gateways = require("hob.cli.gateway")
+local options = require("hob.cli.options")
+
+local M = {}
+
+--- `flags` and those that say which gateway is meant.
+---@param flags table<string, hob.cli.flag>
+---@return table<string, hob.cli.flag>
+function M.flags(flags)
+  for name, flag in pairs(gateways.FLAGS) do
+    flags[name] = flag
+  end
+  return flags
+end
+
+--- What of the usage describes them.
+M.USAGE = [==[
+  --data DIR     the gateway's data directory (default /var/lib/hob)
+  --config FILE  or its configuration, which names that
+  --socket PATH  or its control socket
+]==]
+
+--- Ask; what does not work is told.
+---@param command string  as the person wrote it: "hob drain"
+---@param given table     flags
+---@param request table
+---@param each fun(line: table)?
+---@return table|nil last
+---@return integer|nil code  what to exit with
+function M.ask(command, given, request, each)
+  local place, misuse = gateways.find(given)
+  if not place then
+    return options.mistake(command, "%s", misuse)
+  end
+  local gateway, why, code = gateways.connect(place.socket)
+  local last
+  if gateway then
+    last, why = gateway:ask(request, each or function() end)
+  elseif code == "EACCES" then
+    why = why .. "; only root and the user that the gateway runs as may ask it"
+  else
+    why = why .. "; does a gateway run there? Give its --data DIR or --config FILE"
+  end
+  if not last then
+    io.stderr:write(("%s: %s\n"):format(command, why))
+    return nil, 1
+  end
+  return last
+end
+
+return M

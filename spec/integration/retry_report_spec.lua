@@ -1,0 +1,107 @@
+-- `hob retry-report`: what the service does not have yet is told now.
+
+local exec = require("hob.exec")
+local json = require("hob.json")
+local tellings = require("spec.support.telling")
+local time = require("hob.time")
+local worlds = require("spec.support.world")
+
+describe("hob retry-report", function()
+  local telling, world, gateway
+
+  before_each(function()
+    telling = tellings.new()
+    world = telling.world
+    gateway = telling:start({ config = { backoff_base = 600, backoff_cap = 3600 } })
+  end)
+  after_each(function()
+    telling:stop()
+  end)
+
+  local function retry(...)
+    local result = exec.run({ worlds.hob(), "retry-report", "--config", gateway.config, ... })
+    return result.code, result.stdout, result.stderr
+  end
+
+  it("says that nothing waits", function()
+    local code, text = retry()
+    assert.equal(0, code)
+    assert.matches("^nothing waits", text)
+  end)
+
+  it("tells at once what waits for its backoff, and waits for the answer", function()
+    telling.answer = telling.once(telling.is("SUCCEEDED"), telling.refused("RequestThrottled"))
+    telling:create("quick")
+    gateway:wait_event("job.report_delayed")
+    local before = time.mono()
+    local code, text = retry()
+    assert.equal("told: 1; nothing waits any more\n", text)
+    assert.equal(0, code)
+    assert.equal("SUCCEEDED", world:describe("job").status)
+    assert.is_true(time.mono() - before < worlds.PATIENCE)
+    assert.matches(": retry%-report: 1 wait$", gateway:wait_event("control.command").msg)
+  end)
+
+  it("says why a job is still not told, and when it is tried again", function()
+    telling.answer = telling.always(telling.is("SUCCEEDED"), telling.refused("RequestThrottled"))
+    telling:create("quick")
+    gateway:wait_event("job.report_delayed")
+    local code, text = retry("job")
+    assert.equal(1, code)
+    assert.matches("job, execution 1: SUCCEEDED is not told yet: RequestThrottled; again in %d+ s",
+      text)
+    code, text = retry()
+    assert.equal(1, code)
+    assert.matches("^told: 0; 1 waits", text)
+  end)
+
+  it("tries an outcome once more that the service refused, and says what came of it", function()
+    telling.answer = telling.always(telling.is("SUCCEEDED"),
+      telling.refused("InvalidStateTransition"))
+    telling:create("quick")
+    gateway:wait_event("job.report_refused")
+    local code, text = retry("job")
+    assert.equal(1, code)
+    assert.matches("refused: InvalidStateTransition: said the spec", text)
+    gateway:wait_event("job.report_refused", {}, 2)
+    telling.answer = nil
+    code, text = retry("job")
+    assert.equal("gw-1 job, execution 1: the service has SUCCEEDED (accepted)\n", text)
+    assert.equal(0, code)
+    assert.equal("SUCCEEDED", world:describe("job").status)
+    assert.equal(0, (retry("job")))
+  end)
+
+  it("sends nothing where the service has ended the job itself: that stands", function()
+    telling.answer = telling.once(telling.is("SUCCEEDED"),
+      telling.refused("TerminalStateReached", "CANCELED", 5))
+    telling:create("quick")
+    gateway:wait_event("job.report_refused")
+    local sent = telling:updates()
+    local code, text = retry("job", "--json")
+    assert.equal(1, code)
+    assert.equal("CANCELED", json.decode(text).job.theirs)
+    assert.equal(sent, telling:updates())
+  end)
+
+  it("says at once that there is no connection, and what waits", function()
+    telling.answer = telling.always(telling.is("SUCCEEDED"), telling.refused("RequestThrottled"))
+    telling:create("quick")
+    gateway:wait_event("job.report_delayed")
+    world.broker:kill()
+    gateway:wait_event("conn.lost")
+    local code, text = retry("job")
+    assert.equal(1, code)
+    assert.matches("no connection; sent when there is a connection", text)
+    code, text = retry()
+    assert.equal(1, code)
+    assert.matches("1 waits: .*sent when there is a connection", text)
+  end)
+
+  it("knows no job that has no outcome here", function()
+    local code, _, err = retry("nonsense")
+    assert.equal(1, code)
+    assert.matches("'nonsense' has no outcome here", err)
+    assert.equal(2, (retry("--thing", "gw-1")))
+  end)
+end)
