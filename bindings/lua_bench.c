@@ -202,6 +202,7 @@ static int bench_new(lua_State *L)
     lua_settop(L, 1);
     hob_lua_check_options(L, 1, known);
     limit_debugger(L);
+    struct hob_debugger *debugger = hob_lua_tool_debugger(L); /* first: it is to go last */
     struct bench *bench = push_bench(L);
     bool has_policy = lua_getfield(L, 1, "policy") == LUA_TTABLE;
     if (has_policy) {
@@ -221,7 +222,7 @@ static int bench_new(lua_State *L)
         .timeout_ms = hob_lua_ms(L, hob_lua_opt_number(L, 1, "timeout", 0), "timeout"),
         .cleanup_timeout_ms =
             hob_lua_ms(L, hob_lua_opt_number(L, 1, "cleanup_timeout", 0), "cleanup_timeout"),
-        .debugger = hob_lua_tool_debugger(L),
+        .debugger = debugger,
         .on_log = on_log,
         .on_said = on_said,
         .on_output = on_output,

@@ -22,7 +22,11 @@ static struct hob_debug_look *look_of(struct hob_debug_session *session, int thr
                                       struct hob_error *err)
 {
     const struct hob_debug_target *target = hob_debug_target(session, thread, err);
-    return target ? hob_debug_target_look(target) : NULL;
+    struct hob_debug_look *look = target ? hob_debug_target_look(target) : NULL;
+    if (target && !look) {
+        hob_error_set(err, HOB_ENOMEM, "there is no memory left to look into the job");
+    }
+    return look;
 }
 
 struct finding {

@@ -18,6 +18,7 @@
 #include "work/task.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/timex.h>
@@ -164,6 +165,16 @@ static int config_check_user(lua_State *L)
 {
     struct hob_error err = {0};
     return result(L, hob_config_check_user(&hob_lua_doctor_check_config(L, 1)->config, &err), &err);
+}
+
+/** config:blocked(dir) -> the directory on the way there that lets that user not pass | nil */
+static int config_blocked(lua_State *L)
+{
+    char blocked[PATH_MAX];
+    const struct hob_lua_doctor_config *config = hob_lua_doctor_check_config(L, 1);
+    bool is = hob_policy_is_blocked(&config->policy, luaL_checkstring(L, 2), blocked);
+    lua_pushstring(L, is ? blocked : NULL);
+    return 1;
 }
 
 /* ---- certificates ---- */
@@ -385,6 +396,7 @@ static int doctor_store(lua_State *L)
 static const luaL_Reg config_meta[] = {{"__gc", config_gc}, {"__index", NULL}, {NULL, NULL}};
 static const luaL_Reg config_methods[] = {{"values", config_values},
                                           {"check_user", config_check_user},
+                                          {"blocked", config_blocked},
                                           {NULL, NULL}};
 static const luaL_Reg functions[] = {{"config", doctor_config},
                                      {"certificates", doctor_certificates},

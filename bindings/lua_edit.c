@@ -1,13 +1,18 @@
-/* lua_edit.c - hob.edit: lines from the terminal, with keys, history and completion. For `hob
- * repl`.
+/* lua_edit.c - hob.edit: lines from the terminal, with keys, history, completion. For `hob repl`.
  *
- * hob.edit.open{ complete = function(editor, text) end } -> editor | nil, message, code
- *     `complete` is called as a task when Tab is pressed behind `text`; it ends in candidates()
- * editor:read(prompt) -> line | nil, message, "EOF" | "ECANCELED"   waits; by Ctrl-D, by
- * interrupt() editor:print(text)              at once, above the line being typed; text ends in a
- * newline editor:remember(line)           for the arrow keys editor:candidates(words, from)  may
- * stand in place of the text's bytes from `from` (1 is the first) editor:interrupt(),
- * editor:resize(), editor:close() Spec: spec/integration/edit_spec.lua
+ *   open{ complete = function(editor, text) end } -> editor | nil, message, code
+ *       `complete`: a task, when Tab is pressed behind `text`; it ends in candidates()
+ *   editor:read(prompt) -> line | nil, message, code
+ *       waits; "EOF": Ctrl-D; "ECANCELED": Ctrl-C, or interrupt()
+ *   editor:print(text)     at once, above the line being typed; it ends in a newline
+ *   editor:prompt(text)    another one, for the line that is being typed
+ *   editor:remember(line)  for the arrow keys
+ *   editor:candidates(words, from)  in place of the text's bytes from `from` on; 1 is the first
+ *   editor:interrupt()
+ *   editor:resize()
+ *   editor:close()
+ *
+ * Spec: spec/integration/edit_spec.lua
  */
 #include "bindings.h"
 
@@ -186,6 +191,12 @@ static int print_text(lua_State *L)
     return result(L, hob_edit_print(editor->edit, text, len), "print");
 }
 
+static int change_prompt(lua_State *L)
+{
+    struct editor *editor = check(L);
+    return result(L, hob_edit_prompt(editor->edit, luaL_checkstring(L, 2)), "prompt");
+}
+
 static int remember_line(lua_State *L)
 {
     struct editor *editor = check(L);
@@ -249,10 +260,10 @@ static int open_editor(lua_State *L)
 static const luaL_Reg functions[] = {{"open", open_editor}, {NULL, NULL}};
 static const luaL_Reg meta[] = {
     {"__gc", close_editor}, {"__close", close_editor}, {"__index", NULL}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"read", read_line},         {"print", print_text},
-                                   {"remember", remember_line}, {"candidates", candidates},
-                                   {"interrupt", interrupt},    {"resize", resize},
-                                   {"close", close_editor},     {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"read", read_line},         {"print", print_text},      {"prompt", change_prompt},
+    {"remember", remember_line}, {"candidates", candidates}, {"interrupt", interrupt},
+    {"resize", resize},          {"close", close_editor},    {NULL, NULL}};
 
 int hob_lua_open_edit(lua_State *L)
 {

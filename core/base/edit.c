@@ -47,6 +47,11 @@ int hob_edit_print(struct hob_edit *edit, const char *text, size_t len)
     return send_message(edit, HOB_EDIT_DO_PRINT, text, len, 0);
 }
 
+int hob_edit_prompt(struct hob_edit *edit, const char *prompt)
+{
+    return send_message(edit, HOB_EDIT_DO_PROMPT, prompt, strlen(prompt), 0);
+}
+
 int hob_edit_remember(struct hob_edit *edit, const char *line)
 {
     return send_message(edit, HOB_EDIT_DO_REMEMBER, line, strlen(line), 0);

@@ -43,6 +43,8 @@ int hob_edit_open(const struct hob_edit_options *options, struct hob_edit **out,
 int hob_edit_read(struct hob_edit *edit, const char *prompt);
 /** Write text that ends in a newline, at once; above the line that is being typed. Copied. */
 int hob_edit_print(struct hob_edit *edit, const char *text, size_t len);
+/** Another prompt for the line that is being typed. Copied. Nothing between two lines. */
+int hob_edit_prompt(struct hob_edit *edit, const char *prompt);
 /** What the arrow keys bring back; the newest last. Copied. */
 int hob_edit_remember(struct hob_edit *edit, const char *line);
 /** What may stand in place of the text's bytes from `from` (0 is the first) on; `words` has each
@@ -62,6 +64,7 @@ struct hob_edit_terminal;
 enum hob_edit_message {
     HOB_EDIT_DO_READ,
     HOB_EDIT_DO_PRINT,
+    HOB_EDIT_DO_PROMPT,
     HOB_EDIT_DO_REMEMBER,
     HOB_EDIT_DO_CANDIDATES,
     HOB_EDIT_DO_INTERRUPT,

@@ -1,6 +1,7 @@
 /* edit_libedit.c - the module hob_edit: libedit on a thread of its own. See edit.h. */
 #include "base/edit.h"
 
+#include "base/edit_queue.h"
 #include "base/edit_words.h"
 
 #include <errno.h>
@@ -27,26 +28,14 @@
 #define CTRL_D        4
 #define TELL_COMPLETE 100 /* beside the ends of enum hob_edit_end */
 
-struct message {
-    struct message *next;
-    int kind;
-    size_t from, len;
-    char text[]; /* with a NUL */
-};
-
-struct queue {
-    struct message *first, **end;
-};
-
 struct hob_edit_terminal {
     struct hob_edit_options options;
     uv_async_t async;
     pthread_t thread;
-    pthread_mutex_t lock;
-    struct queue todo; /* to the thread; `lock` */
-    struct queue told; /* from the thread; `lock` */
-    int wake;          /* an eventfd: something is to do */
-    bool closed;       /* the loop's thread only, */
+    struct hob_edit_queue todo; /* to the thread */
+    struct hob_edit_queue told; /* from the thread */
+    int wake;                   /* an eventfd: something is to do */
+    bool closed;                /* the loop's thread only, */
     /* and all from here on the other's only */
     EditLine *el;
     History *history;
@@ -56,57 +45,14 @@ struct hob_edit_terminal {
     cc_t interrupt_key;
     bool ended, interrupted, hung_up;
     bool completing;
-    struct message *candidates;
+    struct hob_edit_item *candidates;
 };
 
-/* ---- messages between the threads ---- */
-
-static void put(struct hob_edit_terminal *t, struct queue *queue, struct message *message)
-{
-    pthread_mutex_lock(&t->lock);
-    *queue->end = message;
-    queue->end = &message->next;
-    pthread_mutex_unlock(&t->lock);
-}
-
-static struct message *take(struct hob_edit_terminal *t, struct queue *queue)
-{
-    pthread_mutex_lock(&t->lock);
-    struct message *message = queue->first;
-    if (message) {
-        queue->first = message->next;
-        if (!queue->first)
-            queue->end = &queue->first;
-    }
-    pthread_mutex_unlock(&t->lock);
-    return message;
-}
-
-static struct message *make(int kind, const char *text, size_t len, size_t from)
-{
-    struct message *message = malloc(sizeof *message + len + 1);
-    if (message) {
-        *message = (struct message){.kind = kind, .from = from, .len = len};
-        memcpy(message->text, text, len);
-        message->text[len] = '\0';
-    }
-    return message;
-}
-
-static void drop_all(struct hob_edit_terminal *t, struct queue *queue)
-{
-    for (struct message *message = take(t, queue); message; message = take(t, queue))
-        free(message);
-}
-
-/* From the editor's thread to the loop's. What finds no memory is an end of input: a task that
- * waits for its line must not wait for ever. */
+/* From the editor's thread to the loop's. */
 static void tell(struct hob_edit_terminal *t, int kind, const char *text, size_t len)
 {
-    struct message *message = make(kind, text, len, 0);
-    if (!message)
+    if (hob_edit_queue_put(&t->told, kind, text, len, 0))
         abort(); /* as for hob_loop_defer: a completion that is lost hangs whoever waits for it */
-    put(t, &t->told, message);
     uv_async_send(&t->async);
 }
 
@@ -148,11 +94,23 @@ static void erase_line(struct hob_edit_terminal *t)
     fputs("\033[J", stdout);
 }
 
-static void print_above(struct hob_edit_terminal *t, const struct message *message)
+static void print_above(struct hob_edit_terminal *t, const struct hob_edit_item *message)
 {
     erase_line(t);
     fwrite(message->text, 1, message->len, stdout);
     fflush(stdout);
+    el_set(t->el, EL_REFRESH);
+}
+
+static void change_prompt(struct hob_edit_terminal *t, const char *text)
+{
+    char *prompt = strdup(text);
+    if (!prompt)
+        return; /* the old one will do */
+    erase_line(t);
+    fflush(stdout);
+    free(t->prompt);
+    t->prompt = prompt;
     el_set(t->el, EL_REFRESH);
 }
 
@@ -183,7 +141,7 @@ static void take_terminal_again(struct hob_edit_terminal *t)
     el_set(t->el, EL_REFRESH);
 }
 
-static void remember(struct hob_edit_terminal *t, const struct message *message)
+static void remember(struct hob_edit_terminal *t, const struct hob_edit_item *message)
 {
     HistEvent event;
     history(t->history, &event, H_ENTER, message->text);
@@ -192,11 +150,14 @@ static void remember(struct hob_edit_terminal *t, const struct message *message)
 /* ---- while a line is typed ---- */
 
 /* @return whether the reading of this line is over */
-static bool handle_while_reading(struct hob_edit_terminal *t, struct message *message)
+static bool handle_while_reading(struct hob_edit_terminal *t, struct hob_edit_item *message)
 {
     switch (message->kind) {
     case HOB_EDIT_DO_PRINT:
         print_above(t, message);
+        break;
+    case HOB_EDIT_DO_PROMPT:
+        change_prompt(t, message->text);
         break;
     case HOB_EDIT_DO_REMEMBER:
         remember(t, message);
@@ -234,7 +195,8 @@ static bool wait_for(struct hob_edit_terminal *t, bool keys, int ms)
         uint64_t count;
         ssize_t ignored = read(t->wake, &count, sizeof count);
         (void)ignored;
-        for (struct message *message = take(t, &t->todo); message; message = take(t, &t->todo))
+        for (struct hob_edit_item *message = hob_edit_queue_take(&t->todo); message;
+             message = hob_edit_queue_take(&t->todo))
             if (handle_while_reading(t, message))
                 return true;
     }
@@ -301,7 +263,7 @@ static uint64_t now_ms(void)
 
 static unsigned char put_words(struct hob_edit_terminal *t, const char *text, size_t len)
 {
-    const struct message *answer = t->candidates;
+    const struct hob_edit_item *answer = t->candidates;
     if (!answer || !answer->len || answer->from > len)
         return CC_REFRESH_BEEP;
     struct hob_edit_words words = {answer->text, answer->len};
@@ -373,7 +335,7 @@ static void read_line(struct hob_edit_terminal *t, const char *prompt)
 }
 
 /* Between two lines. */
-static void handle(struct hob_edit_terminal *t, const struct message *message)
+static void handle(struct hob_edit_terminal *t, const struct hob_edit_item *message)
 {
     switch (message->kind) {
     case HOB_EDIT_DO_READ:
@@ -489,8 +451,8 @@ static void *run(void *user)
         ssize_t n = read(t->wake, &count, sizeof count);
         if (n < 0 && errno != EINTR)
             break;
-        struct message *message;
-        while (!t->ended && (message = take(t, &t->todo))) {
+        struct hob_edit_item *message;
+        while (!t->ended && (message = hob_edit_queue_take(&t->todo))) {
             handle(t, message);
             free(message);
         }
@@ -504,7 +466,8 @@ static void *run(void *user)
 static void on_told(uv_async_t *async)
 {
     struct hob_edit_terminal *t = async->data;
-    for (struct message *m = take(t, &t->told); m; m = take(t, &t->told)) {
+    for (struct hob_edit_item *m = hob_edit_queue_take(&t->told); m;
+         m = hob_edit_queue_take(&t->told)) {
         if (!t->closed && m->kind == TELL_COMPLETE)
             t->options.on_complete(t->options.user, m->text, m->len);
         else if (!t->closed)
@@ -516,10 +479,9 @@ static void on_told(uv_async_t *async)
 static int send_message(struct hob_edit_terminal *t, enum hob_edit_message kind, const char *text,
                         size_t len, size_t from)
 {
-    struct message *message = make(kind, text, len, from);
-    if (!message)
-        return HOB_ENOMEM;
-    put(t, &t->todo, message);
+    int rc = hob_edit_queue_put(&t->todo, kind, text, len, from);
+    if (rc)
+        return rc;
     uint64_t one = 1;
     ssize_t ignored = write(t->wake, &one, sizeof one);
     (void)ignored; /* it cannot be full: the thread takes all at once */
@@ -529,9 +491,8 @@ static int send_message(struct hob_edit_terminal *t, enum hob_edit_message kind,
 static void on_closed(uv_handle_t *handle)
 {
     struct hob_edit_terminal *t = handle->data;
-    drop_all(t, &t->todo);
-    drop_all(t, &t->told);
-    pthread_mutex_destroy(&t->lock);
+    hob_edit_queue_clear(&t->todo);
+    hob_edit_queue_clear(&t->told);
     close(t->wake);
     free(t);
 }
@@ -563,15 +524,14 @@ static int open_terminal(const struct hob_edit_options *options, struct hob_edit
     if (!t)
         return hob_error_set(err, HOB_ENOMEM, "opening the terminal: out of memory");
     t->options = *options;
-    t->todo.end = &t->todo.first;
-    t->told.end = &t->told.first;
     t->wake = eventfd(0, EFD_CLOEXEC);
     if (t->wake < 0) {
         free(t);
         return hob_error_set(err, hob_error_from_errno(errno), "opening the terminal: %s",
                              strerror(errno));
     }
-    pthread_mutex_init(&t->lock, NULL);
+    hob_edit_queue_init(&t->todo);
+    hob_edit_queue_init(&t->told);
     uv_async_init(hob_loop_uv(options->loop), &t->async, on_told);
     t->async.data = t;
     int rc = start_thread(t);

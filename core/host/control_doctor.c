@@ -34,6 +34,15 @@ static int put_subscriptions(struct hob_buf *out, const struct hob_thing *thing)
     return rc ? rc : hob_buf_append_string(out, "]");
 }
 
+static uint64_t sum(const uint64_t counts[HOB_MQTT_CAUSES])
+{
+    uint64_t all = 0;
+    for (int i = 0; i < HOB_MQTT_CAUSES; i++) {
+        all += counts[i];
+    }
+    return all;
+}
+
 static int put_connection(struct hob_buf *out, const struct hob_thing *thing)
 {
     struct hob_thing_facts facts;
@@ -42,6 +51,9 @@ static int put_connection(struct hob_buf *out, const struct hob_thing *thing)
     int rc = hob_control_put_text(out, "endpoint", facts.endpoint);
     rc = rc ? rc : hob_buf_printf(out, ",\"port\":%d", facts.port);
     rc = rc ? rc : hob_control_put_text(out, "how", hob_thing_describe(thing, how, sizeof how));
+    rc = rc ? rc
+            : hob_buf_printf(out, ",\"connected\":%" PRIu64 ",\"lost\":%" PRIu64,
+                             facts.mqtt.connected, sum(facts.mqtt.lost));
     if (rc == 0 && facts.answered_ms >= 0) {
         rc = hob_buf_printf(out, ",\"answeredSeconds\":%" PRId64, facts.answered_ms / 1000);
     }

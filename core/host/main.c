@@ -25,6 +25,7 @@ static const char usage[] =
     "       hob log [JOB] [--follow]          what happened, to a job or at all\n"
     "       hob support [JOB] -o FILE         all that somebody needs who is asked for help\n"
     "       hob cancel JOB                    end one of them, here\n"
+    "       hob repl [JOB]                    Lua in the gateway; look into a running job\n"
     "       hob drain [on|off|status]         begin no new job, while a person works\n"
     "       hob retry-report [JOB]            tell the service now what it does not have\n"
     "       hob handlers                      its handlers, and how their jobs ended\n"

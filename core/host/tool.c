@@ -163,7 +163,7 @@ int hob_tool_exists(const char *name)
     static const char *const commands[] = {
         "cancel",   "completion",   "dap",     "doctor", "drain",  "handler",
         "handlers", "job",          "jobs",    "log",    "lua",    "metrics",
-        "reload",   "retry-report", "service", "status", "support"};
+        "reload",   "repl",         "retry-report", "service", "status", "support"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i], name) == 0) {
             return 1;

@@ -104,6 +104,11 @@ void hob_debug_log(struct hob_debug_target *target, enum hob_log_level level, co
                                     .job = view.id,
                                     .execution = view.execution_number,
                                     .step = step[0] ? step : NULL};
+    if (target->alone) {
+        record.action =
+            "attach with `hob repl JOB` (then :continue) or an editor (`hob dap`); it goes "
+            "on by itself after debug_hold";
+    }
     hob_log_write(target->debugger->options.log, &record, "%s", text);
 }
 

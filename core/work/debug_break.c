@@ -164,10 +164,14 @@ static bool step_ends(const struct hob_debug_target *target, lua_State *L, lua_D
            !is_callee(from, L, ar);
 }
 
-/* What was stepped in has ended: on to where it was resumed from. */
+/* What was stepped in has ended: on to where it was resumed from. A task that ends is not looked at
+ * any more. */
 static void on_coroutine_end(void *user, lua_State *co, lua_State *from)
 {
     struct hob_debug_target *target = user;
+    if (!from && target->at.task == hob_task_running(co)) {
+        target->at = (struct hob_debug_place){0};
+    }
     if (!target->steps || target->from.co != co) {
         return;
     }
@@ -299,8 +303,7 @@ static void on_tick(void *user, lua_State *L, lua_Debug *ar)
 /* ---- errors ---- */
 
 /* Without a metamethod. */
-static void put_error(struct hob_debug_target *target, lua_State *L, int index, bool caught,
-                      bool late)
+static void put_message(lua_State *L, int index, char out[HOB_DEBUG_RAISED_MAX])
 {
     const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : NULL;
     if (lua_istable(L, index)) {
@@ -310,20 +313,46 @@ static void put_error(struct hob_debug_target *target, lua_State *L, int index, 
         text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
         lua_pop(L, 2); /* the table holds it */
     }
-    snprintf(target->text, sizeof target->text, "%s%s%s%s", text ? text : "(a value of the type ",
-             text ? "" : lua_typename(L, lua_type(L, index)), text ? "" : ")",
-             late ? " (its frames are gone: what catches it was entered before it was looked at)"
-             : caught ? ""
-                      : " (nothing of the handler's catches it)");
+    if (text) {
+        snprintf(out, HOB_DEBUG_RAISED_MAX, "%s", text);
+    } else {
+        snprintf(out, HOB_DEBUG_RAISED_MAX, "(a value of the type %s)",
+                 lua_typename(L, lua_type(L, index)));
+    }
+}
+
+/* A failed step is raised again by job:step: that is the same error. */
+static bool is_told(const struct hob_debug_target *target, lua_State *L, const char *message)
+{
+    lua_Debug ar;
+    if (strcmp(message, target->raised) != 0) {
+        return false;
+    }
+    for (int level = 1; level < LEVELS_MAX && lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0) {
+            return hob_scheduler_is_own(target->scheduler, ar.source);
+        }
+    }
+    return false;
 }
 
 static void on_error(void *user, lua_State *L, bool caught, bool late)
 {
     struct hob_debug_target *target = user;
+    char message[HOB_DEBUG_RAISED_MAX];
     if (target->doomed || target->stage != HOB_DEBUG_RUNS || !wants_errors(target, caught)) {
         return;
     }
-    put_error(target, L, late ? lua_gettop(L) : 1, caught, late);
+    put_message(L, late ? lua_gettop(L) : 1, message);
+    if (late ? strcmp(message, target->raised) == 0 : is_told(target, L, message)) {
+        return;
+    }
+    memcpy(target->raised, message, sizeof message);
+    snprintf(target->text, sizeof target->text, "%s%s", message,
+             late     ? " (its frames are gone: what catches it was entered before anybody looked)"
+             : caught ? ""
+                      : " (nothing of the handler's catches it)");
     if (!late) {
         hob_debug_look_snapshot(target->look, L);
     }

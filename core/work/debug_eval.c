@@ -5,10 +5,8 @@
 #include <string.h>
 
 #define RESULTS_MAX 100
-#define TEXT_MAX    (64u << 10) /* of an expression, and of what a log point says */
-#define WALL_MS     10000       /* it shares the processor with everybody */
-#define ENDED       "debug"     /* the engine error of one that is not wanted any more */
-#define ENV_NAME    "=expression"
+#define WALL_MS     10000   /* it shares the processor with everybody */
+#define ENDED       "debug" /* the engine error of one that is not wanted any more */
 #define TRACE_MAX   20
 
 static const char refused[] = "nothing is changed while reading is all that is allowed "
@@ -117,145 +115,9 @@ static void push_env(struct hob_debug_look *look, lua_State *L, const struct hob
     lua_settop(L, first);
 }
 
-/* ---- its text ---- */
-
-static bool is_unfinished(lua_State *L)
-{
-    static const char mark[] = "near <eof>";
-    size_t len;
-    const char *message = lua_tolstring(L, -1, &len);
-    return message && len >= sizeof mark - 1 &&
-           strcmp(message + len - (sizeof mark - 1), mark) == 0;
-}
-
-static int refuse(lua_State *L, struct hob_error *err)
-{
-    const char *message = lua_tostring(L, -1);
-    return hob_error_set(err, HOB_EINVAL, "%s", message ? message : "it cannot be compiled");
-}
-
-/* As an expression, else as statements; what could become either one day is not finished. */
-static int compile_text(lua_State *L, const char *text, size_t len, struct hob_error *err)
-{
-    lua_pushliteral(L, "return ");
-    lua_pushlstring(L, text, len);
-    lua_concat(L, 2);
-    size_t longer;
-    const char *expression = lua_tolstring(L, -1, &longer);
-    if (luaL_loadbufferx(L, expression, longer, ENV_NAME, "t") == LUA_OK) {
-        return 0;
-    }
-    bool unfinished = is_unfinished(L);
-    if (luaL_loadbufferx(L, text, len, ENV_NAME, "t") == LUA_OK) {
-        return 0;
-    }
-    if (unfinished || is_unfinished(L)) {
-        return hob_error_set(err, HOB_EINCOMPLETE, "the expression is not finished");
-    }
-    return refuse(L, err);
-}
-
-/* Only what gives values. */
-static int compile_expression(lua_State *L, const char *text, size_t len, struct hob_error *err)
-{
-    lua_pushliteral(L, "return ");
-    lua_pushlstring(L, text, len);
-    lua_concat(L, 2);
-    size_t longer;
-    const char *expression = lua_tolstring(L, -1, &longer);
-    if (luaL_loadbufferx(L, expression, longer, ENV_NAME, "t") == LUA_OK) {
-        return 0;
-    }
-    if (is_unfinished(L)) {
-        return hob_error_set(err, HOB_EINCOMPLETE, "the expression is not finished");
-    }
-    return refuse(L, err);
-}
-
-static void add_quoted(struct hob_buf *out, const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        hob_buf_printf(out, "\\%03d", (unsigned char)text[i]);
-    }
-}
-
-/* The end of the expression that begins at `at`, behind its brace: braces in it are in pairs. */
-static size_t find_brace(const char *text, size_t len, size_t at)
-{
-    for (int depth = 1; at < len; at++) {
-        depth += (text[at] == '{') - (text[at] == '}');
-        if (depth == 0) {
-            return at;
-        }
-    }
-    return len;
-}
-
-/* "x is {x}" -> "x is ", (x). Each has a line of its own, so that a comment ends with it. */
-static int expand_log(const char *text, size_t len, struct hob_buf *out, struct hob_error *err)
-{
-    hob_buf_append_string(out, "\"");
-    for (size_t at = 0; at < len; at++) {
-        if (text[at] != '{') {
-            add_quoted(out, text + at, 1);
-            continue;
-        }
-        size_t end = find_brace(text, len, at + 1);
-        if (end == len) {
-            return hob_error_set(err, HOB_EINVAL, "a { without its } in the text");
-        }
-        if (hob_buf_append_string(out, "\",(") ||
-            hob_buf_append(out, text + at + 1, end - at - 1)) {
-            return hob_error_set(err, HOB_EMSGSIZE, "the text is too long");
-        }
-        hob_buf_append_string(out, "\n),\"");
-        at = end;
-    }
-    return hob_buf_append_string(out, "\"")
-               ? hob_error_set(err, HOB_EMSGSIZE, "the text is too long")
-               : 0;
-}
-
-static int compile_log(lua_State *L, const char *text, size_t len, struct hob_error *err)
-{
-    struct hob_buf expanded;
-    hob_buf_init(&expanded, 6 * (size_t)TEXT_MAX);
-    int rc = expand_log(text, len, &expanded, err);
-    if (rc == 0) {
-        lua_pushlstring(L, hob_buf_data(&expanded), hob_buf_len(&expanded));
-    }
-    hob_buf_free(&expanded);
-    size_t longer;
-    const char *list = rc ? NULL : lua_tolstring(L, -1, &longer);
-    return rc ? rc : compile_expression(L, list, longer, err);
-}
-
-static int compile(lua_State *L, enum hob_debug_eval_kind kind, const char *text, size_t len,
-                   struct hob_error *err)
-{
-    if (len > TEXT_MAX) {
-        return hob_error_set(err, HOB_EMSGSIZE, "an expression may have %u bytes", TEXT_MAX);
-    }
-    if (kind == HOB_DEBUG_EVAL_LOG) {
-        return compile_log(L, text, len, err);
-    }
-    return kind == HOB_DEBUG_EVAL_SET ? compile_expression(L, text, len, err)
-                                      : compile_text(L, text, len, err);
-}
-
-int hob_debug_eval_check(enum hob_debug_eval_kind kind, const char *text, size_t len,
-                         struct hob_error *err)
-{
-    lua_State *L = luaL_newstate(); /* nothing of it is run */
-    if (!L) {
-        return hob_error_set(err, HOB_ENOMEM, "out of memory");
-    }
-    int rc = compile(L, kind, text, len, err);
-    lua_close(L);
-    return rc;
-}
-
 /* ---- at work ---- */
+
+static int run_expression(lua_State *L);
 
 /* Of the expression alone: where it stands among Hob's own calls interests nobody. */
 static void add_trace(lua_State *L, luaL_Buffer *out)
@@ -263,20 +125,22 @@ static void add_trace(lua_State *L, luaL_Buffer *out)
     lua_Debug ar;
     char line[LUA_IDSIZE + 120];
     for (int level = 1; level < TRACE_MAX && lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Snl", &ar);
-        bool is_base = strcmp(ar.source, ENV_NAME) == 0 && strcmp(ar.what, "main") == 0;
-        if (hob_scheduler_is_own(hob_scheduler_of(L), ar.source)) {
-            continue;
-        }
-        snprintf(line, sizeof line, ar.currentline > 0 ? "\n\t%s:%d: in %s" : "\n\t%s%.0d: in %s",
-                 ar.short_src, ar.currentline > 0 ? ar.currentline : 0,
-                 is_base   ? "the expression"
-                 : ar.name ? ar.name
-                           : "a function");
-        luaL_addstring(out, line);
-        if (is_base) {
+        lua_getinfo(L, "Snlf", &ar);
+        bool is_end = lua_tocfunction(L, -1) == run_expression;
+        lua_pop(L, 1);
+        if (is_end) {
             return;
         }
+        bool is_base = strcmp(ar.source, HOB_LOOK_CHUNK) == 0 && strcmp(ar.what, "main") == 0;
+        if ((!ar.name && !is_base) || hob_scheduler_is_own(hob_scheduler_of(L), ar.source)) {
+            continue;
+        }
+        int n = snprintf(line, sizeof line, "\n\t%s:", ar.short_src);
+        n += ar.currentline > 0 ? snprintf(line + n, sizeof line - (size_t)n, "%d:", ar.currentline)
+                                : 0;
+        snprintf(line + n, sizeof line - (size_t)n, " in %s%.80s", is_base ? "" : "function ",
+                 is_base ? "the expression" : ar.name);
+        luaL_addstring(out, line);
     }
 }
 
@@ -290,7 +154,7 @@ static int add_traceback(lua_State *L)
     size_t len;
     const char *message = lua_tolstring(L, -1, &len);
     luaL_buffinit(L, &out);
-    luaL_addlstring(&out, message, len < TEXT_MAX ? len : TEXT_MAX);
+    luaL_addlstring(&out, message, len < HOB_LOOK_TEXT_MAX ? len : HOB_LOOK_TEXT_MAX);
     add_trace(L, &out);
     luaL_pushresult(&out);
     return 1;
@@ -313,7 +177,7 @@ static void add_value(lua_State *L, int index, const struct hob_debug_variable *
 static void take_text(lua_State *L, struct hob_debug_eval *eval, int first)
 {
     struct hob_buf line;
-    hob_buf_init(&line, TEXT_MAX);
+    hob_buf_init(&line, HOB_LOOK_TEXT_MAX);
     for (size_t i = 0; i < eval->count; i++) {
         add_value(L, first + (int)i, &eval->values[i], &line);
     }
@@ -579,7 +443,7 @@ static int start_expression(lua_State *L)
     struct start *start = lua_touserdata(L, 1);
     const struct hob_debug_eval_options *options = start->options;
     struct hob_debug_look *look = start->look;
-    start->rc = compile(L, options->kind, options->text, options->len, start->err);
+    start->rc = hob_look_compile(L, options->kind, options->text, options->len, start->err);
     start->rc = start->rc ? start->rc : check_write(L, options, start->err);
     if (start->rc) {
         return 0;

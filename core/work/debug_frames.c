@@ -1,5 +1,7 @@
 #include "work/debug_look_parts.h"
+#include "work/debug_parts.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,8 @@
 #define FRAMES_MAX   5000
 #define STACK_MAX    1000000 /* Lua's own limit, of values */
 #define COUNT_MAX    1000
+#define TEXT_MAX     (2u << 20)
+#define NAMELESS     "function at line"
 
 /* ---- what is where ---- */
 
@@ -179,7 +183,7 @@ static void describe_ar(const lua_Debug *ar, struct hob_debug_frame *out)
     } else if (ar->name) {
         snprintf(out->name, sizeof out->name, "%s", ar->name);
     } else if (out->defined) {
-        snprintf(out->name, sizeof out->name, "function at line %d", out->defined);
+        snprintf(out->name, sizeof out->name, NAMELESS " %d", out->defined);
     } else {
         snprintf(out->name, sizeof out->name, "?");
     }
@@ -201,6 +205,84 @@ static void describe_frame(struct hob_debug_look *look, const struct hob_look_fr
     out->id = frame->id;
     out->own = frame->own;
     out->coroutine = frame->coroutine;
+}
+
+/* ---- a name that only the text knows: what was called through a C function has none for Lua ----
+ */
+
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+/* "local function NAME(", "NAME = function(": of the first function of a line. */
+static void find_name(const char *line, size_t len, char *out, size_t size)
+{
+    static const char word[] = "function";
+    const char *at = memmem(line, len, word, sizeof word - 1), *end = line + len;
+    if (!at) {
+        return;
+    }
+    const char *from = at + sizeof word - 1;
+    while (from < end && isspace((unsigned char)*from)) {
+        from++;
+    }
+    const char *to = from;
+    while (to < end && (is_word(*to) || *to == '.' || *to == ':')) {
+        from = is_word(*to) ? from : to + 1; /* "M.run" is "run" */
+        to++;
+    }
+    if (from == to) {
+        const char *equals = at;
+        while (equals > line && isspace((unsigned char)equals[-1])) {
+            equals--;
+        }
+        to = equals > line && equals[-1] == '=' ? equals - 1 : line;
+        while (to > line && isspace((unsigned char)to[-1])) {
+            to--;
+        }
+        for (from = to; from > line && is_word(from[-1]);) {
+            from--;
+        }
+    }
+    if (from < to && !isdigit((unsigned char)*from)) {
+        snprintf(out, size, "%.*s", (int)(to - from), from);
+    }
+}
+
+static void name_by_text(struct hob_debug_look *look, struct hob_buf *text, const char **of,
+                         struct hob_debug_frame *frame)
+{
+    if (!*of || strcmp(*of, frame->file) != 0) {
+        hob_buf_clear(text);
+        hob_debug_pinned_source(look->target, frame->file, text);
+        *of = frame->file;
+    }
+    const char *at = hob_buf_data(text), *end = at ? at + hob_buf_len(text) : NULL;
+    for (int line = 1; at && at < end; line++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop ? stop : end;
+        if (line == frame->defined) {
+            find_name(at, (size_t)(stop - at), frame->name, sizeof frame->name);
+            return;
+        }
+        at = stop + 1;
+    }
+}
+
+static void name_frames(struct hob_debug_look *look, struct hob_debug_frames *frames)
+{
+    struct hob_buf text;
+    const char *of = NULL;
+    hob_buf_init(&text, TEXT_MAX);
+    for (size_t i = 0; i < frames->count; i++) {
+        struct hob_debug_frame *frame = &frames->items[i];
+        if (frame->defined && !frame->own &&
+            strncmp(frame->name, NAMELESS, strlen(NAMELESS)) == 0) {
+            name_by_text(look, &text, &of, frame);
+        }
+    }
+    hob_buf_free(&text);
 }
 
 int hob_debug_look_stack(struct hob_debug_look *look, size_t first, size_t count, bool own,
@@ -226,6 +308,7 @@ int hob_debug_look_stack(struct hob_debug_look *look, size_t first, size_t count
         }
         out->total++;
     }
+    name_frames(look, out);
     return 0;
 }
 

@@ -139,8 +139,8 @@ static void announce(struct hob_debug_target *target)
     target->named_count = 0;
     find_file(target);
     put_where(target, where, sizeof where);
-    snprintf(text, sizeof text, "held at %s (%s)%s", where, target->reason,
-             target->alone ? ": nobody is attached yet" : "");
+    snprintf(text, sizeof text, "held at %s (%s) for %s", where, target->reason,
+             target->alone ? "somebody who is to attach yet" : target->seats->session->who);
     if (target->alone) {
         hob_debug_log(target, HOB_LOG_WARN, "debug.waits", text);
     } else {
@@ -185,6 +185,9 @@ void hob_debug_release(struct hob_debug_target *target, const char *why)
         hob_debug_say(target, NULL, "continued", why);
     }
     hob_debug_aim(target);
+    if (target->pause) { /* asked for while it was looked at */
+        hob_timer_start(target->turn, 0);
+    }
     hob_scheduler_go_on(target->scheduler);
     if (target->breaking) {
         hob_task_wake(target->breaking);
@@ -316,6 +319,7 @@ static void look_for_pause(struct hob_debug_target *target)
     }
     if (target->task && hob_task_is_waiting(target->task)) {
         target->definite = true;
+        target->text[0] = '\0';
         hob_debug_stop(target, "pause");
     } else {
         hob_timer_start(target->turn, PAUSE_LOOK_MS);
@@ -361,11 +365,12 @@ int hob_debug_pause(struct hob_debug_session *session, int thread, struct hob_er
     if (target->doomed) {
         return hob_error_set(err, HOB_EINVAL, "the job is being ended: it is not held any more");
     }
-    if (target->stage == HOB_DEBUG_RUNS && !target->pause) {
+    if (target->stage != HOB_DEBUG_STOPPED && !target->pause) {
         target->pause = true;
         target->pause_ticks = 0;
-        target->text[0] = '\0';
         hob_debug_aim(target);
+    }
+    if (target->stage == HOB_DEBUG_RUNS) {
         hob_timer_start(target->turn, 0);
     }
     return 0;

@@ -257,15 +257,15 @@ static int gather_lines(lua_State *L, struct hob_debug_lines *out, struct hob_er
     return 0;
 }
 
-static int lines_of(const char *text, size_t len, const char *chunkname,
-                    struct hob_debug_lines *out, struct hob_error *err)
+int hob_debug_lines_of(const char *text, size_t len, struct hob_debug_lines *out,
+                       struct hob_error *err)
 {
     lua_State *L = luaL_newstate(); /* nothing of it is run */
     if (!L) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
     int rc = 0;
-    if (luaL_loadbufferx(L, text, len, chunkname, "t") != LUA_OK) {
+    if (luaL_loadbufferx(L, text, len, "=text", "t") != LUA_OK) {
         const char *why = lua_tostring(L, -1);
         rc = hob_error_set(err, HOB_EINVAL, "%s", why ? why : "it cannot be compiled");
     } else {
@@ -276,12 +276,6 @@ static int lines_of(const char *text, size_t len, const char *chunkname,
         hob_debug_lines_free(out);
     }
     return rc;
-}
-
-int hob_debug_lines_of(const char *text, size_t len, struct hob_debug_lines *out,
-                       struct hob_error *err)
-{
-    return lines_of(text, len, "=text", out, err);
 }
 
 int hob_debug_lines_next(const struct hob_debug_lines *lines, int line)
@@ -298,15 +292,6 @@ void hob_debug_lines_free(struct hob_debug_lines *lines)
 {
     free(lines->items);
     memset(lines, 0, sizeof *lines);
-}
-
-int hob_debug_look_line_at(const char *text, size_t len, const char *chunkname, int line)
-{
-    struct hob_debug_lines lines = {0};
-    int rc = lines_of(text, len, chunkname, &lines, NULL);
-    rc = rc ? rc : hob_debug_lines_next(&lines, line);
-    hob_debug_lines_free(&lines);
-    return rc;
 }
 
 /* ---- assignments ---- */

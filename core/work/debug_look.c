@@ -11,6 +11,7 @@
 #define REFS_MAX        50000
 /* A number names its target, too: editors ask for values without saying of which thread. */
 #define SERIAL_BITS 21
+#define IDLE_MS     30000
 #define THREADS     1024
 
 /* ---- calls into the target's state ---- */
@@ -38,6 +39,7 @@ int hob_look_call(struct hob_debug_look *look, lua_CFunction fn, void *op, struc
     }
     hob_look_refresh(look);
     hob_sandbox_allow_memory(look->sandbox, ALLOWANCE_BYTES);
+    hob_timer_start(look->idle, IDLE_MS);
     struct hob_scheduler_usage before = scheduler->usage;
     struct hob_error why = {0};
     int rc = hob_scheduler_call(scheduler, run_call, &call, &why);
@@ -50,16 +52,36 @@ int hob_look_call(struct hob_debug_look *look, lua_CFunction fn, void *op, struc
 
 /* ---- epochs ---- */
 
+static uint64_t resumed_of(const struct hob_task *task)
+{
+    return task ? task->resumed : 0;
+}
+
+static bool is_over(const struct hob_debug_look *look, const struct hob_task *task)
+{
+    return look->began && (look->task != task || look->resumed != resumed_of(task));
+}
+
 void hob_look_refresh(struct hob_debug_look *look)
 {
     const struct hob_task *task = hob_debug_target_task(look->target);
-    uint64_t resumed = task ? task->resumed : 0;
-    if (look->began && (look->task != task || look->resumed != resumed)) {
+    if (is_over(look, task)) {
         hob_debug_look_forget(look);
     }
     look->began = true;
     look->task = task;
-    look->resumed = resumed;
+    look->resumed = resumed_of(task);
+}
+
+/* A job that is not held goes on without telling. */
+static void on_idle(void *user)
+{
+    struct hob_debug_look *look = user;
+    if (is_over(look, hob_debug_target_task(look->target))) {
+        hob_debug_look_forget(look);
+    } else {
+        hob_timer_start(look->idle, IDLE_MS);
+    }
 }
 
 int hob_look_stale(struct hob_error *err)
@@ -212,6 +234,11 @@ struct hob_debug_look *hob_debug_look_new(struct hob_debug_target *target)
     look->scheduler = hob_debug_target_scheduler(target);
     look->sandbox = hob_scheduler_user(look->L);
     look->table = look->box = LUA_NOREF;
+    look->idle = hob_timer_new(look->scheduler->loop, on_idle, look);
+    if (!look->idle) {
+        free(look);
+        return NULL;
+    }
     return look;
 }
 
@@ -226,6 +253,7 @@ void hob_debug_look_free(struct hob_debug_look *look)
         *look->boxed = NULL;
     }
     luaL_unref(look->L, LUA_REGISTRYINDEX, look->box);
+    hob_timer_close(look->idle);
     free(look->refs);
     free(look);
 }

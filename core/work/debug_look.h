@@ -4,8 +4,9 @@
  *   debug_look.c     life: recording, forgetting, whose tasks are looked at
  *   debug_frames.c   the stack, across the coroutines of a script; what was recorded of it
  *   debug_names.c    a name in a frame: local, upvalue, global; reading and changing it
- *   debug_values.c   values as short texts, their members, page by page
- *   debug_eval.c     expressions, as tasks of their own
+ *   debug_values.c   a value as a short text
+ *   debug_members.c  the members of a scope or value, page by page; changing one
+ *   debug_eval.c     expressions, as tasks of their own (debug_eval_text.c: how they are compiled)
  *   debug_complete.c what could stand behind the cursor
  *   debug_lines.c    where code is in a text
  *
@@ -24,7 +25,7 @@
  * the functions for hooks.
  *
  * Life: hob_debug_look_new -> ... -> hob_debug_look_free, before the sandbox is freed. Loop thread
- * only.  Spec: spec/unit/debug_look_spec.lua
+ * only.  Specs: spec/unit/debug_look_spec.lua, spec/unit/debug_eval_spec.lua
  */
 #ifndef HOB_WORK_DEBUG_LOOK_H
 #define HOB_WORK_DEBUG_LOOK_H
@@ -64,10 +65,6 @@ void hob_debug_look_forget(struct hob_debug_look *look);
 /** Where it is: file and line of the innermost frame that is not Hob's own (of what was recorded,
  * if anything was). @return false: nowhere */
 bool hob_debug_look_place(struct hob_debug_look *look, char file[HOB_DEBUG_FILE_MAX], int *line);
-
-/** @return the first line with code at or after `line` in a Lua text; 0: none; a code: the text
- * cannot be compiled, or its code is written in a form that is not known */
-int hob_debug_look_line_at(const char *text, size_t len, const char *chunkname, int line);
 
 /* ---- the stack ---- */
 

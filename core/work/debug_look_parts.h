@@ -79,6 +79,7 @@ struct hob_debug_look {
     struct hob_look_record record;
     struct hob_look_snapshot snapshot;
     struct hob_debug_eval *evals;
+    struct hob_timer *idle; /* what is stale must not keep the job's values for long */
 };
 
 /* ---- debug_look.c ---- */
@@ -177,6 +178,16 @@ int hob_look_push_ref(struct hob_debug_look *look, lua_State *L, const struct ho
  * reason; L is as before in any case */
 int hob_look_set_member(struct hob_debug_look *look, lua_State *L, const struct hob_look_ref *ref,
                         const char *name, struct hob_error *err);
+
+/* ---- debug_eval_text.c ---- */
+
+#define HOB_LOOK_CHUNK    "=expression" /* the name of what is compiled */
+#define HOB_LOOK_TEXT_MAX (64u << 10)   /* of an expression, and of what a log point says */
+
+/** Leave the function on top of L, above what it took to make it. @return 0, HOB_EINVAL,
+ * HOB_EINCOMPLETE, HOB_EMSGSIZE */
+int hob_look_compile(lua_State *L, enum hob_debug_eval_kind kind, const char *text, size_t len,
+                     struct hob_error *err);
 
 /* ---- debug_eval.c ---- */
 

@@ -26,6 +26,12 @@ void hob_look_push_start(lua_State *L, int index, lua_Integer border)
         lua_pushnil(L);
         return;
     }
+    bool is_key = lua_rawgeti(L, index, border - 1) != LUA_TNIL; /* there may be gaps below */
+    lua_pop(L, 1);
+    if (!is_key) {
+        lua_pushnil(L);
+        return;
+    }
     lua_pushinteger(L, border - 1);
     if (!lua_next(L, index)) {
         lua_pushnil(L);

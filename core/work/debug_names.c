@@ -164,7 +164,7 @@ static int find_local(struct hob_debug_look *look, lua_State *L, const struct ho
     for (int i = locals.count - 1; i >= 0; i--) {
         if (hob_look_push_local(look, L, frame, locals.regs[i], name)) {
             lua_pop(L, 1);
-            if (strcmp(name, wanted) == 0) {
+            if (strncmp(name, wanted, sizeof name - 1) == 0) { /* a long one was cut */
                 return locals.regs[i];
             }
         }

@@ -12,8 +12,9 @@
 #include "work/debug_look.h"
 #include "work/task.h"
 
-#define HOB_DEBUG_HITS_MAX  16 /* breakpoints at one line */
-#define HOB_DEBUG_LINE_BITS 1024
+#define HOB_DEBUG_RAISED_MAX 512
+#define HOB_DEBUG_HITS_MAX   16 /* breakpoints at one line */
+#define HOB_DEBUG_LINE_BITS  1024
 
 struct hob_debug_point { /* a breakpoint; its strings are its own */
     int id;
@@ -87,7 +88,8 @@ struct hob_debug_target {
     struct hob_debug_place from;
     struct hob_debug_hit named[HOB_DEBUG_HITS_MAX]; /* a step began: stop at its first line */
     size_t named_count;
-    struct hob_task *named_task; /* only compared */
+    struct hob_task *named_task;       /* only compared */
+    char raised[HOB_DEBUG_RAISED_MAX]; /* the last error that was told */
 
     /* The stop. */
     enum { HOB_DEBUG_RUNS, HOB_DEBUG_LOOKED_AT, HOB_DEBUG_STOPPED } stage;
@@ -158,6 +160,9 @@ struct hob_debug_point *hob_debug_find_point(const struct hob_debug_session *ses
 /** One more pass: does its hit count say stop? */
 bool hob_debug_count_hit(struct hob_debug_point *point);
 bool hob_debug_is_in(const struct hob_debug_point *point, const char *source);
+/** The text of a file as the job was begun with it. Appends. @return 0, HOB_ENOENT */
+int hob_debug_pinned_source(const struct hob_debug_target *target, const char *file,
+                            struct hob_buf *out);
 void hob_debug_free_points(struct hob_debug_session *session);
 
 #endif

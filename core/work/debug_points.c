@@ -189,8 +189,8 @@ static int module_source(struct hob_journal *journal, const char *file, struct h
     return HOB_ENOENT;
 }
 
-static int pinned_source(const struct hob_debug_target *target, const char *file,
-                         struct hob_buf *out)
+int hob_debug_pinned_source(const struct hob_debug_target *target, const char *file,
+                            struct hob_buf *out)
 {
     const char *path, *text;
     size_t len;
@@ -243,7 +243,7 @@ int hob_debug_source(struct hob_debug_session *session, int thread, const char *
     if (thread && !target) {
         return HOB_ENOENT;
     }
-    if (target && pinned_source(target, path, out) == 0) {
+    if (target && hob_debug_pinned_source(target, path, out) == 0) {
         return 0;
     }
     return file_source(path, out, err);
@@ -257,7 +257,8 @@ static int find_text(const struct hob_debug_session *session, const char *file, 
 {
     const struct hob_debug_target *target = session->debugger->targets;
     for (; target; target = target->next) {
-        if (hob_debug_has_seat(target, session) && pinned_source(target, file, out) == 0) {
+        if (hob_debug_has_seat(target, session) &&
+            hob_debug_pinned_source(target, file, out) == 0) {
             return 0;
         }
     }
@@ -360,21 +361,29 @@ static int add_points(struct hob_debug_session *session, const char *file,
     return rc;
 }
 
-static int set_points(struct hob_debug_session *session, const char *file,
-                      const struct hob_debug_break *list, size_t count,
-                      struct hob_debug_set_break *out, struct hob_error *err)
+static int make_room(struct hob_debug_session *session, size_t count, struct hob_error *err)
 {
-    drop_points(session, file);
-    if (session->count + count > HOB_DEBUG_BREAKS_MAX) {
-        return hob_error_set(err, HOB_EINVAL, "more than %d breakpoints", HOB_DEBUG_BREAKS_MAX);
-    }
     struct hob_debug_point **points =
         realloc(session->points, (session->count + count + 1) * sizeof *points);
     if (!points) {
         return hob_error_set(err, HOB_ENOMEM, "breakpoints: out of memory");
     }
     session->points = points;
-    int rc = add_points(session, file, list, count, out, err);
+    return 0;
+}
+
+static int set_points(struct hob_debug_session *session, const char *file,
+                      const struct hob_debug_break *list, size_t count,
+                      struct hob_debug_set_break *out, struct hob_error *err)
+{
+    int rc = 0;
+    drop_points(session, file);
+    if (session->count + count > HOB_DEBUG_BREAKS_MAX) {
+        rc = hob_error_set(err, HOB_EINVAL, "more than %d breakpoints", HOB_DEBUG_BREAKS_MAX);
+    } else {
+        rc = make_room(session, count, err);
+    }
+    rc = rc ? rc : add_points(session, file, list, count, out, err);
     struct hob_debug_target *target = session->debugger->targets;
     for (; target; target = target->next) {
         hob_debug_aim(target);

@@ -21,6 +21,8 @@
 #define BLOCK_BYTES   4096 /* what even the smallest file takes */
 #define PROGRAM_MAX   64
 #define MARK_MAX      256
+#define MARK_BYTES    (256 * 1024)
+#define MARK_MS       5000
 #define CURRENT       ".log"
 #define FORMER        ".log.1"
 
@@ -46,6 +48,8 @@ struct hob_output {
     bool at_line_start, has_said;
     char program[PROGRAM_MAX]; /* whose output came last */
     bool is_due;               /* whose it is, and when, is said again at the next line's start */
+    uint64_t marked_size;      /* of the file when that was said */
+    uint64_t marked_ms;        /* monotonic: when it was */
     int64_t due_ms;            /* wall clock: since then */
     bool is_err;
 };
@@ -282,11 +286,19 @@ static int64_t time_of_mark(const struct hob_output *output)
     return output->is_due && now == output->due_ms ? now + 1 : now;
 }
 
+/* When something was printed is to be seen of what is printed for long, or comes in masses. */
+static bool is_old(const struct hob_output *output)
+{
+    return output->size - output->marked_size > MARK_BYTES ||
+           hob_clock_mono_ms() - output->marked_ms > MARK_MS;
+}
+
 static int put_source(struct hob_output *output, const char *program, bool is_err)
 {
     char words[MARK_MAX - 8], when[HOB_CLOCK_TEXT_MAX];
-    if (strncmp(output->program, program, sizeof output->program - 1) == 0 &&
-        output->is_err == is_err && !(output->is_due && output->at_line_start))
+    bool is_same = strncmp(output->program, program, sizeof output->program - 1) == 0 &&
+                   output->is_err == is_err;
+    if (is_same && !(output->at_line_start && (output->is_due || is_old(output))))
         return 0;
     snprintf(words, sizeof words, "--- %.*s, %s, %s", PROGRAM_MAX - 1, program,
              is_err ? "standard error" : "standard output",
@@ -297,6 +309,8 @@ static int put_source(struct hob_output *output, const char *program, bool is_er
     snprintf(output->program, sizeof output->program, "%s", program);
     output->is_err = is_err;
     output->is_due = false;
+    output->marked_size = output->size;
+    output->marked_ms = hob_clock_mono_ms();
     return 0;
 }
 
@@ -368,7 +382,7 @@ bool hob_output_parse_name(const char *name, size_t len, struct hob_output_name 
     return true;
 }
 
-static bool is_same(const char *text, const char *part, size_t len)
+static bool is_text(const char *text, const char *part, size_t len)
 {
     return text && strlen(text) == len && memcmp(text, part, len) == 0;
 }
@@ -381,8 +395,8 @@ static void on_event(void *user, const struct hob_log_record *record, const char
     for (struct hob_output *output = outputs->open; output && record->job; output = output->next) {
         const char *name = strrchr(output->path, '/') + 1;
         if (hob_output_parse_name(name, strlen(name) - strlen(CURRENT), &own) &&
-            own.execution == record->execution && is_same(record->job, own.job, own.job_len) &&
-            is_same(record->thing, own.thing, own.thing_len)) {
+            own.execution == record->execution && is_text(record->job, own.job, own.job_len) &&
+            is_text(record->thing, own.thing, own.thing_len)) {
             output->is_due = true;
             output->due_ms = hob_clock_wall_ms();
         }

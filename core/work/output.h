@@ -3,10 +3,10 @@
  * Files are DIR/THING@JOB-NUMBER-QUEUED.log and, when one is full, its former half .log.1: the
  * newest bytes stay. All files together have a limit, too: the oldest go first. Bytes are kept as
  * they came (NUL, invalid UTF-8), each chunk from a line's start under a line that says which
- * program and stream it is, and since when: again when the log has had an event of the execution,
- * so that both can be put in one order (timeline.h). A disk that is full is no reason to disturb
- * the job: what could not be written is counted and said once in the file when it can be written
- * again. No fsync.
+ * program and stream it is, and since when: again when the log has had an event of the execution
+ * (so that both can be put in one order, timeline.h), every five seconds and every 256 KB. A disk
+ * that is full is no reason to disturb the job: what could not be written is counted and said once
+ * in the file when it can be written again. No fsync.
  *
  * Life: hob_output_new -> hob_output_open ... hob_output_close for each execution ->
  * hob_output_free. Loop thread only.  Spec: spec/unit/output_spec.lua

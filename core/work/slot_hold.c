@@ -44,8 +44,11 @@ void hob_slot_on_hold(void *user, const char *where)
         return;
     }
     hob_timer_stop(slot->hold_timer);
-    if (slot->hold_said) {
-        slot->hold_said = false;
+    bool goes_on = slot->job && slot->state == HOB_SLOT_RUNNING && !slot->given_up &&
+                   !slot->stopped && !slot->cancel_who[0];
+    bool said = slot->hold_said;
+    slot->hold_said = false;
+    if (said && goes_on) {
         hob_slot_say(slot, "goes on after a person held it");
     }
 }

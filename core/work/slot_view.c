@@ -26,6 +26,9 @@ static const char *why_of(const struct hob_slot *slot)
     if (slot->store_failing) {
         return "the store cannot be written; it is tried again until it can";
     }
+    if (slot->held_where[0]) {
+        return "a person holds it, with the debugger";
+    }
     if (slot->state == HOB_SLOT_WAITING) {
         return slot->wait_reason ? slot->wait_reason : "";
     }
@@ -43,7 +46,8 @@ static const char *why_of(const struct hob_slot *slot)
 
 static const char *waits_for(const struct hob_slot *slot)
 {
-    return slot->store_failing               ? "store"
+    return slot->held_where[0]               ? "debugger"
+           : slot->store_failing             ? "store"
            : slot->state == HOB_SLOT_WAITING ? "time"
            : hob_slot_reboots(slot)          ? "reboot"
            : slot->stopped                   ? "stop"

@@ -16,6 +16,7 @@ struct check {
     const char *path;
     sqlite3 *db;
     uint64_t until_ms;
+    bool has_wal;
     struct hob_error *err;
 };
 
@@ -53,8 +54,9 @@ static int open_db(struct check *check, const char *name, int flags)
 {
     int rc = sqlite3_open_v2(name, &check->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                              NULL);
-    if (rc == SQLITE_OK) { /* the wal stays as it is, for whoever owns it */
-        sqlite3_db_config(check->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (rc == SQLITE_OK) {
+        /* A wal that was there stays as it is, for whoever owns it; else ours goes with the end. */
+        sqlite3_db_config(check->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, check->has_wal, NULL);
         rc = sqlite3_exec(check->db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cell_size_check=ON",
                           NULL, NULL, NULL);
     }
@@ -81,6 +83,9 @@ static void quote_path(const char *path, char *out, size_t len)
 static int open_it(struct check *check)
 {
     char quoted[3 * PATH_MAX], name[3 * PATH_MAX + 32];
+    struct stat info;
+    snprintf(name, sizeof name, "%s-wal", check->path);
+    check->has_wal = stat(name, &info) == 0;
     int rc = open_db(check, check->path, SQLITE_OPEN_READWRITE);
     int kind = rc & 0xff;
     if (kind != SQLITE_READONLY && kind != SQLITE_CANTOPEN && kind != SQLITE_PERM) {

@@ -423,11 +423,11 @@ static int transact(struct hob_store *store, enum hob_store_kind kind, hob_store
 }
 
 /* What the caller did wrong (no such row, too large, there already) says nothing of the disk. */
-static void count_write(struct hob_store *store, int rc)
+static void count_write(struct hob_store *store, enum hob_store_kind kind, int rc)
 {
     if (rc >= 0) {
         store->writes++;
-        store->failing = 0;
+        store->failing = kind == HOB_STORE_RIDES ? store->failing : 0; /* it is not written yet */
     } else if (rc != HOB_ENOENT && rc != HOB_EEXIST && rc != HOB_EMSGSIZE && rc != HOB_EINVAL) {
         store->failures++;
         store->failing = rc;
@@ -440,7 +440,7 @@ int hob_store_statement_transact(struct hob_store *store, enum hob_store_kind ki
     int rc = transact(store, kind, fn, args, err);
     if (rc == HOB_ENOSPC && kind == HOB_STORE_MUST && hob_store_reserve_release(&store->reserve))
         rc = transact(store, kind, fn, args, err);
-    count_write(store, rc);
+    count_write(store, kind, rc);
     return rc;
 }
 

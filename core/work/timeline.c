@@ -1,6 +1,7 @@
 /* timeline.c - see timeline.h */
 #include "work/timeline.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "work/events.h"
@@ -42,6 +43,7 @@ struct item {
 struct source {
     char *data[2]; /* of the former half, and of the present one */
     size_t len[2];
+    int64_t changed_ms;
     bool is_cut; /* the beginning was not read: it is too much */
     char file[NAME_MAX + 1];
     struct hob_output_name name; /* points into `file` */
@@ -91,6 +93,7 @@ static int read_file(const char *path, struct source *source, int half, ino_t *i
     int number = fstat(fd, &st) ? errno : S_ISREG(st.st_mode) ? 0 : EINVAL;
     number = number ? number : read_fd(fd, st.st_size, &source->data[half], &source->len[half]);
     source->is_cut = source->is_cut || st.st_size > FILE_MAX;
+    source->changed_ms = (int64_t)st.st_mtim.tv_sec * 1000;
     *inode = st.st_ino;
     close(fd);
     return number;
@@ -334,6 +337,21 @@ static int take_half(struct source *source, const char *data, size_t len, struct
     return rc ? rc : add_output(source, mark, begin, (size_t)(end - begin));
 }
 
+/* What stands before the first mark, since what was before it was left out, has the time of what
+ * comes next, or of the last change. */
+static void set_missing_times(struct source *source)
+{
+    char ts[HOB_CLOCK_TEXT_MAX];
+    hob_clock_text(source->changed_ms, ts);
+    for (size_t i = source->count; i > 0; i--) {
+        struct item *item = &source->items[i - 1];
+        if (item->ts[0])
+            snprintf(ts, sizeof ts, "%s", item->ts);
+        else if (item->kind == OUTPUT)
+            snprintf(item->ts, sizeof item->ts, "%.*s", TS_LEN, ts);
+    }
+}
+
 static int read_output(struct timeline *timeline, struct source *source, struct hob_error *err)
 {
     static const char dropped[] =
@@ -351,6 +369,7 @@ static int read_output(struct timeline *timeline, struct source *source, struct 
     for (int half = 0; half < 2 && rc == 0; half++)
         if (source->data[half])
             rc = take_half(source, source->data[half], source->len[half], &mark);
+    set_missing_times(source);
     return rc;
 }
 

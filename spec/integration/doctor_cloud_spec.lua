@@ -7,6 +7,8 @@ local exec = require("hob.exec")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local peer = require("spec.support.peer")
+local shim = require("spec.support.shim")
+local time = require("hob.time")
 local worlds = require("spec.support.world")
 
 local FILTERS, PREFIX = desks.FILTERS, desks.PREFIX
@@ -47,12 +49,34 @@ describe("hob doctor", function()
       assert.equal(0, #desk.all_of(found, "tcp"))
     end)
 
+    it("ends at a name server that does not answer, within its time", function()
+      if shim.is_sanitized() then
+        pending("nothing can be preloaded beside a sanitizer")
+        return
+      end
+      local began = time.mono()
+      local found = doctor({ "--timeout", "1", "--config",
+        gateway({ endpoint = "name.example" }).config,
+        env = desk.machine({ HOB_SHIM_NAMES = "1" }) })
+      desk.expect(desk.the(found, "name"), "failed", "no answer within 1 s", "/etc/resolv.conf")
+      assert.is_true(time.mono() - began < 50) -- the look-up itself takes a minute
+    end)
+
     it("ends at a port where nobody listens; a proxy does not help", function()
       local found = doctor({ "--config", gateway({ port = 1 }).config,
-        env = { HTTPS_PROXY = "http://proxy.invalid:3128" } })
+        env = { HTTPS_PROXY = "http://me:sesame@proxy.invalid:3128" } })
       desk.expect(desk.the(found, "tcp"), "failed", "connection refused", "check port (1)")
       desk.expect(desk.the(found, "tcp"), "failed", "HTTPS_PROXY is set here")
+      desk.expect(desk.the(found, "proxy"), "info", "downloads go through the one of HTTPS_PROXY")
+      assert.is_nil(found.text:find("sesame", 1, true))
       assert.equal(0, #desk.all_of(found, "tls"))
+    end)
+
+    it("goes on where the server does not know the ALPN name, which is told", function()
+      local found = doctor("--config", gateway({ alpn = "x-amzn-mqtt-ca" }).config)
+      desk.expect(desk.all_of(found, "tls")[2], "warning", "did not take the ALPN name",
+        "on port 443 only")
+      assert.equal("ok", desk.the(found, "mqtt").state)
     end)
 
     it("ends at a server with another name, which is told", function()
@@ -222,6 +246,17 @@ describe("hob doctor", function()
       one:stop()
       found = doctor("--offline", "--config", one.config)
       desk.expect(desk.all_of(found, "store")[2], "warning", "no new job is begun since")
+    end)
+
+    it("that another client throws out again and again is a warning", function()
+      local one = gateway({ client_id = "twin" }):launch()
+      local other = world:gateway({ thing = "gw-9", config = { client_id = "twin" } })
+      one:wait_event("conn.lost", nil, 4)
+      other:kill()
+      local found = doctor("--config", one.config)
+      desk.expect(desk.all_of(found, "mqtt")[2], "warning", "the connection was lost",
+        "another client uses the client id twin")
+      one:kill()
     end)
 
     it("that is not connected says why", function()

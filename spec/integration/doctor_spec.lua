@@ -119,6 +119,13 @@ describe("hob doctor", function()
       assert.equal("ok", desk.the(found, "mqtt").state)
     end)
 
+    it("must not give two things one client id", function()
+      local found = doctor("--offline", "--config", gateway({ client_id = "twin", things = {
+        lua = '{ { thing_name = "a" }, { thing_name = "b" } }' } }).config)
+      desk.expect(found.checks[1], "failed", "a and b have the same client id, twin",
+        "give each its own client_id")
+    end)
+
     it("that cannot be read leaves what needs none of it", function()
       local one = gateway()
       assert(fs.write(one.config, "return {\n  endpoint = = 3\n"))
@@ -270,8 +277,13 @@ describe("hob doctor", function()
       desk.expect(desk.the(found, "handler", "good"), "ok", "it has no doctor")
     end)
 
-    it("run their programs as jobs do, and what hangs is ended", function()
-      local pid_file = world:path("pid")
+    local function is_gone(pid_file)
+      local pid = assert(fs.read(pid_file)):match("%d+")
+      return not (fs.read(("/proc/%s/cmdline"):format(pid)) or ""):find("sleep", 1, true)
+    end
+
+    it("have what hangs ended, and what their doctors leave behind", function()
+      local hung, left = world:path("hung"), world:path("left")
       local found = doctor("--offline", "--timeout", "1", "--config", gateway(nil, {
         ["hangs.lua"] = ([[
           local exec = require("hob.exec")
@@ -279,12 +291,20 @@ describe("hob doctor", function()
             exec.run{ "sh", "-c", "echo $$ > %s; exec sleep 1000" }
             return true
           end }
-        ]]):format(pid_file),
+        ]]):format(hung),
+        ["leaves.lua"] = ([[
+          local exec, fs, time = require("hob.exec"), require("hob.fs"), require("hob.time")
+          return { api = 1, run = function() end, doctor = function()
+            exec.spawn{ "sh", "-c", "echo $$ > %s; exec sleep 1000" }
+            while not fs.exists(%q) or fs.stat(%q).size == 0 do time.sleep(0.01) end
+            return true
+          end }
+        ]]):format(left, left, left),
       }).config)
       desk.expect(desk.the(found, "handler", "hangs"), "failed", "did not answer within 1 s")
-      local pid = assert(fs.read(pid_file)):match("%d+")
-      assert.is_false(fs.exists("/proc/" .. pid) and fs.read("/proc/" .. pid .. "/cmdline")
-        :find("sleep", 1, true) ~= nil)
+      assert.is_true(is_gone(hung))
+      desk.expect(desk.the(found, "handler", "leaves"), "ok", "its doctor: ok")
+      assert.is_true(is_gone(left))
     end)
   end)
 
@@ -322,6 +342,18 @@ describe("hob doctor", function()
       desk.expect(desk.the(found, "permissions", "scripts"), "warning", "may be changed by nobody")
     end)
 
+    it("warns of a directory that does not let that user pass", function()
+      if not is_root() then
+        return
+      end
+      local one = gateway({ exec_user = "nobody" })
+      assert(fs.mkdir(one.dir .. "/data"))
+      assert(fs.chmod(one.dir, "700"))
+      local found = doctor("--offline", "--config", one.config)
+      desk.expect(desk.all_of(found, "permissions", "data")[2], "warning",
+        "does not let nobody pass", "chmod o+x ")
+    end)
+
     it("fails where that user is missing", function()
       if not is_root() then
         return
@@ -337,11 +369,19 @@ describe("hob doctor", function()
       local one = gateway():launch()
       one:wait_event("jobs.subscribed")
       assert.equal(0, one:stop())
+      local before = fs.list(one.dir .. "/data")
       local found = doctor("--offline", "--config", one.config)
       desk.expect(desk.the(found, "store"), "ok", "hob.db: sound")
+      assert.same(before, fs.list(one.dir .. "/data"))
 
+      one:launch():wait_event("jobs.subscribed", nil, 2)
+      one:kill() -- its log of the store is left behind
       local path = one.dir .. "/data/hob.db"
-      local text = assert(fs.read(path))
+      local text, wal = assert(fs.read(path)), assert(fs.read(path .. "-wal"))
+      found = doctor("--offline", "--config", one.config)
+      desk.expect(desk.the(found, "store"), "ok", "hob.db: sound")
+      assert.is_true(text == fs.read(path) and wal == fs.read(path .. "-wal"))
+      assert(fs.remove(path .. "-wal"))
       text = text:sub(1, 4096) .. ("\xA5"):rep(#text - 4096)
       assert(fs.write(path, text))
       found = doctor("--offline", "--config", one.config)
@@ -354,19 +394,23 @@ describe("hob doctor", function()
       desk.expect(desk.the(found, "store", "earlier"), "warning", "set aside as hob.db.damaged-")
     end)
 
-    it("that is read-only fails", function()
-      local place
-      for line in assert(fs.read("/proc/self/mounts")):gmatch("[^\n]+") do
-        local path, options = line:match("^%S+ (%S+) %S+ (%S+)")
-        local stat = options and ("," .. options .. ","):find(",ro,", 1, true) and fs.stat(path)
-        place = stat and stat.type == "directory" and path or place
-      end
-      if not place then
-        pending("nothing is mounted read-only here")
+    it("that is full, without inodes or read-only fails (field failure 13)", function()
+      if shim.is_sanitized() then
+        pending("nothing can be preloaded beside a sanitizer")
         return
       end
-      local found = doctor("--offline", "--config", gateway({ data = place }).config)
-      desk.expect(desk.the(found, "disk", "data"), "failed", "read-only", "mount -o remount,rw")
+      local one = gateway()
+      assert(fs.mkdir(one.dir .. "/data"))
+      local function with(state)
+        local found = doctor({ "--offline", "--config", one.config,
+          env = desk.machine({ HOB_SHIM_DISK = state }) })
+        return desk.the(found, "disk", "data"), desk.the(found, "disk", "temporary")
+      end
+      desk.expect(with(""), "ok", one.dir .. "/data: 195.3 MB free of 390.6 MB")
+      desk.expect(with("full"), "failed", one.dir .. "/data: 8 KB free of", "make room")
+      desk.expect(select(2, with("full")), "failed", "8 KB free of", "make room")
+      desk.expect(with("inodes"), "failed", "0 inodes free of 1000000", "remove files")
+      desk.expect(with("read-only"), "failed", "is read-only", "mount -o remount,rw")
     end)
   end)
 

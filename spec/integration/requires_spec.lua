@@ -153,6 +153,7 @@ describe("a handler's requires", function()
       assert.equal("waiting", job.state)
       assert.matches("^night@%x+$", job.handler)
       assert.equal("requires.window: waits for 02:00-04:00, it is 01:00", job.why)
+      assert.equal("window", job.waitsFor)
       assert.is_true(job.resumeInSeconds <= 3600 and job.resumeInSeconds > 3000)
     end)
 

@@ -1,6 +1,6 @@
 -- debugged.lua - a handler on the bench, and a debugger's session beside it, in one process.
 --
---     local work <close> = debugged.run([[ ... run = function(job, args) ... end ]], { breaks = { 3 } })
+--     local work <close> = debugged.run(HANDLER, { breaks = { 3 } })
 --     local stop = work:stopped()             -- waits for the event
 --     work.session:continue(stop.thread)
 --     assert.equal("SUCCEEDED", work:finish().status)
@@ -61,7 +61,8 @@ end
 --- It is let go, and runs to its end.
 function work:finish()
   if self.thread and not self.record then
-    self.session:continue(self.thread)
+    local done, message, code = self.session:continue(self.thread)
+    assert(done or code == "EINVAL" or code == "ENOENT", message)
   end
   wait_until(function() return self.record ~= nil end, PATIENCE, "the job's end")
   return self.record
@@ -92,7 +93,7 @@ function work:outputs()
   return texts
 end
 
-function work:open(who)
+function work.open(who)
   local events = {}
   local session = assert(debugger.open({
     who = who or "a spec", on_event = function(event) events[#events + 1] = event end }))
@@ -106,6 +107,7 @@ work.__close = function(self)
   end
   self.bench:close()
   fs.remove(self.scripts, { recursive = true })
+  fs.remove(self.data, { recursive = true })
 end
 
 ---@param text string      the handler
@@ -128,8 +130,9 @@ function M.run(text, options)
   for key, value in pairs(options.bench or {}) do
     settings[key] = value
   end
-  self.bench = assert(benches.open(settings))
-  self.session, self.events = self:open("the spec")
+  self.data = assert(fs.tempdir())
+  self.bench = assert(benches.open(settings, self.data))
+  self.session, self.events = self.open("the spec")
   if options.attach ~= false then
     assert(self.session:attach())
   end

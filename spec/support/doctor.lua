@@ -58,6 +58,13 @@ function desk.doctor(_, ...)
   return found
 end
 
+---The environment of a machine in a bad way: see shim_machine.c.
+---@param env table<string, string>
+function desk.machine(env)
+  env.LD_PRELOAD = worlds.hob():match("^(.*)/[^/]*$") .. "/modules/hob_shim_machine.so"
+  return env
+end
+
 ---@return table[] findings  of a check
 function desk.all_of(found, check, subject)
   local list = {}

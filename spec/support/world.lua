@@ -73,7 +73,7 @@ local function config_text(values)
 end
 
 function gateway:launch()
-  self.process = assert(exec.spawn({
+  local words = {
     M.hob(), "run", "--config", self.config,
     env = self.env,
     on_line = function(line)
@@ -86,7 +86,9 @@ function gateway:launch()
         end
       end
     end,
-  }))
+  }
+  table.move(self.flags, 1, #self.flags, #words + 1, words)
+  self.process = assert(exec.spawn(words))
   return self
 end
 
@@ -259,6 +261,7 @@ end
 ---@field config? table
 ---@field thing? string
 ---@field env? table<string, string>
+---@field flags? string[]      more words for `hob run`
 ---@field launch? boolean
 
 ---@param options world.gateway_options
@@ -285,6 +288,7 @@ function world:gateway(options)
   assert(fs.write(dir .. "/hob.conf.lua", config_text(config)))
   local self_gateway = setmetatable({
     config = dir .. "/hob.conf.lua", dir = dir, env = options.env, events = {}, lines = {},
+    flags = options.flags or {},
   }, gateway)
   self.gateways[#self.gateways + 1] = self_gateway
   return options.launch == false and self_gateway or self_gateway:launch()

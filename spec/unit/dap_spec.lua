@@ -254,7 +254,7 @@ describe("a session of the Debug Adapter Protocol", function()
 
     it("says how long a job may be held", function()
         local result = serve(begun())
-        assert.equal("held at most 14 min\n", result.events[2].body.output)
+        assert.equal("job-1: held at most 14 min\n", result.events[2].body.output)
     end)
 
     it("attaches to all jobs where none is named", function()

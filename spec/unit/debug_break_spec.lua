@@ -253,20 +253,22 @@ end }
 
     it("goes through pcall, and over an error that it catches", function()
       local work <close> = debugged.run(CALLS, { breaks = { 8 } })
-      assert.same({ 8, 9, 10, 12 }, path_of(work, { "in", "over", "over" }))
+      -- the closure ends at line 11: that is where it is made, and then it is called
+      assert.same({ 8, 11, 8, 9, 10, 12 }, path_of(work, { "in", "in", "in", "over", "over" }))
       assert.equal("false", work:value("ok"))
       work:finish()
     end)
 
     it("passes over Hob's own files: into a job:step, and out of it", function()
       local work <close> = debugged.run(CALLS, { breaks = { 12 } })
-      assert.same({ 12, 13, 2, 3, 14, 16 }, path_of(work, { "in", "in", "over", "out", "out" }))
+      assert.same({ 12, 15, 12, 13, 2, 3, 14, 16 },
+        path_of(work, { "in", "in", "in", "in", "over", "out", "out" }))
       work:finish()
     end)
 
     it("over a job:step, or a call that waits, stops behind it", function()
       local work <close> = debugged.run(CALLS, { breaks = { 12 } })
-      assert.same({ 12, 16, 17 }, path_of(work, { "over", "over" }))
+      assert.same({ 12, 15, 12, 16, 17 }, path_of(work, { "over", "over", "over", "over" }))
       assert.equal("6", work:value("d"))
       work:finish()
     end)

@@ -2,6 +2,7 @@
 --- through to the gateway of this machine, `launch` runs a handler on the bench, in this process.
 local bridges = require("hob.dap.bridge")
 local gateways = require("hob.cli.gateway")
+local log = require("hob.log")
 local options = require("hob.cli.options")
 local process = require("hob.process")
 local server = require("hob.dap.server")
@@ -51,6 +52,7 @@ function M.run(argv)
   elseif process.is_terminal(0) then
     return select(2, options.mistake("hob dap", "an editor starts this, not a person"))
   end
+  log.configure({ level = "error" }) -- that a person writes to his own bench is no news
   local bridge
   local transport = {
     kind = "stdio", who = ("process %d"):format(process.pid()),

@@ -43,7 +43,7 @@ runs, hob doctor connects with the gateway's own client id.
 Exit status: 0; 1 if something failed (warnings do not count); 2 for misuse.
 ]==]
 
-local SYNTAX = {
+M.SYNTAX = {
   command = "hob doctor", usage = USAGE,
   flags = {
     json = {}, offline = {}, timeout = { value = "SECONDS", low = 1, high = 600 },
@@ -128,7 +128,7 @@ local function look_at_cloud(report, about)
   local function may_connect(thing)
     local theirs = about.running and gateway.thing(about.running, thing.thing_name)
     if theirs then
-      gateway.check_thing(report, theirs)
+      gateway.check_thing(report, theirs, about.running.uptimeSeconds)
     elseif about.running or about.not_asked then
       report:check("mqtt", thing.thing_name, function(say)
         say:info("not connected: a gateway runs here, which that might throw out")
@@ -147,7 +147,7 @@ local function look_at_rest(report, about)
   end
   for _, thing in ipairs(about.running and about.running.things or {}) do
     if not seen[thing.thing] then
-      gateway.check_thing(report, thing)
+      gateway.check_thing(report, thing, about.running.uptimeSeconds)
     end
   end
 end
@@ -196,12 +196,7 @@ local function show_json(report, about)
     data = about.data, checks = json_text.list(report.findings) }))
 end
 
---- All checks, without a command around them: for `hob support`.
----@param given table  config, data, socket, offline, timeout
----@param hear fun(finding: hob.doctor.finding)
----@return hob.doctor.report
----@return hob.doctor.about
-function M.examine(given, hear)
+local function examine(given, hear)
   local timeout = given.timeout or TIMEOUT
   log.configure({ level = "off" }) -- what goes wrong is in the findings
   local report = reports.new({ timeout = timeout,
@@ -214,7 +209,7 @@ end
 ---@param argv string[]
 ---@return integer code
 function M.run(argv)
-  local given, code = options.parse(argv, SYNTAX)
+  local given, code = options.parse(argv, M.SYNTAX)
   if not given then
     return code
   end
@@ -222,7 +217,7 @@ function M.run(argv)
     return select(2, options.mistake("hob doctor",
       "expected one of --data, --socket and --config"))
   end
-  local report, about = M.examine(given, given.json and function() end or show)
+  local report, about = examine(given, given.json and function() end or show)
   if given.json then
     show_json(report, about)
   else

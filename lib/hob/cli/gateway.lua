@@ -83,13 +83,14 @@ end
 --- Send a request; give each line of its answer but the last to `each`.
 ---@param request table
 ---@param each fun(line: table)
+---@param seconds number?  how long to wait for each line; default 30
 ---@return table|nil last
 ---@return string|nil message
-function gateway:ask(request, each)
+function gateway:ask(request, each, seconds)
   local ok, why = self.connection:send(json.encode(request) .. "\n")
   while ok do
     local line, value
-    line, why = self.connection:read_line(30)
+    line, why = self.connection:read_line(seconds or 30)
     if not line then
       break
     end

@@ -4,6 +4,7 @@ local gateways = require("hob.cli.gateway")
 local json = require("hob.json")
 local options = require("hob.cli.options")
 local screens = require("hob.cli.log_screen")
+local storeds = require("hob.support.stored")
 local timeline = require("hob.timeline")
 
 local M = {}
@@ -64,14 +65,13 @@ local function known_jobs(place)
     end
     return last and jobs, why
   end
-  for _, ended in ipairs({ false, true }) do
-    local some, why = gateways.stored(place.data, ended, 0, PAGE)
-    if not some then
-      return nil, why
-    end
-    table.move(some, 1, #some, #jobs + 1, jobs)
+  local stored, why = storeds.open(place.data)
+  if not stored then
+    return nil, why
   end
-  return jobs
+  jobs, why = stored:executions(PAGE)
+  stored:close()
+  return jobs, why
 end
 
 local function ids_of(jobs)

@@ -26,10 +26,14 @@ function M.clean(text)
   end))
 end
 
+local function write(text)
+  return io.stdout:write(text, "\n")
+end
+
 local screen = {}
 screen.__index = screen
 
---- @param options { job: string?, json: boolean?, terminal: boolean? }
+--- @param options { job: string?, json: boolean?, terminal: boolean?, write: function? }
 ---@return table
 function M.new(options)
   local terminal = options.terminal
@@ -37,7 +41,7 @@ function M.new(options)
     terminal = process.is_terminal()
   end
   return setmetatable({
-    job = options.job, json = options.json, terminal = terminal,
+    job = options.job, json = options.json, terminal = terminal, write = options.write or write,
     steps = {},  -- of each execution, the one at which it is
     open = nil,  -- output whose line has no end yet
     width = 0,   -- of the steps so far
@@ -50,7 +54,7 @@ end
 
 --- @return boolean ok  false: nobody reads it any more
 function screen:print(text)
-  if not io.stdout:write(text, "\n") then
+  if not self.write(text) then
     self.closed = true
   end
   return not self.closed

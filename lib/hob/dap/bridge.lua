@@ -22,11 +22,6 @@ bridge.__index = bridge
 -- What the editor says goes before what the command line said.
 local function find(flags, args)
   local given = { data = args.data, socket = args.socket, config = args.config }
-  for _, value in pairs(given) do
-    if type(value) ~= "string" then
-      return nil, "data, socket and config: expected text"
-    end
-  end
   return gateways.find(next(given) and given or flags)
 end
 

@@ -173,9 +173,16 @@ requests.launch = { phases = { known = true }, handle = function(self, args)
   return begun(self)
 end }
 
-local function say_info(self, info)
-  if type(info) == "table" and info.text then
-    self:say(info.text)
+-- How long each may be held, which the engine knows when it is attached.
+local function say_limits(self, info)
+  local infos = { info.text and info or nil }
+  if not self.only and not self.launched then
+    infos = self.engine:jobs()
+  end
+  for _, one in ipairs(infos) do
+    if one.text then
+      self:say(("%s: %s"):format(one.jobId or self.job or "job", one.text))
+    end
   end
 end
 
@@ -200,7 +207,7 @@ requests.configurationDone = { phases = { begun = true }, handle = function(self
     self:event("terminated")
     return nil, "configurationDone: " .. why
   end
-  say_info(self, info)
+  say_limits(self, info)
   return true, nil, function()
     if self.launched then
       self.launched:start(self)

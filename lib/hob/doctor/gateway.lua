@@ -6,6 +6,9 @@ local words = require("hob.cli.words")
 
 local M = {}
 
+local PATIENCE = 5 -- seconds that a gateway may be busy
+
+local LOST_OFTEN, LOST_EVERY = 3, 300 -- so many times, on average within so many seconds
 local SILENT = 3600 -- seconds without an answer of the service after which that is worth saying
 
 ---@class hob.doctor.running
@@ -28,7 +31,7 @@ function M.ask(socket)
   local running
   running, why = gateway:ask({ command = "doctor" }, function(line)
     things[#things + 1] = line.thing
-  end)
+  end, PATIENCE)
   if not running then
     gateway.connection:close()
     return nil, why, "EPROTO"
@@ -55,6 +58,16 @@ function M.thing(running, name)
 end
 
 ---------------------------------------------------------------- what is said
+
+-- Two clients with one id throw each other out, again and again.
+local function flapping(say, thing, uptime)
+  local lost = thing.lost or 0
+  if lost >= LOST_OFTEN and uptime / lost < LOST_EVERY then
+    say:warning(("the connection was lost %d times in %s"):format(lost, words.span(uptime)),
+      ("conn.lost in the log says why; where the server closed it, another client uses the client "
+      .. "id %s: give each its own client_id"):format(thing.clientId))
+  end
+end
 
 local function connection(say, thing)
   local untold = thing.untold > 0 and ("; %d outcomes are not told yet"):format(thing.untold) or ""
@@ -105,9 +118,13 @@ end
 --- Of one of its things: connection, subscriptions, answers.
 ---@param report hob.doctor.report
 ---@param thing table  of the running gateway
-function M.check_thing(report, thing)
+---@param uptime integer  seconds
+function M.check_thing(report, thing, uptime)
   local connected = (thing.how or "not connected") ~= "not connected"
-  report:check("mqtt", thing.thing, function(say) connection(say, thing) end)
+  report:check("mqtt", thing.thing, function(say)
+    connection(say, thing)
+    flapping(say, thing, uptime)
+  end)
   for _, filter in ipairs(thing.subscriptions or {}) do
     report:check("subscription", thing.thing, function(say)
       subscription(say, filter, connected)

@@ -26,15 +26,26 @@ end
 
 ---------------------------------------------------------------- names and TCP
 
--- MQTT never goes through a proxy; on a network that has one that is the likely reason.
-local function proxy_words()
+local function proxy_variable()
   for _, name in ipairs(HTTPS) do
     local value = os.getenv(name)
     if value and value ~= "" then
-      return ("; %s is set here, but MQTT does not go through a proxy"):format(name)
+      return name
     end
   end
-  return ""
+end
+
+-- On a network that has a proxy that is the likely reason.
+local function proxy_words()
+  local name = proxy_variable()
+  return name and ("; %s is set here, but MQTT does not go through a proxy"):format(name) or ""
+end
+
+-- What it holds may be a password.
+local function say_proxy(say, key)
+  local name = key ~= "" and "the key proxy" or proxy_variable()
+  say:info(("downloads go through the one of %s, the connection to the endpoint does not")
+    :format(name))
 end
 
 local function resolve(say, host, seconds)
@@ -272,6 +283,9 @@ end
 ---@param may_connect fun(thing: table): boolean
 function M.check(report, about, may_connect)
   local reach = {}
+  if about.values.proxy ~= "" or proxy_variable() then
+    report:check("proxy", nil, function(say) say_proxy(say, about.values.proxy) end)
+  end
   for _, thing in ipairs(about.values.things) do
     if thing.endpoint ~= "" and thing.thing_name ~= "" then
       local there = reaches(report, thing, reach)

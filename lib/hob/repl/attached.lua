@@ -114,7 +114,7 @@ local function describe(self, event)
     local numbers = self:numbers_of(event.breakpoints)
     local why = STOPS[event.reason] or event.reason
     if numbers ~= "" then
-      why = "breakpoint " .. numbers
+      why = (numbers:find(",") and "breakpoints " or "breakpoint ") .. numbers
     end
     local lines = { session:paint("event", ("%s stopped%s (%s%s)%s"):format(self.job.jobId,
       where(event), why, text ~= "" and ": " .. text or "", limit_of(event.holdLeft))) }
@@ -125,8 +125,8 @@ local function describe(self, event)
     return session:paint("event", ("%s goes on%s"):format(self.job.jobId,
       text ~= "" and ": " .. text or ""))
   elseif event.event == "ended" then
-    return session:paint("event", ("%s has ended%s"):format(self.job.jobId,
-      text ~= "" and ": " .. text or ""))
+    return session:paint("event", ("%s has ended; `:jobs` and `hob jobs --history` say how")
+      :format(self.job.jobId))
   end
   return texts.clean(text)
 end

@@ -143,38 +143,38 @@ local function describe(problem)
   elseif type(problem) == "table" then
     problem = tostring(rawget(problem, "message"))
   end
-  return shorten(core.traceback(problem, 2))
+  return shorten(core.traceback(problem, 3))
 end
 
---- @return function|nil chunk
---- @return string|nil message
---- @return string|nil code  "EINCOMPLETE"
+--- @return function|nil chunk, string|nil message
 local function compile(text, globals)
   local chunk = load("return " .. text, "=repl", "t", globals)
   if chunk then
     return chunk
   end
-  local why
-  chunk, why = load(text, "=repl", "t", globals)
-  if chunk then
-    return chunk
-  end
-  return nil, why, why:find("near <eof>$") and "EINCOMPLETE" or "EHANDLER"
+  return load(text, "=repl", "t", globals)
+end
+
+--- Is it a beginning, which more lines would make whole?
+---@param text string
+---@return boolean
+function M.is_incomplete(text)
+  local chunk, why = compile(text, {})
+  return not chunk and why:find("near <eof>$") ~= nil
 end
 
 --- Run a text; calls in it may wait.
 ---@param text string
 ---@return hob.repl.node[]|nil results
 ---@return string|nil message  with a traceback
----@return string|nil code     "EINCOMPLETE": the text has no end yet
 function own:evaluate(text)
-  local chunk, why, code = compile(text, self.globals)
+  local chunk, why = compile(text, self.globals)
   if not chunk then
-    return nil, why, code
+    return nil, why
   end
   local results = table.pack(xpcall(chunk, describe))
   if not results[1] then
-    return nil, results[2], "EHANDLER"
+    return nil, results[2]
   end
   local nodes = {}
   for i = 2, results.n do

@@ -79,9 +79,10 @@ local function start_run(self, request)
   end
   self.busy = true
   self.session:begin_run(request.id)
-  local about = self.session:about()
-  log.info("repl.command", ("%s: %s"):format(self.transport.who, request.run:sub(1, LOGGED_MAX)),
-    about)
+  if not self.session.is_incomplete(request.run) then
+    log.info("repl.command", ("%s: %s"):format(self.transport.who,
+      request.run:sub(1, LOGGED_MAX)), self.session:about())
+  end
   core.start(function()
     run_and_answer(self, request)
   end)

@@ -170,19 +170,26 @@ local function evaluate(self, text)
   return self.own:evaluate(text)
 end
 
+--- Will nothing be run, since more lines belong to it?
+---@param text string
+---@return boolean
+function session.is_incomplete(text)
+  return not text:find("^%s*:") and own.is_incomplete(text)
+end
+
 --- Run a line: a command, or Lua.
 ---@param text string
 ---@return { ok: boolean, more: boolean?, quit: boolean? }
 function session:run(text)
   if text:find("^%s*$") then
     return { ok = true }
+  elseif session.is_incomplete(text) then
+    return { ok = true, more = true }
   elseif text:find("^%s*:") then
     return commands.run(self, text:match("^%s*:(.-)%s*$"))
   end
-  local nodes, why, code = evaluate(self, text)
-  if code == "EINCOMPLETE" then
-    return { ok = true, more = true }
-  elseif not nodes then
+  local nodes, why = evaluate(self, text)
+  if not nodes then
     self:problem(why)
     return { ok = false }
   end

@@ -79,6 +79,25 @@ local function before(a, b)
   return false
 end
 
+-- What a table says that it has: the objects of iotjobs keep their fields elsewhere.
+local function as_it_says(value)
+  local meta = getmetatable(value)
+  if type(meta) ~= "table" or type(rawget(meta, "__pairs")) ~= "function" then
+    return value
+  end
+  local copy, count = {}, 0
+  local ok = pcall(function()
+    for key, member in pairs(value) do
+      count = count + 1
+      if count > WALK_MAX then
+        break
+      end
+      copy[key] = member
+    end
+  end)
+  return ok and copy or value
+end
+
 -- Places from 1 on, then the other keys, sorted.
 local function keys_of(value)
   local length, others, walked = 0, {}, 0
@@ -97,17 +116,18 @@ local function keys_of(value)
   return length, others, walked > WALK_MAX
 end
 
---- A value of this state. No metamethod of a table is run.
+--- A value of this state. Of a table's metamethods only __pairs is run.
 ---@param value any
 ---@return hob.repl.node
 function M.node(value)
   if type(value) ~= "table" then
     return { text = short_text(value) }
   end
-  local length, others, cut
+  local length, others, cut, shown
   local function look()
     if not length then
-      length, others, cut = keys_of(value)
+      shown = as_it_says(value)
+      length, others, cut = keys_of(shown)
     end
   end
   local node = { identity = value }
@@ -131,7 +151,7 @@ function M.node(value)
         key = others[i - length]
       end
       list[#list + 1] = { key = i <= length and ("[%d]"):format(i) or key_text(key),
-        node = M.node(rawget(value, key)) }
+        node = M.node(rawget(shown, key)) }
     end
     return list
   end
@@ -163,6 +183,17 @@ local function one_line(parts, room)
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
+-- Nothing but functions: a module, of which nobody wants to see them all.
+local function is_library(node)
+  local members = node.members(0, 5)
+  for _, member in ipairs(members) do
+    if not member.node.text:find("^function") then
+      return false
+    end
+  end
+  return members[1] ~= nil
+end
+
 local show
 
 local function show_members(node, state, level)
@@ -192,7 +223,9 @@ function show(node, state, level)
     state.cut = true
     return texts.clean(node.text)
   end
-  if node.identity then
+  if state.fold and is_library(node) then
+    return texts.clean(node.text)
+  elseif node.identity then
     state.path[node.identity] = level
   end
   local parts = show_members(node, state, level)
@@ -208,7 +241,7 @@ function show(node, state, level)
 end
 
 ---@param node hob.repl.node
----@param options? { depth: integer?, items: integer?, width: integer? }
+---@param options? { depth: integer?, items: integer?, width: integer?, fold: boolean? }
 ---@return string text  clean; several lines, where one is not enough
 ---@return boolean cut  there is more of it
 function M.show(node, options)
@@ -216,6 +249,7 @@ function M.show(node, options)
   local state = {
     depth = options.depth or M.DEPTH, items = options.items or M.ITEMS,
     width = math.max(options.width or 80, 20), path = {}, cut = false,
+    fold = options.fold,
   }
   local text = show(node, state, 0)
   return text, state.cut

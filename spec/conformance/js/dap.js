@@ -268,15 +268,17 @@ async function stepping(dc, scripts) {
     same(stackFrames[0].source.path, probe);
   });
   await check("a log point is told and does not stop; a hit count stops in its turn", async () => {
-    await dc.breakpoints(probe, [
-      { line: scripts.line("probe.lua", "keep"), logMessage: "pass {i}: {total}" },
-      { line: scripts.line("probe.lua", "add"), hitCondition: ">=1" }]);
+    const [log] = await dc.breakpoints(sums, [{ line: scripts.line("lib/sums.lua", "sum"),
+      logMessage: "adds {b} to {a}" }]);
+    same(log.verified, true);
+    await dc.breakpoints(probe, [{ line: scripts.line("probe.lua", "keep"), hitCondition: "==1" }]);
     await dc.continueRequest({ threadId: dc.thread });
     await dc.stopped("breakpoint");
-    await dc.at(probe, scripts.line("probe.lua", "add"));
+    await dc.at(probe, scripts.line("probe.lua", "keep"));
     same((await dc.locals()).i.value, "3");
-    const said = await dc.take("output", (body) => /pass/.test(body.output));
-    same(said.output, "pass 2: 102\n");
+    const said = await dc.take("output", (body) => /adds/.test(body.output));
+    same(said.output, "adds 3 to 102\n");
+    await dc.breakpoints(sums, []);
   });
 }
 
