@@ -29,6 +29,7 @@ enum uservalues { CONFIG = 1, USERVALUES = 1 };
 struct handlers {
     struct hob_handlers *list; /* NULL: closed */
     const struct hob_policy *policy;
+    size_t memory_bytes; /* that a job may use */
 };
 
 static struct handlers *check_handlers(lua_State *L)
@@ -52,7 +53,8 @@ static int doctor_handlers(lua_State *L)
                                            .routes = (const char *const *)config->config.routes,
                                            .policy = &config->policy};
     struct handlers *handlers = lua_newuserdatauv(L, sizeof *handlers, USERVALUES);
-    *handlers = (struct handlers){.policy = &config->policy};
+    *handlers =
+        (struct handlers){.policy = &config->policy, .memory_bytes = (size_t)config->config.memory};
     luaL_setmetatable(L, HANDLERS);
     lua_pushvalue(L, 1); /* what it borrows of it must live as long */
     lua_setiuservalue(L, -2, CONFIG);
@@ -208,7 +210,8 @@ static int begin(struct ask *ask, const struct handlers *handlers, struct hob_mo
                                           .children = ask->children,
                                           .modules = ask->handler->modules,
                                           .script_lib = hob_handlers_script_lib(handlers->list),
-                                          .lib = hob_handlers_lib(handlers->list)};
+                                          .lib = hob_handlers_lib(handlers->list),
+                                          .memory_bytes = handlers->memory_bytes};
     int rc = hob_sandbox_new(&options, &ask->sandbox, err);
     return rc ? rc : hob_sandbox_call(ask->sandbox, start_task, ask, err);
 }

@@ -105,7 +105,7 @@ static int executions(lua_State *L)
 static int keep_step(void *user, const char *step, size_t len)
 {
     struct hob_buf *all = user;
-    int rc = hob_buf_append_string(all, hob_buf_len(all) ? "," : "");
+    int rc = hob_buf_append_string(all, hob_buf_len(all) ? ",\n" : "");
     return rc ? rc : hob_buf_append(all, step, len);
 }
 
@@ -142,7 +142,7 @@ static int journal(lua_State *L)
     }
     lua_pushliteral(L, "{\"journal\":{");
     lua_pushlstring(L, hob_buf_data(head), hob_buf_len(head));
-    lua_pushliteral(L, "},\"steps\":[");
+    lua_pushliteral(L, "},\"steps\":[\n");
     lua_pushlstring(L, hob_buf_len(steps) ? hob_buf_data(steps) : "", hob_buf_len(steps));
     lua_pushliteral(L, "]}");
     lua_concat(L, 5);

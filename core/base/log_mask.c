@@ -97,6 +97,11 @@ static size_t end_of_name(const struct scan *scan, size_t at, const char *word)
     return has(scan, at, word) ? at + strlen(word) : 0;
 }
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
 struct secret {
     size_t begin; /* of the value, with its quote; 0: there is none */
     bool schemes; /* a scheme may stand before it */
@@ -120,7 +125,8 @@ static struct secret secret_after(const struct scan *scan, size_t at)
         "signature",     "private_key", "access_key", "credential", "api_key",
     };
     size_t i = 0, end = 0;
-    while (i < sizeof words / sizeof *words && (end = end_of_name(scan, at, words[i])) == 0)
+    while (i < sizeof words / sizeof *words &&
+           (lower(scan->text[at]) != words[i][0] || (end = end_of_name(scan, at, words[i])) == 0))
         i++;
     if (end == 0)
         return (struct secret){.begin = 0};
@@ -191,10 +197,35 @@ static void mask_value(struct hob_buf *out, struct scan *scan, struct secret sec
         hide(out, scan, end);
 }
 
+/* With what all that is looked for begins: the words of secret_after, a key, "://". */
+static bool may_begin(char c)
+{
+    switch (lower(c)) {
+    case 'a':
+    case 'c':
+    case 'p':
+    case 's':
+    case 't':
+    case '-':
+    case ':':
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void copy_plain(struct hob_buf *out, struct scan *scan)
+{
+    size_t end = scan->at;
+    while (end < scan->len && !may_begin(scan->text[end]))
+        end++;
+    copy(out, scan, end);
+}
+
 void hob_log_mask(struct hob_buf *out, const char *text, size_t len)
 {
     struct scan scan = {.text = text, .len = len};
-    while (scan.at < len) {
+    for (copy_plain(out, &scan); scan.at < len; copy_plain(out, &scan)) {
         size_t end = end_of_key(&scan, scan.at);
         struct secret secret = secret_after(&scan, scan.at);
         if (end > scan.at)

@@ -8,8 +8,9 @@
  *   control_stream.c    requests that go on
  *   control_session.c   repl, dap: connections that become a session (host/console.h)
  *   control_metrics.c   metrics
- *   control_status.c    status, reload, handlers          control_drain.c  drain
- *   control_work.c      cancel, retry-report
+ *   control_status.c    status, reload, handlers
+ *   control_drain.c     drain                   control_cancel.c   cancel
+ *   control_report.c    retry-report            control_doctor.c   doctor
  *   control_log.c       log                     control_journal.c  journal
  *   control_follow.c    jobs with follow
  *

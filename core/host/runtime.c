@@ -1,5 +1,7 @@
 #include "host/runtime.h"
 
+#include "host/runtime_parts.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -33,52 +35,12 @@
 
 #define EXIT_CONFIG 2
 #define TOLD_KEPT   1000
-#define SIGNALS     3
-#define ID_LEN      33
-
-/* One thing: NULL before it is made, and once it has stopped. */
-struct place {
-    struct runtime *runtime;
-    struct hob_thing *thing;
-};
-
-struct runtime {
-    struct hob_config config;
-    struct hob_policy policy; /* of the config */
-    struct hob_loop *loop;
-    struct hob_log *log;
-    struct hob_notify *notify; /* NULL: no systemd to tell */
-    struct hob_events *events; /* of the log, kept */
-    struct hob_store *store;
-    struct hob_handlers *handlers;
-    struct hob_handlers_watch *watch; /* of their files; NULL: `reload` is false */
-    struct hob_blackbox *blackbox;
-    struct hob_outputs *outputs;
-    struct hob_tally *tally;
-    struct hob_filter *filter;
-    struct hob_executor_turn turn;
-    char boot_id[HOB_POWER_BOOT_ID_MAX + 1];
-    char process_id[ID_LEN];
-    char lib[PATH_MAX];            /* Hob's own Lua files */
-    struct hob_debugger *debugger; /* NULL: none */
-    struct hob_drain drain;
-    struct hob_control *control; /* NULL: it could not be made, which was said */
-    struct place *places;
-    size_t running;      /* things that have not stopped */
-    int64_t started_at;  /* seconds since 1970, */
-    uint64_t started_ms; /* and on the monotonic clock */
-    bool stopping;
-    bool exposed; /* others could change what it trusts: it does not start */
-    bool again; /* a new process takes over after the end of this one */
-    uv_signal_t signals[SIGNALS];
-    bool watching;
-};
 
 /* ---- stopping and reloading ---- */
 
 static void thing_stopped(void *user)
 {
-    struct place *place = user;
+    struct hob_runtime_place *place = user;
     place->thing = NULL;
     if (--place->runtime->running == 0) {
         hob_loop_stop(place->runtime->loop);
@@ -86,7 +48,7 @@ static void thing_stopped(void *user)
 }
 
 /* systemd is to wait for what takes over. */
-static void tell_end(struct runtime *runtime, const char *why)
+static void tell_end(struct hob_runtime *runtime, const char *why)
 {
     if (runtime->again) {
         hob_notify_reloading(runtime->notify, why);
@@ -95,7 +57,7 @@ static void tell_end(struct runtime *runtime, const char *why)
     }
 }
 
-static void stop(struct runtime *runtime, const char *why)
+static void stop(struct hob_runtime *runtime, const char *why)
 {
     runtime->stopping = true;
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs", why);
@@ -110,7 +72,7 @@ static void stop(struct runtime *runtime, const char *why)
     }
 }
 
-static void stop_by_signal(struct runtime *runtime, const char *signal_name)
+static void stop_by_signal(struct hob_runtime *runtime, const char *signal_name)
 {
     if (runtime->stopping && !runtime->again) {
         hob_log_event(runtime->log, HOB_LOG_WARN, "hob.stopping", "%s again: ending at once",
@@ -130,7 +92,7 @@ static void stop_by_signal(struct runtime *runtime, const char *signal_name)
 /* A job has brought a new Hob, or this one cannot go on as it is. */
 static void restart(void *user, const char *reason)
 {
-    struct runtime *runtime = user;
+    struct hob_runtime *runtime = user;
     if (!runtime->stopping) {
         runtime->again = true;
         stop(runtime, reason);
@@ -140,18 +102,18 @@ static void restart(void *user, const char *reason)
 /* Nothing can be stored any more, so nothing is worth waiting for. */
 static void begin_anew(void *user)
 {
-    struct runtime *runtime = user;
+    struct hob_runtime *runtime = user;
     runtime->config.stop_timeout = 0;
     restart(user, "the store is damaged: hob starts again, with a new one");
 }
 
 static void on_damaged(void *user)
 {
-    struct runtime *runtime = user;
+    struct hob_runtime *runtime = user;
     hob_loop_defer(runtime->loop, begin_anew, runtime);
 }
 
-static void say_reload_failed(struct runtime *runtime, const struct hob_error *err)
+static void say_reload_failed(struct hob_runtime *runtime, const struct hob_error *err)
 {
     hob_log_write(runtime->log,
                   &(struct hob_log_record){.level = HOB_LOG_ERROR,
@@ -161,14 +123,14 @@ static void say_reload_failed(struct runtime *runtime, const struct hob_error *e
                   "%s", err->message);
 }
 
-static void tell_reload(struct runtime *runtime)
+static void tell_reload(struct hob_runtime *runtime)
 {
     if (!runtime->stopping) {
         hob_notify_reloading(runtime->notify, "reloading");
     }
 }
 
-static void tell_ready(struct runtime *runtime)
+static void tell_ready(struct hob_runtime *runtime)
 {
     char status[64];
     size_t count = runtime->config.thing_count;
@@ -180,7 +142,7 @@ static void tell_ready(struct runtime *runtime)
 
 static void on_loaded(void *user)
 {
-    struct runtime *runtime = user;
+    struct hob_runtime *runtime = user;
     for (size_t i = 0; i < runtime->config.thing_count; i++) {
         if (runtime->places[i].thing) {
             hob_thing_reloaded(runtime->places[i].thing);
@@ -188,9 +150,9 @@ static void on_loaded(void *user)
     }
 }
 
-static int reload_handlers(void *user, struct hob_error *err)
+int hob_runtime_reload(void *user, struct hob_error *err)
 {
-    struct runtime *runtime = user;
+    struct hob_runtime *runtime = user;
     int rc = hob_handlers_load(runtime->handlers, err);
     if (rc) {
         say_reload_failed(runtime, err);
@@ -200,20 +162,20 @@ static int reload_handlers(void *user, struct hob_error *err)
     return rc;
 }
 
-static void reload(struct runtime *runtime)
+static void reload(struct hob_runtime *runtime)
 {
     struct hob_error err = {0};
     tell_reload(runtime);
     if (hob_log_reopen(runtime->log, &err)) {
         say_reload_failed(runtime, &err);
     }
-    reload_handlers(runtime, &err);
+    hob_runtime_reload(runtime, &err);
     tell_ready(runtime);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
-    struct runtime *runtime = handle->data;
+    struct hob_runtime *runtime = handle->data;
     if (number == SIGHUP) {
         reload(runtime);
     } else {
@@ -221,10 +183,10 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
-static void watch_signals(struct runtime *runtime)
+static void watch_signals(struct hob_runtime *runtime)
 {
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
-    for (int i = 0; i < SIGNALS; i++) {
+    static const int numbers[HOB_RUNTIME_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    for (int i = 0; i < HOB_RUNTIME_SIGNALS; i++) {
         uv_signal_init(hob_loop_uv(runtime->loop), &runtime->signals[i]);
         runtime->signals[i].data = runtime;
         uv_signal_start(&runtime->signals[i], on_signal, numbers[i]);
@@ -234,7 +196,7 @@ static void watch_signals(struct runtime *runtime)
 
 /* ---- opening ---- */
 
-static int open_log(struct runtime *runtime, struct hob_error *err)
+static int open_log(struct hob_runtime *runtime, struct hob_error *err)
 {
     struct hob_log_options options = {.target = runtime->config.log_target};
     hob_log_level_parse(runtime->config.log_level, &options.level);
@@ -244,14 +206,14 @@ static int open_log(struct runtime *runtime, struct hob_error *err)
 
 static void warn_exposed(void *user, const char *text, const char *action)
 {
-    const struct runtime *runtime = user;
+    const struct hob_runtime *runtime = user;
     hob_log_write(runtime->log,
                   &(struct hob_log_record){
                       .level = HOB_LOG_WARN, .event = "start.group_writable", .action = action},
                   "%s", text);
 }
 
-static int check_exposed(struct runtime *runtime, struct hob_error *err)
+static int check_exposed(struct hob_runtime *runtime, struct hob_error *err)
 {
     int rc = hob_guard_check(&runtime->config, warn_exposed, runtime, err);
     runtime->exposed = rc != 0;
@@ -271,7 +233,26 @@ static int make_absolute(char **path, struct hob_error *err)
     return 0;
 }
 
-static int open_store(struct runtime *runtime, struct hob_error *err)
+/* Handlers are known by their files' names, to logs and to editors, which know absolute ones. Links
+ * stay: by another one all handlers may be exchanged at once. */
+static int name_scripts(struct hob_runtime *runtime, struct hob_error *err)
+{
+    char here[PATH_MAX], *whole;
+    const char *scripts = runtime->config.scripts;
+    while (strncmp(scripts, "./", 2) == 0) {
+        scripts += 2;
+    }
+    if (scripts[0] == '/' || !getcwd(here, sizeof here)) {
+        return 0;
+    } else if (asprintf(&whole, "%s/%s", here, scripts) < 0) {
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    }
+    free(runtime->config.scripts);
+    runtime->config.scripts = whole;
+    return 0;
+}
+
+static int open_store(struct hob_runtime *runtime, struct hob_error *err)
 {
     const char *data = runtime->config.data;
     if (mkdir(data, 0700) && errno != EEXIST) {
@@ -296,7 +277,7 @@ static int open_store(struct runtime *runtime, struct hob_error *err)
     return rc ? rc : hob_store_prune(runtime->store, TOLD_KEPT, err);
 }
 
-static int open_blackbox(struct runtime *runtime, struct hob_error *err)
+static int open_blackbox(struct hob_runtime *runtime, struct hob_error *err)
 {
     const struct hob_config *config = &runtime->config;
     char running[PATH_MAX], output[PATH_MAX];
@@ -307,15 +288,14 @@ static int open_blackbox(struct runtime *runtime, struct hob_error *err)
                                runtime->boot_id, err);
     rc = rc ? rc
             : hob_blackbox_open(runtime->log, running, runtime->boot_id, &runtime->blackbox, err);
-    struct hob_output_options options = {
-        .dir = output,
-        .limit_bytes = config->output_limit,
-        .total_bytes = config->output_total,
-        .tally = runtime->tally};
+    struct hob_output_options options = {.dir = output,
+                                         .limit_bytes = config->output_limit,
+                                         .total_bytes = config->output_total,
+                                         .tally = runtime->tally};
     return rc ? rc : hob_outputs_new(runtime->log, &options, &runtime->outputs, err);
 }
 
-static int open_filter(struct runtime *runtime, const char *lib, struct hob_error *err)
+static int open_filter(struct hob_runtime *runtime, const char *lib, struct hob_error *err)
 {
     const struct hob_config *config = &runtime->config;
     bool is_function = config->job_filter_is_function;
@@ -329,7 +309,7 @@ static int open_filter(struct runtime *runtime, const char *lib, struct hob_erro
                                                 : 0;
 }
 
-static int open_handlers(struct runtime *runtime, struct hob_error *err)
+static int open_handlers(struct hob_runtime *runtime, struct hob_error *err)
 {
     char *lib = runtime->lib;
     int rc = hob_paths_lib(lib, sizeof runtime->lib, err);
@@ -350,7 +330,7 @@ static int open_handlers(struct runtime *runtime, struct hob_error *err)
     return rc ? rc : open_filter(runtime, lib, err);
 }
 
-static int open_watch(struct runtime *runtime, struct hob_error *err)
+static int open_watch(struct hob_runtime *runtime, struct hob_error *err)
 {
     struct hob_handlers_watch_options options = {.loop = runtime->loop,
                                                  .log = runtime->log,
@@ -365,7 +345,7 @@ static int open_watch(struct runtime *runtime, struct hob_error *err)
 }
 
 /* Programs begin in the directory of their job all the same: only its whole name leads nowhere. */
-static void warn_of_way(struct runtime *runtime)
+static void warn_of_way(struct hob_runtime *runtime)
 {
     char blocked[PATH_MAX];
     if (hob_policy_is_blocked(&runtime->policy, runtime->config.data, blocked)) {
@@ -380,7 +360,7 @@ static void warn_of_way(struct runtime *runtime)
     }
 }
 
-static int open_things(struct runtime *runtime, struct hob_error *err)
+static int open_things(struct hob_runtime *runtime, struct hob_error *err)
 {
     runtime->places = calloc(runtime->config.thing_count, sizeof *runtime->places);
     if (!runtime->places) {
@@ -420,110 +400,8 @@ static int open_things(struct runtime *runtime, struct hob_error *err)
     return 0;
 }
 
-/* ---- the control socket ---- */
-
-static bool thing_at(void *user, size_t index, struct hob_control_thing *out)
-{
-    const struct runtime *runtime = user;
-    if (index >= runtime->config.thing_count) {
-        return false;
-    }
-    struct hob_thing *thing = runtime->places[index].thing;
-    *out = (struct hob_control_thing){.name = runtime->config.things[index].thing_name,
-                                      .online = thing && hob_thing_online(thing),
-                                      .untold = thing ? hob_thing_untold(thing) : 0,
-                                      .since_s = thing ? hob_thing_state_ms(thing) / 1000 : 0,
-                                      .why = thing ? hob_thing_why(thing) : "it has stopped",
-                                      .thing = thing};
-    return true;
-}
-
-static void each_job(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user)
-{
-    const struct runtime *runtime = user;
-    if (runtime->places[index].thing) {
-        hob_thing_each_job(runtime->places[index].thing, fn, fn_user);
-    }
-}
-
-static void each_pending(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user)
-{
-    const struct runtime *runtime = user;
-    if (runtime->places[index].thing) {
-        hob_thing_each_pending(runtime->places[index].thing, fn, fn_user);
-    }
-}
-
-static int set_drain(void *user, const struct hob_drain *drain, struct hob_error *err)
-{
-    struct runtime *runtime = user;
-    int rc = hob_drain_save(runtime->store, drain, err);
-    if (rc) {
-        return rc;
-    }
-    runtime->drain = *drain;
-    for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        if (runtime->places[i].thing) {
-            hob_thing_drain(runtime->places[i].thing, drain->on);
-        }
-    }
-    return 0;
-}
-
-static void describe_process(void *user, struct hob_control_process *out)
-{
-    const struct runtime *runtime = user;
-    const struct hob_handlers_watch *watch = runtime->watch;
-    *out = (struct hob_control_process){
-        .data = runtime->config.data,
-        .scripts = runtime->config.scripts,
-        .watch = !watch                              ? "off"
-                 : hob_handlers_watch_is_told(watch) ? "events"
-                                                     : "polling",
-        .tally = runtime->tally,
-        .outputs = runtime->outputs,
-        .draining = runtime->drain.on,
-        .started_at = runtime->started_at,
-        .uptime_s = (int64_t)(hob_clock_mono_ms() - runtime->started_ms) / 1000};
-}
-
 /* Jobs are done without it, too. */
-static void open_control(struct runtime *runtime)
-{
-    char path[PATH_MAX];
-    struct hob_error err = {0};
-    snprintf(path, sizeof path, "%s/hob.sock", runtime->config.data);
-    struct hob_control_options options = {.loop = runtime->loop,
-                                          .log = runtime->log,
-                                          .store = runtime->store,
-                                          .path = path,
-                                          .thing_at = thing_at,
-                                          .handlers = runtime->handlers,
-                                          .reload = reload_handlers,
-                                          .process = describe_process,
-                                          .each_job = each_job,
-                                          .each_pending = each_pending,
-                                          .outputs = runtime->outputs,
-                                          .config = &runtime->config,
-                                          .policy = &runtime->policy,
-                                          .drain = &runtime->drain,
-                                          .set_drain = set_drain,
-                                          .lib = runtime->lib,
-                                          .debugger = runtime->debugger,
-                                          .user = runtime};
-    if (hob_control_new(&options, &runtime->control, &err)) {
-        hob_log_write(runtime->log,
-                      &(struct hob_log_record){.level = HOB_LOG_WARN,
-                                               .event = "control.failed",
-                                               .code = hob_error_name(err.code),
-                                               .action = "jobs are done; `hob jobs` and the like "
-                                                         "cannot look into this process"},
-                      "no control socket: %s", err.message);
-    }
-}
-
-/* Jobs are done without it, too. */
-static void open_debugger(struct runtime *runtime, int failed)
+static void open_debugger(struct hob_runtime *runtime, int failed)
 {
     struct hob_debugger_options options = {.loop = runtime->loop,
                                            .log = runtime->log,
@@ -532,7 +410,7 @@ static void open_debugger(struct runtime *runtime, int failed)
     runtime->debugger = failed ? NULL : hob_debugger_new(&options);
 }
 
-static int open_all(struct runtime *runtime, struct hob_error *err)
+static int open_all(struct hob_runtime *runtime, struct hob_error *err)
 {
     int rc = hob_loop_new(&runtime->loop, err);
     runtime->started_at = hob_clock_wall_ms() / 1000;
@@ -542,6 +420,7 @@ static int open_all(struct runtime *runtime, struct hob_error *err)
     }
     rc = rc ? rc : open_log(runtime, err);
     rc = rc ? rc : check_exposed(runtime, err);
+    rc = rc ? rc : name_scripts(runtime, err);
     runtime->notify = rc ? NULL : hob_notify_new(runtime->loop, runtime->log);
     runtime->tally = hob_tally_new(); /* without memory for it nobody counts */
     rc = rc ? rc : open_store(runtime, err);
@@ -551,22 +430,22 @@ static int open_all(struct runtime *runtime, struct hob_error *err)
     rc = rc ? rc : open_things(runtime, err);
     rc = rc ? rc : open_watch(runtime, err);
     if (rc == 0) {
-        open_control(runtime);
+        hob_runtime_open_control(runtime);
     }
     return rc;
 }
 
 /* ---- closing ---- */
 
-static void close_signals(struct runtime *runtime)
+static void close_signals(struct hob_runtime *runtime)
 {
-    for (int i = 0; runtime->watching && i < SIGNALS; i++) {
+    for (int i = 0; runtime->watching && i < HOB_RUNTIME_SIGNALS; i++) {
         uv_close((uv_handle_t *)&runtime->signals[i], NULL);
     }
 }
 
 /* The loop last: what jobs have started may still have its grace. */
-static void close_all(struct runtime *runtime)
+static void close_all(struct hob_runtime *runtime)
 {
     close_signals(runtime);
     hob_control_close(runtime->control);
@@ -588,7 +467,7 @@ static void close_all(struct runtime *runtime)
 
 /* ---- the whole ---- */
 
-static void run(struct runtime *runtime)
+static void run(struct hob_runtime *runtime)
 {
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.started", "hob %s, %zu thing%s, data in %s",
                   HOB_VERSION, runtime->config.thing_count,
@@ -605,7 +484,7 @@ static void run(struct runtime *runtime)
 }
 
 /* Things that were made before another one failed. */
-static void undo_things(struct runtime *runtime)
+static void undo_things(struct hob_runtime *runtime)
 {
     size_t made = runtime->running;
     runtime->stopping = true;
@@ -640,7 +519,7 @@ int hob_runtime_run(int argc, char **argv)
     if (!realpath("/proc/self/exe", program)) {
         snprintf(program, sizeof program, "hob");
     }
-    struct runtime runtime = {0};
+    struct hob_runtime runtime = {0};
     struct hob_error err = {0};
     int rc = hob_config_load(argc, argv, &runtime.config, &err);
     if (rc) {

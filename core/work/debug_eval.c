@@ -117,20 +117,14 @@ static void push_env(struct hob_debug_look *look, lua_State *L, const struct hob
 
 /* ---- at work ---- */
 
-static int run_expression(lua_State *L);
-
-/* Of the expression alone: where it stands among Hob's own calls interests nobody. */
+/* Of the expression alone: where it stands among Hob's own calls, which have no names, interests
+ * nobody. */
 static void add_trace(lua_State *L, luaL_Buffer *out)
 {
     lua_Debug ar;
     char line[LUA_IDSIZE + 120];
     for (int level = 1; level < TRACE_MAX && lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Snlf", &ar);
-        bool is_end = lua_tocfunction(L, -1) == run_expression;
-        lua_pop(L, 1);
-        if (is_end) {
-            return;
-        }
+        lua_getinfo(L, "Snl", &ar);
         bool is_base = strcmp(ar.source, HOB_LOOK_CHUNK) == 0 && strcmp(ar.what, "main") == 0;
         if ((!ar.name && !is_base) || hob_scheduler_is_own(hob_scheduler_of(L), ar.source)) {
             continue;
@@ -384,7 +378,7 @@ struct start {
     struct hob_debug_look *look;
     const struct hob_debug_eval_options *options;
     const struct hob_look_frame *frame;
-    const struct hob_look_ref *ref;
+    struct hob_look_ref ref; /* of HOB_DEBUG_EVAL_SET */
     hob_debug_eval_fn *done;
     void *user;
     struct hob_debug_eval *eval;
@@ -402,8 +396,8 @@ static struct hob_debug_eval *push_eval(lua_State *L, const struct start *start)
                                     .write = start->options->write,
                                     .done = start->done,
                                     .user = start->user};
-    if (start->ref) {
-        eval->ref = *start->ref;
+    if (start->options->kind == HOB_DEBUG_EVAL_SET) {
+        eval->ref = start->ref;
         snprintf(eval->name, sizeof eval->name, "%s", start->options->name);
     }
     lua_createtable(L, 0, 1);
@@ -476,10 +470,8 @@ static int start_expression(lua_State *L)
 
 static int find_frame(struct start *start)
 {
-    int id = start->options->frame;
-    if (start->ref) {
-        id = start->ref->frame;
-    }
+    bool is_set = start->options->kind == HOB_DEBUG_EVAL_SET;
+    int id = is_set ? start->ref.frame : start->options->frame;
     if (id == HOB_DEBUG_INNERMOST) {
         int rc = hob_look_list_frames(start->look, start->err);
         start->frame = rc ? NULL : hob_look_innermost(start->look);
@@ -489,7 +481,7 @@ static int find_frame(struct start *start)
     return id && !start->frame ? HOB_ESTALE : 0;
 }
 
-static int find_ref(struct start *start, struct hob_look_ref *ref)
+static int find_ref(struct start *start)
 {
     if (start->options->kind != HOB_DEBUG_EVAL_SET) {
         return 0;
@@ -500,16 +492,14 @@ static int find_ref(struct start *start, struct hob_look_ref *ref)
     const struct hob_look_ref *known =
         hob_look_find_ref(start->look, start->options->ref, start->err);
     if (known) {
-        *ref = *known;
-        start->ref = ref;
+        start->ref = *known;
     }
     return known ? 0 : HOB_ESTALE;
 }
 
 static int begin(struct start *start)
 {
-    struct hob_look_ref ref;
-    int rc = find_ref(start, &ref);
+    int rc = find_ref(start);
     rc = rc ? rc : find_frame(start);
     rc = rc ? rc : hob_look_call(start->look, start_expression, start, start->err);
     return rc ? rc : start->rc;

@@ -151,6 +151,7 @@ static bool read_header(struct reader *r)
     const unsigned char sizes[] = {4, sizeof(lua_Integer), sizeof(lua_Number)};
     const lua_Integer integer = 0x5678;
     const lua_Number number = 370.5;
+    lua_Number theirs = 0;
     const unsigned char *at = take(r, sizeof signature - 1, 1);
     bool good = at && memcmp(at, signature, sizeof signature - 1) == 0;
     at = take(r, sizeof sizes, 1);
@@ -158,7 +159,10 @@ static bool read_header(struct reader *r)
     at = take(r, 1, sizeof integer);
     good = good && at && memcmp(at, &integer, sizeof integer) == 0;
     at = take(r, 1, sizeof number);
-    good = good && at && memcmp(at, &number, sizeof number) == 0;
+    if (at) {
+        memcpy(&theirs, at, sizeof theirs);
+    }
+    good = good && theirs == number;
     take(r, 1, 1); /* how many upvalues */
     return good && !r->bad;
 }

@@ -350,7 +350,7 @@ static int count_scopes(lua_State *L)
     struct scoping *op = lua_touserdata(L, 1);
     struct hob_look_locals locals;
     hob_look_list_locals(op->look, L, op->frame, &locals);
-    op->out[HOB_DEBUG_LOCALS].count = (size_t)(locals.count + locals.varargs);
+    op->out[HOB_DEBUG_LOCALS].count = (size_t)locals.count + (size_t)locals.varargs;
     if (hob_look_push_function(op->look, L, op->frame)) {
         int count = 0;
         while (lua_getupvalue(L, -1, count + 1)) {

@@ -335,7 +335,8 @@ static void on_one(void *user, int status, const struct hob_jobs_answer *answer)
     } else {
         more = hob_executor_decide(executor, theirs, true);
         if (more) {
-            hob_executor_find_forget_claim(executor, find->asked_row); /* the list has it, if it was not taken */
+            hob_executor_find_forget_claim(
+                executor, find->asked_row); /* the list has it, if it was not taken */
         }
     }
     if (more && find->claim_count == 0 && !find->listed) {

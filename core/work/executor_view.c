@@ -26,7 +26,8 @@ static void view_seat(const struct hob_executor_seat *seat, hob_executor_view_fn
     if (hob_slot_state(seat->slot) == HOB_SLOT_TAKEN && !*view.why) {
         view.why = why_claiming(seat);
         view.waits_for = seat->executor->draining && !seat->claimed ? "drain"
-                         : seat->executor->online ? "service" : "offline";
+                         : seat->executor->online                   ? "service"
+                                                                    : "offline";
     }
     fn(user, &view);
 }

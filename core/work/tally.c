@@ -15,6 +15,7 @@ struct row {
 struct hob_tally {
     struct row *rows;
     size_t count, capacity;
+    size_t handlers; /* that are told apart */
     uint64_t breaches[HOB_TALLY_BREACHES];
 };
 
@@ -44,27 +45,14 @@ static struct row *find(const struct hob_tally *tally, const char *handler, cons
     return NULL;
 }
 
-static bool is_first_of_handler(const struct hob_tally *tally, size_t index)
+static bool has_handler(const struct hob_tally *tally, const char *handler)
 {
-    for (size_t i = 0; i < index; i++) {
-        if (strcmp(tally->rows[i].handler, tally->rows[index].handler) == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Is it told apart, or may it be from now on? */
-static bool has_room_for(const struct hob_tally *tally, const char *handler)
-{
-    size_t handlers = 0;
     for (size_t i = 0; i < tally->count; i++) {
         if (strcmp(tally->rows[i].handler, handler) == 0) {
             return true;
         }
-        handlers += is_first_of_handler(tally, i);
     }
-    return handlers < HOB_TALLY_HANDLERS;
+    return false;
 }
 
 static struct row *add(struct hob_tally *tally)
@@ -88,10 +76,15 @@ void hob_tally_ended(struct hob_tally *tally, const char *handler, const char *s
     if (!tally) {
         return;
     }
-    handler = has_room_for(tally, handler) ? handler : HOB_TALLY_OTHER;
+    bool is_new = !has_handler(tally, handler);
+    if (is_new && tally->handlers >= HOB_TALLY_HANDLERS) {
+        handler = HOB_TALLY_OTHER;
+        is_new = false;
+    }
     struct row *row = find(tally, handler, status, kind);
     if (!row && (row = add(tally)) != NULL) {
         *row = (struct row){.count = 0};
+        tally->handlers += is_new;
         snprintf(row->handler, sizeof row->handler, "%s", handler);
         snprintf(row->status, sizeof row->status, "%s", status);
         snprintf(row->kind, sizeof row->kind, "%s", kind);

@@ -137,11 +137,11 @@ describe("hob completion", function()
     fs.remove(dir, { recursive = true })
   end)
 
-  local function start()
+  local function start(thing)
     world = worlds.start({ tls = false })
-    gateway = world:gateway({ scripts = { ["sleeps.lua"] =
+    gateway = world:gateway({ thing = thing, scripts = { ["sleeps.lua"] =
       "return { api = 1, run = function(job) job:sleep(600) end }" } })
-    world:create("fw-12", '{"operation":"sleeps"}')
+    world:create("fw-12", '{"operation":"sleeps"}', thing)
     gateway:wait_event("job.started")
   end
 
@@ -214,6 +214,17 @@ describe("hob completion", function()
         bash({ "handler", "run", "--scripts", gateway.dir .. "/scripts", "s" }))
     end)
 
+    it("offers what Bash will put behind a colon, which it takes for a word's end", function()
+      start("lamp:one")
+      local config = { "log", "--config", gateway.config }
+      local function after(...)
+        return bash(table.move({ ... }, 1, select("#", ...), 4, { table.unpack(config) }))
+      end
+      assert.same({ "lamp:one" }, after("--thing", "la"))
+      assert.same({ "one" }, after("--thing", "lamp", ":", "o"))
+      assert.same({ "one" }, after("--thing", "=", "lamp", ":"))
+    end)
+
     it("completes what a person types", function()
       start()
       local pty = ptys.start({ "/usr/bin/env", "bash", "--norc", "--noprofile", "-i" },
@@ -249,6 +260,7 @@ describe("hob completion", function()
       assert.same({ "a folder" }, named(bash({ "status", "--data", dir .. "/a" })))
       assert.same({ "a file", "a folder" }, named(bash({ "lua", dir .. "/a" })))
       assert.same({ "a folder" }, named(bash({ "status", "--data", "=", dir .. "/a" })))
+      assert.same({ "a folder" }, named(bash({ "status", "--data", "=" }, dir)))
     end)
 
     it("passes shellcheck's eye for syntax: bash -n", function()
@@ -269,6 +281,31 @@ describe("hob completion", function()
     it("offers job ids of the running gateway", function()
       start()
       assert.same({ "fw-12" }, zsh({ "cancel", "--data", gateway.dir .. "/data", "" }))
+    end)
+
+    it("completes what a person types", function()
+      start()
+      local pty = ptys.start({ "/usr/bin/env", "zsh", "-fi" },
+        { env = { PATH = env().PATH, PS1 = "ask>", HOME = dir, TERM = "xterm" }, columns = 200 })
+      pty:expect("ask>")
+      pty:send(("autoload -Uz compinit; compinit -u -d %s/dump; "):format(dir)
+        .. "source <(hob completion zsh); echo read\"y\"\r")
+      pty:expect("ready")
+      pty:send("hob canc")
+      pty:keys("tab")
+      pty:expect("ask>hob cancel")
+      pty:send("--data " .. gateway.dir .. "/data fw")
+      pty:keys("tab")
+      pty:expect(" --data " .. gateway.dir .. "/data fw-12")
+      pty:keys("ctrl-c")
+      pty:expect("ask>")
+      pty:send("hob service --log-level=de")
+      pty:keys("tab")
+      pty:expect("--log-level=debug")
+      pty:keys("ctrl-c")
+      pty:expect("ask>")
+      pty:send("exit 0\r")
+      assert.equal(0, pty:wait())
     end)
 
     it("is a function that can be autoloaded, too: #compdef comes first", function()

@@ -31,7 +31,7 @@ return { api = 1, args = { go = "string" }, run = function(job, args)
   return { sum = sum }
 end }
 ]]
-local ADDS, RETURNS = 10, 12
+local WAITS, ADDS, RETURNS = 6, 10, 12
 
 describe("hob dap", function()
     local telling, world, gateway, path, number, open
@@ -173,19 +173,6 @@ describe("hob dap", function()
                 editor:drain()
                 assert.equal(15, sum_of(id))
             end)
-
-            it("answers others while an expression runs that does not end", function()
-                local editor = connect()
-                local id = hold(editor)
-                local spin = editor:request("evaluate", { frameId = editor.frame, context = "repl",
-                    expression = "(function() while true do end end)()" })
-                editor:ask("threads")
-                assert.is_nil(editor.responses[spin])
-                assert.is_false(editor:answer(spin).success)
-                assert.equal("3", editor:locals().i)
-                editor:ask("disconnect")
-                assert.equal(15, sum_of(id))
-            end)
         end)
     end
 
@@ -262,18 +249,61 @@ describe("hob dap", function()
             assert.matches("`hob dap` launches", editor:refused("launch", { handler = "counts" }))
         end)
 
-        it("keeps nothing of editors that came and went", function()
+        it("answers others while an expression runs that does not end", function()
+            local editor = over_socket()
+            local id = hold(editor)
+            local spin = editor:request("evaluate", { frameId = editor.frame, context = "repl",
+                expression = "(function() while true do end end)()" })
+            editor:ask("threads")
+            assert.is_nil(editor.responses[spin])
+            assert.is_false(editor:answer(spin).success)
+            assert.equal("3", editor:locals().i)
+            editor:ask("disconnect")
+            assert.equal(15, sum_of(id))
+        end)
+
+        it("keeps nothing of editors that came and went at a breakpoint", function()
             local id, go = begin_job()
-            for _ = 1, 20 do
+            local status = ("/proc/%d/status"):format(gateway.process:pid())
+            local before
+            for i = 1, 60 do
                 local editor = clients.socket(path)
-                editor:begin("attach", { job = id }, { [file()] = { { line = RETURNS } } })
-                if number % 2 == 0 then
+                editor:begin("attach", { job = id }, { [file()] = { { line = WAITS } } })
+                editor:stopped("breakpoint")
+                editor:locals()
+                if i % 2 == 0 then
                     editor:ask("disconnect")
                 end
                 editor:close()
+                if i == 30 then
+                    before = tonumber(fs.read(status):match("VmRSS:%s+(%d+)"))
+                end
             end
+            local grown = tonumber(fs.read(status):match("VmRSS:%s+(%d+)")) - before
+            assert.is_true(grown < 1024, grown .. " KB more after 30 more editors")
             release(go)
             assert.equal(15, sum_of(id))
+        end)
+
+        it("has absolute names for its files, however Hob was started", function()
+            local here = world:gateway({ scripts = { ["counts.lua"] = COUNTS }, thing = "gw-3",
+                launch = false })
+            here.process = assert(exec.spawn({ worlds.hob(), "run", "--config", "hob.conf.lua",
+                cwd = here.dir, on_line = function() end }))
+            local socket = here.dir .. "/data/hob.sock"
+            wait_until(function() return fs.exists(socket) end, PATIENCE, "the control socket")
+            local go = world:path("go")
+            world:create("relative", json.encode({ operation = "counts", go = go }), "gw-3")
+            local editor = clients.socket(socket)
+            open[#open + 1] = editor
+            local absolute = here.dir .. "/scripts/counts.lua"
+            editor:begin("attach", {}, { [absolute] = { { line = RETURNS } } })
+            release(go)
+            local _, frame = editor:stopped("breakpoint")
+            assert.equal(absolute, frame.source.path)
+            editor:ask("disconnect")
+            assert.equal("SUCCEEDED", world:ended("relative", "gw-3").status)
+            assert.equal(0, here:stop())
         end)
     end)
 
@@ -328,7 +358,9 @@ describe("hob dap", function()
 
     describe("alone", function()
         local function run(text, ...)
-            return exec.run({ worlds.hob(), "dap", ..., stdin = text, timeout = PATIENCE })
+            local command = { worlds.hob(), "dap", ... }
+            command.stdin, command.timeout = text, PATIENCE
+            return exec.run(command)
         end
 
         it("ends without a word when nothing comes", function()
@@ -375,7 +407,8 @@ describe("hob dap", function()
 
         it("stops, is changed, and goes on to its outcome", function()
             desk:write("go", "")
-            local arguments = { program = "scripts/counts.lua", args = { go = desk:path("go") } }
+            local arguments = { program = "./none/../scripts/counts.lua",
+                args = { go = desk:path("go") } }
             local editor = launch(arguments,
                 { [desk:path("scripts/counts.lua")] = { { line = ADDS, condition = "i == 3" } } })
             editor:stopped("breakpoint")
@@ -496,25 +529,25 @@ describe("hob dap", function()
             return editor, "/proc/" .. desk:read("pid")
         end
 
-        local function is_gone(child)
+        local function left_nothing(editor, child)
+            assert.equal(0, editor:finish().code)
             wait_until(function() return not fs.exists(child) end, PATIENCE, "the child's end")
+            assert.same({}, fs.list(editor.temporary))
         end
 
-        it("ends with the programs that the handler began when the editor disconnects", function()
+        it("leaves nothing behind, not the handler's programs either, by disconnect", function()
             local editor, child = hold_with_child()
             editor:ask("disconnect")
-            assert.equal(0, editor:finish().code)
-            is_gone(child)
+            left_nothing(editor, child)
         end)
 
-        it("ends likewise when the editor goes away, or ends it by a signal", function()
+        it("leaves nothing behind when the editor goes away, or ends it by a signal", function()
             for _, leave in ipairs({ "hang_up", "TERM" }) do
                 local editor, child = hold_with_child()
                 if leave == "TERM" then
                     editor.process:kill("TERM")
                 end
-                assert.equal(0, editor:finish().code)
-                is_gone(child)
+                left_nothing(editor, child)
             end
         end)
 

@@ -255,7 +255,7 @@ describe("hob doctor", function()
 
   describe("handlers", function()
     it("are loaded, and each is asked by its own doctor", function()
-      local found = doctor("--offline", "--timeout", "1", "--config", gateway(nil, {
+      local found = doctor("--offline", "--timeout", "1", "--config", gateway({ memory = "8M" }, {
         ["broken.lua"] = "return {\n  api = 1,\n  run = = 1 }\n",
         ["fine.lua"] = "return { api = 1, run = function() end,\n"
           .. "  doctor = function() return true end }\n",
@@ -265,6 +265,8 @@ describe("hob doctor", function()
           .. "  doctor = function() local x = nil; return x.y end }\n",
         ["loops.lua"] = "return { api = 1, run = function() end,\n"
           .. "  doctor = function() while true do end end }\n",
+        ["grows.lua"] = "return { api = 1, run = function() end,\n"
+          .. "  doctor = function() return #('x'):rep(20 * 1024 * 1024) > 0 end }\n",
         ["good.lua"] = GOOD,
       }).config)
       desk.expect(desk.the(found, "handler", "broken"), "failed", "broken.lua:3: ",
@@ -274,6 +276,7 @@ describe("hob doctor", function()
       desk.expect(desk.the(found, "handler", "raises"), "failed", "raises.lua:2: ")
       desk.expect(desk.the(found, "handler", "loops"), "failed", "did not answer within 1 s",
         "--timeout")
+      desk.expect(desk.the(found, "handler", "grows"), "failed", "grows.lua:2")
       desk.expect(desk.the(found, "handler", "good"), "ok", "it has no doctor")
     end)
 

@@ -51,18 +51,23 @@ end }
 describe("hob repl", function()
   local world, gateway, state, open
 
-  before_each(function()
-    open = {}
+  local function start()
     world = worlds.start({ tls = false })
-    state = assert(fs.tempdir())
     gateway = world:gateway({ scripts = HANDLERS, config = { max_concurrent_jobs = 4 } })
     gateway:wait_event("conn.up")
+  end
+  local function stop()
+    world:stop()
+  end
+
+  before_each(function()
+    open = {}
+    state = assert(fs.tempdir())
   end)
   after_each(function()
     for _, pty in ipairs(open) do
       pty:close()
     end
-    world:stop()
     fs.remove(state, { recursive = true })
   end)
 
@@ -77,16 +82,21 @@ describe("hob repl", function()
 
   local function terminal(...)
     local pty = ptys.start({ worlds.hob(), "repl", "--data", data(), ... }, {
-      env = { XDG_STATE_HOME = state, NO_COLOR = "1" },
+      env = { XDG_STATE_HOME = state, NO_COLOR = "1" }, columns = 120,
     })
     open[#open + 1] = pty
-    pty:expect("> ")
+    if not ... then
+      pty:expect_line("hob>")
+    end
     return pty
   end
 
   ---------------------------------------------------------------- on a terminal
 
   describe("on a terminal", function()
+    lazy_setup(start)
+    lazy_teardown(stop)
+
     it("evaluates Lua in the gateway, keeps globals, tells errors with a traceback", function()
       local pty = terminal()
       pty:send("x = 20 + 1\r")
@@ -99,13 +109,13 @@ describe("hob repl", function()
       pty:send("local function broken() error('boom') end broken()\r")
       pty:expect("boom")
       pty:expect("stack traceback:")
-      pty:expect("in upvalue 'broken'")
+      pty:expect("in local 'broken'")
       pty:send("things[1].thing\r")
       pty:expect('"gw-1"')
       pty:keys("ctrl-d")
       assert.equal(0, (pty:wait()))
-      local logged = gateway:wait_event("repl.command")
-      assert.matches("^process %d+ of %w+: x = 20 %+ 1$", logged.msg)
+      local logged = gateway:wait_event("repl.command").msg
+      assert.matches("^process %d+ of %w+: x = 20 %+ 1$", logged)
     end)
 
     it("goes on with a second prompt until the input is whole", function()
@@ -133,8 +143,8 @@ describe("hob repl", function()
       pty:expect("attached to count-1")
       pty:send(":wh\t\r")
       pty:expect(":where")
-      pty:expect("count.lua:19")
-      pty:send("num\t")
+      pty:expect("count.lua:17")
+      pty:send(":up\rnum\t")
       pty:expect_line("count-1> numbers")
     end)
 
@@ -204,7 +214,7 @@ describe("hob repl", function()
       end, PATIENCE, function() return "a narrow table; the screen:\n" .. pty:text() end)
       pty:keys("ctrl-c")
       pty:send(("x"):rep(50))
-      pty:expect(("x"):rep(34) .. "\n" .. ("x"):rep(16))
+      pty:expect(("x"):rep(35) .. "\n" .. ("x"):rep(15))
     end)
 
     it("ends by Ctrl-D and leaves the terminal as it was", function()
@@ -219,13 +229,17 @@ describe("hob repl", function()
       pty:expect_line("hob> half a line")
       gateway:kill()
       assert.equal(1, (pty:wait()))
-      assert.matches("hob repl: .*closed", pty:text())
+      assert.matches("hob repl: the connection to the gateway is lost: ", pty:text())
+      gateway:launch()
     end)
   end)
 
   ---------------------------------------------------------------- a job
 
   describe("attached to a job", function()
+    before_each(start)
+    after_each(stop)
+
     it("reads and changes locals, stops in a loop, steps; the job succeeds with the new value",
       function()
         begin_job("count-1", "count")
@@ -233,17 +247,17 @@ describe("hob repl", function()
         pty:expect("attached to count-1 of gw-1: count@")
         pty:expect("in step wait; it waits in hob.time.sleep")
         pty:expect("held at most 15 min")
-        pty:send("numbers\r")
-        pty:expect("\n{ 1, 2, 3, 4 }\n")
+        pty:send("go\r")
+        pty:expect("\nfalse\n")
         pty:send("go = true\r")
         pty:expect(":write on")
         pty:send(":where\r")
-        pty:expect("count.lua:19")
-        pty:expect(">   19      while not go do time.sleep(0.02) end")
+        pty:expect("count.lua:17")
+        pty:expect(">   17      while not go do time.sleep(0.02) end")
         pty:send(":up\r")
         pty:expect("2  run")
-        pty:send("numbers[4]\r")
-        pty:expect("\n4\n")
+        pty:send("numbers\r")
+        pty:expect("\n{ 1, 2, 3, 4 }\n")
         pty:send(":break count.lua:7 if i == 3\r")
         pty:expect("breakpoint 1  count.lua:7 if i == 3")
         pty:send(":write on\r")
@@ -276,12 +290,12 @@ describe("hob repl", function()
       begin_job("count-1", "count")
       local pty = terminal("count-1")
       pty:expect("attached")
-      pty:send(":break step prepare\r:break count.lua:22\r:write on\r")
+      pty:send(":break step prepare\r:break count.lua:19\r:write on\r")
       pty:expect("allowed")
       pty:send("go = true\r")
-      pty:expect("count.lua:22 (breakpoint 2)")
+      pty:expect("count.lua:19 (breakpoint 2)")
       pty:send(":continue")
-      pty:expect_line("count-1 count.lua:22> :continue")
+      pty:expect_line("count-1 count.lua:19> :continue")
       pty:keys("enter")
       assert.equal("SUCCEEDED", world:ended("count-1").status)
     end)
@@ -295,7 +309,7 @@ describe("hob repl", function()
       other:expect("attached")
       other:send(":pause\r")
       pty:expect("count-1 stopped at")
-      pty:expect_line("count-1 count.lua:19> 1 +")
+      pty:expect_line("count-1 count.lua:17> 1 +")
       pty:send(" 1\r")
       pty:expect("\n2\n")
     end)
@@ -341,6 +355,9 @@ describe("hob repl", function()
   end
 
   describe("with its input from a pipe", function()
+    lazy_setup(start)
+    lazy_teardown(stop)
+
     it("prints results plainly, without prompt and colour", function()
       local result = piped("1 + 1\nfor i = 1, 2 do\n  print(i)\nend\n\nthings[1].online\n'a\\tb'")
       assert.equal('2\n1\n2\ntrue\n"a\\tb"\n', result.stdout)
@@ -395,19 +412,19 @@ total
     end)
 
     it("shows what a job has stored, and what it has logged", function()
-      begin_job("count-1", "count")
-      local result = piped(":journal count-1\n:log count-1\n:jobs\n")
+      begin_job("count-2", "count")
+      local result = piped(":journal count-2\n:log count-2\n:jobs\n")
       assert.matches('finished  prepare\n    { ready = "yes" }\ncurrent   wait\n', result.stdout)
       assert.matches("started", result.stdout)
-      assert.matches("  count%-1  gw%-1   running  wait ", result.stdout)
+      assert.matches("  count%-2  gw%-1   running  wait ", result.stdout)
       assert.equal(0, result.code)
     end)
 
     it("cancels a job", function()
-      begin_job("count-1", "count")
-      local result = piped(":cancel\n", "count-1")
-      assert.matches("count%-1 is cancelled", result.stdout)
-      gateway:wait_event("job.finished", { job = "count-1" })
+      begin_job("count-3", "count")
+      local result = piped(":cancel\n", "count-3")
+      assert.matches("count%-3 is cancelled", result.stdout)
+      gateway:wait_event("job.finished", { job = "count-3" })
     end)
 
     it("attaches and detaches 200 times, and the gateway's memory stays flat", function()
@@ -429,12 +446,12 @@ total
       assert(fs.write(path, ""))
       assert.equal("SUCCEEDED", world:ended("file-1").status)
     end)
-  end)
 
-  it("says that no gateway runs there", function()
-    gateway:stop()
-    local result = piped("1\n")
-    assert.equal(1, result.code)
-    assert.matches("^hob repl: no gateway runs there: ", result.stderr)
+    it("says that no gateway runs there", function()
+      gateway:kill()
+      local result = piped("1\n")
+      assert.equal(1, result.code)
+      assert.matches("^hob repl: no gateway runs there: ", result.stderr)
+    end)
   end)
 end)

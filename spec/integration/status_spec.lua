@@ -70,8 +70,8 @@ describe("a running gateway", function()
       local text = hob("status").stdout
       assert.matches("^hob [%d.]+, process %d+, up for %d+ s, since 20%d%d%-.-Z\ndata in /", text)
       assert.matches("\ngw%-1: connected to localhost:%d+ for %d+ s\n0 jobs in hand\n", text)
-      assert.matches("\nmemory %d+ KB, processor [%d.]+ s, %d+ of %d+ file descriptors\n", text)
-      assert.matches("\nstore %d+ KB, output of jobs 0 bytes, %d+ [MG]B free\n", text)
+      assert.matches("\nmemory %d+ [KM]B, processor [%d.]+ s, %d+ of %d+ file descriptors\n", text)
+      assert.matches("\nstore %d+ [KM]B, output of jobs 0 bytes, %d+ [MG]B free\n", text)
       assert.matches("\nhandlers in .*/scripts; changes are loaded by themselves\n", text)
       assert.matches("\nHANDLER +VERSION +LOADED +STATE\na +" ..
         sha256(simple("one")):sub(1, 12) .. " +20%S+ +ok\nb +%- +%- +broken: its jobs fail\n", text)

@@ -1,5 +1,6 @@
 -- `hob support`: one archive for whoever is asked for help, and no secret in it.
 
+local archives = require("hob.support.archive")
 local core = require("hob.doctor.core")
 local exec = require("hob.exec")
 local fs = require("hob.fs")
@@ -154,6 +155,16 @@ describe("hob support", function()
     assert.same({ "a.tar.gz", "hob-support" }, names)
   end)
 
+  it("is a plain archive where there is no gzip", function()
+    start({})
+    local result = assert(exec.run({ worlds.hob(), "support", "-o", out .. "/a.tar.gz", "--offline",
+      "--config", gateway.config, timeout = PATIENCE, env = { PATH = out } }))
+    assert.equal(0, result.code, result.stderr)
+    assert.equal(tonumber("600", 8), fs.stat(out .. "/a.tar.gz").mode)
+    assert.equal("hob-support/README.txt", assert(fs.read(out .. "/a.tar.gz")):match("^[^%z]+"))
+    assert.truthy(unpack_it()["versions.txt"])
+  end)
+
   local PLAIN = 'return { api = 1, run = function(job) job:step("one", function() end) end }'
 
   local function work_off(id)
@@ -186,7 +197,8 @@ describe("hob support", function()
     assert.truthy(files["README.txt"]:find("jobs.json: ", 1, true))
     assert.truthy(files["events.log"]:find("job.finished", 1, true))
     assert.equal(("\xaa"):rep(20), assert(fs.read(path)):sub(-20))
-    assert.is_nil(table.concat(fs.list(gateway.dir .. "/data"), " "):find("hob.db.damaged", 1, true))
+    local names = table.concat(fs.list(gateway.dir .. "/data"), " ")
+    assert.is_nil(names:find("hob.db.damaged", 1, true), names)
     files = made("fw-1", "--config", gateway.config)
     assert.truthy(files["job-fw-1/log.txt"]:find("finished, SUCCEEDED", 1, true))
   end)
@@ -195,7 +207,7 @@ describe("hob support", function()
     start({ plain = PLAIN })
     work_off("fw-1")
     gateway:stop()
-    assert(fs.write(gateway.config, ('return {\n  data = "%s",\n  key_passphrase = [[PLANTED]],\n'
+    assert(fs.write(gateway.config, ('return {\n  data = "%s",\n  key_passphrase = [[PLANTED and PLANTED]],\n'
       .. '  thing_name = = "x",\n'):format("data")))
     local files = made("--config", gateway.config)
     assert_no_secret(files, { "PLANTED" })
@@ -274,10 +286,49 @@ describe("hob.support.mask", function()
     end
   end)
 
+  it("takes them out of long texts, too, wherever pieces of these begin", function()
+    local code = ("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n"):rep(50)
+    local key = "-----BEGIN PRIVATE KEY-----\n" .. code .. "-----END PRIVATE KEY-----\n"
+    local words = ("words and more words\n"):rep(1500)
+    for shift = 0, 1700, 100 do
+      local hidden = mask(("x\n"):rep(shift // 2) .. words .. key .. words .. "token=PLANTED\n")
+      assert.is_nil(hidden:find("MII", 1, true), shift)
+      assert.is_nil(hidden:find("PLANTED", 1, true), shift)
+      assert.equal(("x\n"):rep(shift // 2) .. words .. "***\n" .. words .. "token=***\n", hidden)
+    end
+    assert.equal("*** a line of 999999 bytes is left out\n", mask(("x"):rep(1000000)))
+  end)
+
   it("leaves digests, versions, paths and words alone", function()
     local text = ("0a1b"):rep(16) .. "\n/usr/lib/x86_64-linux-gnu/some/very/long/directory/name/x\n"
       .. "fw@0a1b2c3d4e5f took 12 s: what? a/b\n"
     assert.equal(text, mask(text))
+  end)
+end)
+
+describe("hob.support.archive", function()
+  it("stays below its limit: it cuts a part from the front, then leaves parts out", function()
+    local archive = archives.new(masks.new({}))
+    local lines = ("a line of words\n"):rep(200000)
+    archive:add("first", lines .. "the end\n", 1000000)
+    archive:add("second", lines .. "the end\n")
+    archive:add("third", lines)
+    archive:add("fourth", lines)
+    archive:add("missing", nil, "it is not there: https://host.example/?sig=PLANTED")
+    archive:try("failing", function() error("an accident") end)
+    local text = archive:pack("About it.")
+    assert.is_true(#text <= archives.LIMIT, #text)
+    assert.is_true(#text > archives.LIMIT - 200000, #text)
+    assert.is_true(#archive.parts[1].text <= 1000000)
+    assert.truthy(archive.parts[1].text:find("^%.%.%. %d+ bytes before this are left out[^\n]*\n"
+      .. "a line of words\n"))
+    assert.truthy(archive.parts[1].text:find("the end\n$"))
+    local notes = table.concat(archive.notes, "\n")
+    for _, words in ipairs({ "first: only its end, of 3200008 bytes", "fourth: left out",
+      "missing: it is not there: https://host.example/?...", "failing: .*an accident" }) do
+      assert.truthy(notes:find(words) or notes:find(words, 1, true), words .. " in " .. notes)
+      assert.truthy(text:find(words) or text:find(words, 1, true), words)
+    end
   end)
 end)
 

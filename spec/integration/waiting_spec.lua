@@ -3,6 +3,8 @@
 local exec = require("hob.exec")
 local fs = require("hob.fs")
 local json = require("hob.json")
+local sessions = require("spec.support.sessions")
+local sockets = require("hob.local")
 local wait_until = require("spec.support.wait").wait_until
 local worlds = require("spec.support.world")
 
@@ -23,8 +25,8 @@ describe("hob jobs, of what has not begun", function()
     world:stop()
   end)
 
-  local function start(scripts, config)
-    gateway = world:gateway({ scripts = scripts, config = config or {} })
+  local function start(scripts, config, env)
+    gateway = world:gateway({ scripts = scripts, config = config or {}, env = env })
     gateway:wait_event("jobs.subscribed")
   end
 
@@ -128,7 +130,7 @@ describe("hob jobs, of what has not begun", function()
   end)
 
   it("shows what is not for this gateway as ignored: job_filter (field failure 21)", function()
-    start({ ["quick.lua"] = QUICK }, { job_filter = "ours-" })
+    start({ ["quick.lua"] = QUICK, ["sleeps.lua"] = SLEEPS }, { job_filter = "ours-" })
     create("theirs-1", "quick")
     create("ours-1", "quick")
     assert.equal("SUCCEEDED", world:ended("ours-1").status)
@@ -136,6 +138,11 @@ describe("hob jobs, of what has not begun", function()
     assert.equal("ignored", job.state)
     assert.equal("not this gateway's: job_filter", job.why)
     assert.equal(0, json.decode(hob("status", "--json")).pending)
+    assert.matches('\nhob_jobs_pending{thing="gw%-1"} 0\n', hob("metrics"))
+    create("ours-2", "sleeps")
+    gateway:wait_event("job.started", { job = "ours-2" })
+    create("theirs-2", "quick") -- nobody has looked at this one: there is no place for it
+    assert.equal("ignored", waits_for("theirs-2", "filter").state)
   end)
 
   it("shows what no handler knows as ignored, with unknown_jobs = \"ignore\"", function()
@@ -147,6 +154,39 @@ describe("hob jobs, of what has not begun", function()
     assert.matches("no handler here knows it", job.why)
     assert(fs.write(gateway.dir .. "/scripts/something.lua", QUICK))
     assert.equal("SUCCEEDED", world:ended("strange").status)
+  end)
+
+  it("shows a job that a person holds with the debugger, and so does hob status", function()
+    local server = [[
+      local M = {}
+      function M.serve(transport)
+        local session = require("hob.debug").open({ on_event = function() end, who = "a spec" })
+        assert(session:attach(1))
+        assert(session:pause(1))
+        while transport.read() do end
+      end
+      return M
+    ]]
+    start({ ["sleeps.lua"] = SLEEPS }, {},
+      { HOB_LIB_DIR = sessions.lib(world, { repl = server, dap = server }) })
+    create("job", "sleeps")
+    gateway:wait_event("job.started")
+    local connection = assert(sockets.connect(gateway.dir .. "/data/hob.sock"))
+    assert(connection:send('{"command":"dap"}\n'))
+    assert.equal("running", waits_for("job", "debugger").state)
+    assert.equal("a person holds it, with the debugger", jobs().job.why)
+    assert.equal(1, json.decode(hob("status", "--json")).held)
+    assert.matches("\n1 job is held by a debugger\n", hob("status"))
+    assert.matches("\nhob_jobs_held 1\n", hob("metrics"))
+    local result = exec.run({ worlds.hob(), "status", "--check", "--free-mb", "1,0", "--config",
+      gateway.config })
+    assert.equal(1, result.code)
+    assert.matches("^HOB WARNING %- 1 job is held by a debugger | ", result.stdout)
+    connection:close()
+    wait_until(function()
+      return not jobs().job.waitsFor
+    end, worlds.PATIENCE, "the job to go on")
+    assert.equal(0, json.decode(hob("status", "--json")).held)
   end)
 
   it("says for how long retry_later waits, and for what a reboot", function()

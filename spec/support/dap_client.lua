@@ -201,15 +201,18 @@ end
 --- `hob dap` with these flags, in a directory of its own for its streams.
 function M.stdio(dir, ...)
     local input, output, errors = dir .. "/in", dir .. "/out", dir .. "/err"
+    local temporary = dir .. "/tmp"
+    assert(fs.mkdir(temporary))
     exec.check({ "mkfifo", input })
     -- Open for both, so that nobody waits for the other end.
     local pipe = assert(io.open(input, "r+"))
     pipe:setvbuf("no")
-    local process = assert(exec.spawn({ "sh", "-c",
-        'exec <"$1" >"$2" 2>"$3"; shift 3; exec "$@"', "sh", input, output, errors, worlds.hob(),
-        "dap", ... }))
+    local command = { "sh", "-c", 'exec <"$1" >"$2" 2>"$3"; shift 3; exec "$@"', "sh", input,
+        output, errors, worlds.hob(), "dap", ... }
+    command.env = { TMPDIR = temporary }
+    local process = assert(exec.spawn(command))
     local self = new({
-        process = process,
+        process = process, temporary = temporary,
         write = function(bytes) return pipe:write(bytes) end,
         read = follow(process, output),
     })

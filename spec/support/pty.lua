@@ -267,6 +267,7 @@ function pty:wait()
   end, PATIENCE, function()
     return "the program's end; its screen:\n" .. self.screen:text()
   end)
+  self:pump() -- its last words
   return self.process:ended()
 end
 

@@ -31,7 +31,7 @@ static const char *field(lua_State *L, int index, const char *name)
     return value;
 }
 
-/* events.new{dir=, limit=, level=, output_limit=} */
+/* events.new{dir=, limit=, level=, json=, output_limit=} */
 static int events_new(lua_State *L)
 {
     struct hob_error err = {0};
@@ -40,6 +40,8 @@ static int events_new(lua_State *L)
     const char *level = field(L, 1, "level");
     if (level && hob_log_level_parse(level, &log.level))
         return luaL_error(L, "level");
+    lua_getfield(L, 1, "json");
+    log.format = lua_toboolean(L, -1) ? HOB_LOG_JSON : HOB_LOG_TEXT;
     struct hob_events_options options = {.dir = field(L, 1, "dir")};
     lua_getfield(L, 1, "limit");
     options.limit_bytes = (uint64_t)lua_tointeger(L, -1);

@@ -40,12 +40,14 @@ describe("a message of the Debug Adapter Protocol", function()
 
     for what, case in pairs({
         ["garbage"] = { "hello\n", "expected the line 'Content%-Length: N', got 'hello'" },
-        ["control characters, which are not repeated"] = { "\1\27[31m\255\n", "got '%?%?%[31m%?'" },
+        ["control characters, which are not repeated"] = { "\1\27[31m\255\n",
+            "got '%?%?%[31m%?'" },
         ["a length that is no number"] = { "Content-Length: many\r\n\r\n", "got ' many'" },
         ["a negative length"] = { "Content-Length: -1\r\n\r\n", "got ' %-1'" },
         ["a length of more digits than a number has"] = {
             "Content-Length: " .. ("9"):rep(300) .. "\r\n\r\n", "expected a number of bytes" },
-        ["two lengths"] = { "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "two Content%-Len" },
+        ["two lengths"] = { "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+            "two Content%-Length" },
         ["no length"] = { "A: b\r\n\r\n{}", "without Content%-Length" },
         ["a header that never ends"] = { ("A: b\r\n"):rep(300), "more than 1024 bytes" },
         ["a header line that never ends"] = { ("x"):rep(5000), "more than 1024 bytes" },
@@ -79,10 +81,13 @@ describe("a message of the Debug Adapter Protocol", function()
 
     it("that is no JSON object does not end the stream", function()
         local reader = reader_of(framing.frame("[1"), framing.frame("7"), framing.frame(""),
-            framing.frame('{"seq":2}'))
-        for _ = 1, 3 do
-            assert.matches("expected a message in JSON", reader:next().refused)
+            framing.frame('{"seq":5,"command":"scopes"'), framing.frame('{"seq":2}'))
+        local last
+        for _ = 1, 4 do
+            last = reader:next()
+            assert.matches("expected a message in JSON", last.refused)
         end
+        assert.same({ 5, "scopes" }, { last.seq, last.command })
         assert.equal(2, reader:next().seq)
     end)
 end)
@@ -105,7 +110,8 @@ describe("path mappings", function()
     end)
 
     it("know Windows", function()
-        local map = assert(paths.new({ { localRoot = "C:\\gw\\scripts", remoteRoot = "/etc/hob" } }))
+        local map = assert(paths.new({ { localRoot = "C:\\gw\\scripts",
+            remoteRoot = "/etc/hob" } }))
         assert.equal("/etc/hob/lib/a.lua", map:to_remote("c:\\gw\\scripts\\lib\\a.lua"))
         assert.equal("c:\\gw\\scripts\\lib\\a.lua", (map:to_local("/etc/hob/lib/a.lua")))
     end)
@@ -117,7 +123,8 @@ describe("path mappings", function()
     end)
 
     it("are refused by name when they are none", function()
-        assert.matches("pathMappings%[1%].remoteRoot", select(2, paths.new({ { localRoot = "/" } })))
+        assert.matches("pathMappings%[1%].remoteRoot",
+            select(2, paths.new({ { localRoot = "/" } })))
         assert.matches("pathMappings%[1%]: expected", select(2, paths.new({ "x" })))
         assert.matches("pathMappings: expected a list", select(2, paths.new({ localRoot = "/" })))
     end)
@@ -140,7 +147,6 @@ local function new_engine()
     method("jobs", { engine.job })
     method("attach", { text = "held at most 14 min" })
     method("write", true)
-    method("continue", true)
     method("step", true)
     method("pause", true)
     method("entry", true)
@@ -154,6 +160,12 @@ local function new_engine()
     method("source", "return 1")
     method("lines", { 2, 4, 9 })
     method("complete", { "job", "json" }, 1)
+    session["continue"] = function()
+        if engine.on_continue then
+            engine.on_continue(engine)
+        end
+        return true
+    end
     function session.breakpoints(_, file, list)
         table.insert(engine.asked, { "breakpoints", file, list })
         local set = {}
@@ -225,6 +237,8 @@ end
 
 local BEGIN = { { "initialize", {} }, { "attach", { job = "job-1" } }, { "configurationDone" } }
 
+local WRITING = { "attach", { job = "job-1", write = true } }
+
 local function begun(...)
     return { BEGIN[1], BEGIN[2], BEGIN[3], ... }
 end
@@ -270,6 +284,14 @@ describe("a session of the Debug Adapter Protocol", function()
         assert.equal(0, result.engine.open_sessions)
     end)
 
+    it("tells of an argument that is nearly one: all jobs were not meant", function()
+        local result = serve({ { "initialize", {} }, { "attach", { jbo = "job-1", name = "x",
+            __sessionId = "y" } } })
+        assert.equal("the argument 'jbo' is not known; did you mean job?\n",
+            result.events[1].body.output)
+        assert.equal(2, #result.events)
+    end)
+
     it("lets the job go on when the editor has gone without a word", function()
         local result = serve(begun())
         assert.is_true(result.ok)
@@ -281,16 +303,19 @@ describe("a session of the Debug Adapter Protocol", function()
         for what, case in pairs({
             ["a request before initialize"] = { { { "threads" } }, "expected initialize first" },
             ["a second initialize"] = { { BEGIN[1], BEGIN[1] }, "initialize" },
-            ["a request before attach"] = { { BEGIN[1], { "threads" } }, "launch or attach before" },
+            ["a request before attach"] = { { BEGIN[1], { "threads" } },
+                "launch or attach before" },
             ["continue before configurationDone"] = {
-                { BEGIN[1], BEGIN[2], { "continue", { threadId = 3 } } }, "configurationDone before" },
+                { BEGIN[1], BEGIN[2], { "continue", { threadId = 3 } } },
+                "configurationDone before" },
             ["a second attach"] = { begun(BEGIN[2]), "comes too late" },
             ["an unknown request"] = { begun({ "stepBack", {} }), "stepBack: no such request" },
             ["a message without a number and a name"] = { { framing.frame("{}") },
                 "expected a request" },
             ["arguments that are a list of nothing useful"] = { begun({ "stackTrace", { 1, 2 } }),
                 "threadId is missing" },
-            ["arguments that are a text"] = { begun({ "stackTrace", "now" }), "expected an object" },
+            ["arguments that are a text"] = { begun({ "stackTrace", "now" }),
+                "expected an object" },
             ["an argument of another type"] = { begun({ "stackTrace", { threadId = "3" } }),
                 "threadId: expected integer, got string" },
             ["a null where something must be"] = { begun({ "scopes", { frameId = json.null } }),
@@ -372,7 +397,8 @@ describe("a session of the Debug Adapter Protocol", function()
     describe("passes on", function()
         it("conditions, hits and log points, and answers with lines that were moved", function()
             local result = serve(begun({ "setBreakpoints", { source = { path = "/s/slow.lua" },
-                breakpoints = { { line = 3, condition = "x > 1" }, { line = 5, hitCondition = " = 3" },
+                breakpoints = { { line = 3, condition = "x > 1" },
+                    { line = 5, hitCondition = " = 3" },
                     { line = 7, logMessage = "x is {x}", condition = " " } } } }))
             assert.same({ { "breakpoints", "/s/slow.lua", {
                 { line = 3, condition = "x > 1" }, { line = 5, hit = "==3" },
@@ -442,7 +468,7 @@ describe("a session of the Debug Adapter Protocol", function()
         end)
 
         it("`write` of attach allows it, and the engine knows", function()
-            local result = serve({ BEGIN[1], { "attach", { job = "job-1", write = true } }, BEGIN[3],
+            local result = serve({ BEGIN[1], WRITING, BEGIN[3],
                 { "disconnect", { terminateDebuggee = true } } })
             assert.same({ { "write", true } }, result.engine:calls("write"))
             assert.same({ { "cancel", 3 } }, result.engine:calls("cancel"))
@@ -455,7 +481,7 @@ describe("a session of the Debug Adapter Protocol", function()
         end)
 
         it("disconnect alone never cancels", function()
-            local result = serve({ BEGIN[1], { "attach", { job = "job-1", write = true } }, BEGIN[3],
+            local result = serve({ BEGIN[1], WRITING, BEGIN[3],
                 { "disconnect" } })
             assert.same({}, result.engine:calls("cancel"))
         end)
@@ -484,6 +510,16 @@ describe("a session of the Debug Adapter Protocol", function()
             assert.matches("the hold's limit", result.events[#result.events].body.output)
         end)
 
+        it("what comes of a request after the answer to it", function()
+            local result = serve(begun(function(engine)
+                engine.on_continue = stop
+            end, { "continue", { threadId = 3 } }, { "disconnect" }))
+            local stopped = result.events[#result.events]
+            assert.equal("stopped", stopped.event)
+            assert.equal("continue", result.responses[4].command)
+            assert.is_true(result.responses[4].seq < stopped.seq)
+        end)
+
         it("the end of the job that it is for, as the end of the session", function()
             local result = serve(begun(function(engine)
                 engine.on_event({ event = "ended", thread = 4 })
@@ -498,7 +534,8 @@ describe("a session of the Debug Adapter Protocol", function()
 
         it("what an error says", function()
             local result = serve(begun(function(engine)
-                engine.on_event({ event = "stopped", thread = 3, reason = "exception", text = "boom",
+                engine.on_event({ event = "stopped", thread = 3, reason = "exception",
+                    text = "boom",
                     file = "/s/slow.lua", line = 4 })
             end, { "exceptionInfo", { threadId = 3 } }))
             assert.equal("boom", last_response(result).body.description)

@@ -74,7 +74,8 @@ local function used()
   words.hob = nil
   for _, file in ipairs(files) do
     for word, rest in file.text:gmatch('"([a-z]+)%.([a-z_]+)"') do
-      if words[word] and not OTHERS[word .. "." .. rest] then
+      local is_file = rest == "txt" or rest == "json" -- of an archive of `hob support`
+      if words[word] and not is_file and not OTHERS[word .. "." .. rest] then
         found[word .. "." .. rest] = file.path
       end
     end

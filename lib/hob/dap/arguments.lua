@@ -1,5 +1,6 @@
 --- Arguments of requests: what an editor sends is checked before anything is done with it.
 local json = require("hob.json")
+local nearest = require("hob.nearest")
 
 local M = {}
 
@@ -45,6 +46,30 @@ function M.check(args, schema)
       return ("%s: expected %s, got %s"):format(name, (wanted:gsub("%?$", "")), type_of(value))
     end
   end
+end
+
+-- What every editor puts beside the arguments.
+local EDITORS_OWN = { name = true, type = true, request = true }
+
+--- Members that nobody knows, but that are nearly one of the schema's: 'jbo' would mean all jobs.
+---@param args table
+---@param schema table<string, string>
+---@return string[] hints  in words
+function M.misspelt(args, schema)
+  local known, hints = {}, {}
+  for name in pairs(schema) do
+    known[#known + 1] = name
+  end
+  table.sort(known)
+  for name in pairs(args) do
+    local meant = type(name) == "string" and not schema[name] and not EDITORS_OWN[name]
+      and nearest.of(name, known)
+    if meant then
+      hints[#hints + 1] = ("the argument '%s' is not known; did you mean %s?"):format(name, meant)
+    end
+  end
+  table.sort(hints)
+  return hints
 end
 
 return M

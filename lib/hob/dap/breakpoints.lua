@@ -125,6 +125,7 @@ requests.setExceptionBreakpoints = { handle = function(self, args)
   if not ok then
     return nil, "setExceptionBreakpoints: " .. tostring(why)
   end
+  self.break_mode = asked.raised and "always" or "unhandled"
   return true
 end }
 

@@ -12,6 +12,7 @@ local M = {}
 
 local ANSWER_SECONDS = 30
 local GOODBYE_SECONDS = 10 -- after the editor has gone
+local QUIET_SECONDS = 3600
 local TAIL = 512           -- where the answer to the last request would stand
 local BUSY_SECONDS = 0.02  -- a gateway that does not take what we send
 
@@ -113,10 +114,17 @@ local function pump_editor(self)
     end
     bytes = ok and process.read()
   end
-  self.editor_gone = time.mono()
-  if not self.ended then
-    self.connection:finish()
+  self.editor_gone = true
+  if self.ended then
+    return
   end
+  self.connection:finish()
+  time.after(GOODBYE_SECONDS, function()
+    if not self.ended then
+      self.late = true
+      self.connection:close()
+    end
+  end)
 end
 
 local function pump_gateway(self)
@@ -130,12 +138,9 @@ local function pump_gateway(self)
         return nil, why
       end
     end
-    if self.editor_gone and time.mono() - self.editor_gone > GOODBYE_SECONDS then
-      return nil, "the gateway did not end the session"
-    end
-    bytes, why, code = self.connection:read(1)
+    bytes, why, code = self.connection:read(QUIET_SECONDS)
   end
-  return true, why
+  return not self.late or nil, self.late and "the gateway did not end the session" or why
 end
 
 local function is_disconnected(self)

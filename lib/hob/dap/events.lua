@@ -31,7 +31,7 @@ local kinds = {}
 function kinds.stopped(self, event)
   local reason = REASONS[event.reason] or { "pause", event.reason }
   local description = reason[2]
-  if event.holdLeft then
+  if event.holdLeft and not self.launched then
     description = ("%s; the job goes on by itself in %s"):format(description,
       words.span(math.max(0, math.floor(event.holdLeft))))
   end

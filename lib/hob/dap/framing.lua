@@ -127,6 +127,16 @@ local function read_body(self, length)
   return all:sub(1, length)
 end
 
+-- What cannot be read may still say what it is, so that the editor does not wait for an answer.
+local function refused(text, why)
+  local head = text:sub(1, HEAD_BYTES)
+  return {
+    seq = math.tointeger(tonumber(head:match('"seq"%s*:%s*(%d+)'))) or 0,
+    command = head:match('"command"%s*:%s*"(%w+)"') or "unknown",
+    refused = why,
+  }
+end
+
 -- A message that is too long is read past, so that its sender gets an answer.
 local function skip_body(self, length)
   if length > M.SKIP_MAX then
@@ -144,12 +154,8 @@ local function skip_body(self, length)
     self.rest = #bytes > left and bytes:sub(left + 1) or ""
     left = left - #bytes
   end
-  head = head:sub(1, HEAD_BYTES)
-  return {
-    seq = math.tointeger(tonumber(head:match('"seq"%s*:%s*(%d+)'))) or 0,
-    command = head:match('"command"%s*:%s*"(%w+)"') or "unknown",
-    refused = ("a message of %d bytes; at most %d are taken"):format(length, M.MESSAGE_MAX),
-  }
+  return refused(head, ("a message of %d bytes; at most %d are taken"):format(length,
+    M.MESSAGE_MAX))
 end
 
 --- The next message. ⏳ One that cannot be used has the member `refused`: why, in words.
@@ -170,8 +176,7 @@ function reader:next()
   end
   local message, problem = json.decode(text)
   if type(message) ~= "table" then
-    message = { seq = 0, command = "unknown",
-      refused = "expected a message in JSON: " .. (problem or "this is no object") }
+    message = refused(text, "expected a message in JSON: " .. (problem or "this is no object"))
   end
   return message, text
 end

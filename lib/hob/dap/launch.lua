@@ -15,7 +15,7 @@ local time = require("hob.time")
 
 local M = {}
 
-local SCHEMA = { program = "string?", handler = "string?", scripts = "string?", config = "string?",
+M.SCHEMA = { program = "string?", handler = "string?", scripts = "string?", config = "string?",
   document = "any", documentFile = "string?", args = "table?", answers = "string?",
   thing = "string?", cwd = "string?", dryRun = "boolean?", retries = "boolean?",
   stopOnEntry = "boolean?", noDebug = "boolean?", pathMappings = "table?" }
@@ -33,12 +33,20 @@ local function here()
   return (exec.check({ "readlink", link }).stdout:gsub("\n$", ""))
 end
 
--- Breakpoints name files by absolute paths, so what runs must be loaded by one.
+-- Breakpoints name files by absolute paths, without detours, so what runs must be loaded by one.
 local function absolute(path, folder)
-  if not path or path:sub(1, 1) == "/" then
-    return path
+  if not path then
+    return nil
   end
-  return folder .. "/" .. path:gsub("^%./", "")
+  local parts = {}
+  for part in (path:sub(1, 1) == "/" and path or folder .. "/" .. path):gmatch("[^/]+") do
+    if part == ".." then
+      parts[#parts] = nil
+    elseif part ~= "." then
+      parts[#parts + 1] = part
+    end
+  end
+  return "/" .. table.concat(parts, "/")
 end
 
 -- `program` is a handler's file: its name and its folder say the rest.
@@ -116,7 +124,7 @@ end
 
 local function check(args)
   args.document = args.document == nil and json.null or args.document
-  local wrong = arguments.check(args, SCHEMA)
+  local wrong = arguments.check(args, M.SCHEMA)
   if wrong then
     return wrong
   elseif args.answers and not args.dryRun then

@@ -90,9 +90,12 @@ local function give_up(self, name, why)
   return nil, name .. ": " .. why
 end
 
-local function begun(self)
+local function begun(self, args, schema)
   self.phase = "begun"
   return true, nil, function()
+    for _, hint in ipairs(arguments.misspelt(args, schema)) do
+      self:say(hint, "important")
+    end
     self:event("initialized")
   end
 end
@@ -134,7 +137,7 @@ local function attach_here(self, args)
   if not ok then
     return give_up(self, "attach", why)
   end
-  return begun(self)
+  return begun(self, args, ATTACH)
 end
 
 requests.attach = { phases = { known = true }, handle = function(self, args, request)
@@ -157,8 +160,9 @@ requests.launch = { phases = { known = true }, handle = function(self, args)
   if self.transport.kind ~= "stdio" then
     return nil, "launch: a gateway is attached to; `hob dap` launches"
   end
+  local launches = require("hob.dap.launch")
   local ok, why
-  self.launched, why = require("hob.dap.launch").prepare(args)
+  self.launched, why = launches.prepare(args)
   if not self.launched then
     return nil, "launch: " .. why
   end
@@ -170,7 +174,7 @@ requests.launch = { phases = { known = true }, handle = function(self, args)
   if not ok then
     return give_up(self, "launch", why)
   end
-  return begun(self)
+  return begun(self, args, launches.SCHEMA)
 end }
 
 -- How long each may be held, which the engine knows when it is attached.

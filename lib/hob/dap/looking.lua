@@ -302,7 +302,7 @@ define("exceptionInfo", { threadId = "integer" }, function(self, args)
     return nil, "this thread has not stopped at an error"
   end
   return {
-    exceptionId = "Lua error", description = stop.text, breakMode = "always",
+    exceptionId = "Lua error", description = stop.text, breakMode = self.break_mode or "never",
     details = { message = stop.text,
       stackTrace = stop.file and ("%s:%d"):format(stop.file, stop.line or 0) or nil },
   }

@@ -16,6 +16,7 @@ local time = require("hob.time")
 local M = {}
 
 local ASIDE_SECONDS = 2
+local ASIDES_MAX = 32 -- of an editor that asks faster than it is answered
 
 ---@class hob.dap.transport
 ---@field read fun(): string|nil, string|nil, string|nil  waits for bytes
@@ -164,6 +165,14 @@ local function identify(message)
     and message.command or "unknown"
 end
 
+local function is_busy(self)
+  local count = 0
+  for _ in pairs(self.aside) do
+    count = count + 1
+  end
+  return count >= ASIDES_MAX
+end
+
 -- What was asked before the end is answered before it.
 local function finish_asides(self)
   local deadline = time.mono() + ASIDE_SECONDS
@@ -183,7 +192,7 @@ local function take(self, message)
   local request = requests[message.command]
   if problem then
     self:send(refusal(message, problem))
-  elseif request.aside then
+  elseif request.aside and not is_busy(self) then
     local answered = future.new()
     self.aside[answered] = true
     time.after(0, function()

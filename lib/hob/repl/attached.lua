@@ -6,6 +6,7 @@ local texts = require("hob.repl.text")
 local M = {}
 
 local PAGE = 100
+local TRIES = 5   -- to read something of a job that goes on meanwhile
 local CONTEXT = 3 -- lines of source before and behind the current one
 
 ---@class hob.repl.attached
@@ -282,6 +283,7 @@ end
 
 ---@return table[]|nil frames  innermost first
 ---@return any total_or_message
+---@return string|nil code
 function attached:frames(first, count)
   return self.debug:stack(self.job.thread, { first = first, count = count })
 end
@@ -289,10 +291,11 @@ end
 --- The frame that is looked at.
 ---@return table|nil frame  nil without a message: it has none
 ---@return string|nil message
+---@return string|nil code
 function attached:frame()
-  local frames, why = self:frames(self.level - 1, 1)
+  local frames, why, code = self:frames(self.level - 1, 1)
   if not frames then
-    return nil, why
+    return nil, why, code
   end
   return frames[1]
 end
@@ -346,6 +349,9 @@ function attached:node(variable)
         for _, member in ipairs(some or {}) do
           members[#members + 1] = { key = member.name, node = self:node(member) }
         end
+        if not some then -- it is not held
+          members[#members + 1] = { key = "...", node = { text = "<the job went on>" } }
+        end
         if not some or #some == 0 then
           break
         end
@@ -356,20 +362,29 @@ function attached:node(variable)
   return node
 end
 
+local function evaluate_once(self, text)
+  local frame, problem, code = self:frame()
+  if not frame and problem then
+    return nil, problem, code
+  end
+  return self.debug:evaluate(text, {
+    thread = self.job.thread, frame = frame and frame.id, write = self.writes,
+  })
+end
+
 ---@param text string
 ---@return hob.repl.node[]|nil nodes
 ---@return string|nil message
----@return string|nil code
 function attached:evaluate(text)
-  local frame, problem = self:frame()
-  if not frame and problem then
-    return nil, problem
+  local results, why, code
+  for _ = 1, TRIES do
+    results, why, code = evaluate_once(self, text)
+    if results or code ~= "ESTALE" or self.writes then
+      break
+    end
   end
-  local results, why, code = self.debug:evaluate(text, {
-    thread = self.job.thread, frame = frame and frame.id, write = self.writes,
-  })
   if not results then
-    return nil, why, code
+    return nil, code == "ESTALE" and why .. "; `:pause` holds it" or why
   end
   local nodes = {}
   for i, variable in ipairs(results) do

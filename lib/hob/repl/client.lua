@@ -45,7 +45,7 @@ local function take(self, line)
 end
 
 local function lose(self, why)
-  self.lost = self.lost or why or "the connection was lost"
+  self.lost = "the connection to the gateway is lost: " .. tostring(why)
   for id, waiting in pairs(self.waiting) do
     self.waiting[id] = nil
     waiting.answer:resolve(nil, self.lost)

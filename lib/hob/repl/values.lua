@@ -67,18 +67,6 @@ local function key_text(key)
   return "[" .. short_text(key) .. "]"
 end
 
-local RANKS = { string = 1, number = 2 }
-
-local function before(a, b)
-  local rank_a, rank_b = RANKS[type(a)] or 3, RANKS[type(b)] or 3
-  if rank_a ~= rank_b then
-    return rank_a < rank_b
-  elseif rank_a < 3 then
-    return a < b
-  end
-  return false
-end
-
 -- What a table says that it has: the objects of iotjobs keep their fields elsewhere.
 local function as_it_says(value)
   local meta = getmetatable(value)
@@ -98,9 +86,11 @@ local function as_it_says(value)
   return ok and copy or value
 end
 
--- Places from 1 on, then the other keys, sorted.
+-- Places from 1 on, then the other keys: names, numbers, the rest. Sorted without a function of
+-- ours: inside one nothing could be preempted.
 local function keys_of(value)
-  local length, others, walked = 0, {}, 0
+  local length, walked = 0, 0
+  local names, numbers, others = {}, {}, {}
   while rawget(value, length + 1) ~= nil and length < WALK_MAX do
     length = length + 1
   end
@@ -108,12 +98,19 @@ local function keys_of(value)
     walked = walked + 1
     if walked > WALK_MAX then
       break
-    elseif math.type(key) ~= "integer" or key < 1 or key > length then
+    elseif type(key) == "string" then
+      names[#names + 1] = key
+    elseif type(key) ~= "number" then
       others[#others + 1] = key
+    elseif math.type(key) ~= "integer" or key < 1 or key > length then
+      numbers[#numbers + 1] = key
     end
   end
-  table.sort(others, before)
-  return length, others, walked > WALK_MAX
+  table.sort(names)
+  table.sort(numbers)
+  table.move(numbers, 1, #numbers, #names + 1, names)
+  table.move(others, 1, #others, #names + 1, names)
+  return length, names, walked > WALK_MAX
 end
 
 --- A value of this state. Of a table's metamethods only __pairs is run.

@@ -66,27 +66,72 @@ end
 
 --- A line of nothing but base64 is a piece of a key whose first line is not there any more, and so
 --- are shorter ones that follow; digests are hexadecimal.
-local function hide_code_lines(text)
-  local within = false
-  return (text:gsub("[^\n]+", function(line)
+--- @param state { within: boolean }  from piece to piece of a text
+local function hide_code_lines(text, state)
+  local lines = {}
+  for line, stop in text:gmatch("([^\n]*)(\n?)") do
     local content = content_of(line)
     local code = content:match("^([%w+/]+=*)%s*$")
     if content:find("-----BEGIN ", 1, true) and not content:find("-----END ", 1, true) then
-      within = true
-      return nil
+      state.within = true
+    else
+      state.within = code and (state.within or #code >= 40 and code:find("[G-Zg-z+]") ~= nil
+        and not code:find("^/"))
+      line = state.within and line:sub(1, #line - #content) .. HIDDEN or line
     end
-    within = code and (within or #code >= 40 and code:find("[G-Zg-z+]") ~= nil
-      and not code:find("^/"))
-    return within and line:sub(1, #line - #content) .. HIDDEN or nil
-  end))
+    lines[#lines + 1] = line .. stop
+  end
+  return table.concat(lines)
 end
 
+-- What must be there for a pattern to be worth its while, the pattern, what becomes of it.
+local MORE = {
+  { "IA", "%f[%w](A[KS]IA)%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%f[^%w]", "%1" .. HIDDEN },
+  { "eyJ", "%f[%w]eyJ[%w_-]+%.[%w_-]+%.[%w_-]+", HIDDEN }, -- a JSON web token
+  { ":\\/\\/", "(:\\/\\/[^%s\"'<>?]*)%?[^%s\"'<>]*", "%1?..." }, -- an URL in another's JSON
+  { "?", "(/[^%s\"'<>?]*)%?[%w_.%%~%-]+=[^%s\"'<>]*", "%1?..." },
+}
+
 local function hide_more(text)
-  text = text:gsub("%f[%w](A[KS]IA)%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%f[^%w]", "%1" .. HIDDEN)
-  text = text:gsub("%f[%w]eyJ[%w_-]+%.[%w_-]+%.[%w_-]+", HIDDEN) -- a JSON web token
-  text = text:gsub("(:\\/\\/[^%s\"'<>?]*)%?[^%s\"'<>]*", "%1?...") -- an URL in another's JSON
-  text = text:gsub("(://)[^%s\"'<>/@]+@", "%1" .. HIDDEN .. "@")
-  return (text:gsub("(/[^%s\"'<>?]*)%?[%w_.%%~%-]+=[^%s\"'<>]*", "%1?..."))
+  for _, more in ipairs(MORE) do
+    if text:find(more[1], 1, true) then
+      text = text:gsub(more[2], more[3])
+    end
+  end
+  return text
+end
+
+---------------------------------------------------------------- the whole
+
+-- Nothing here is to run for long without a break, since a slow processor needs ten times as long:
+-- texts are worked off in pieces, each of whole lines and of whole blocks of keys.
+local PIECE = 32 * 1024
+local LINE_MOST = 256 * 1024
+
+--- Where the piece ends that begins at `at`.
+local function end_of_piece(text, at)
+  local stop = text:find("\n", at + PIECE, true) or #text
+  local piece = text:sub(at, stop)
+  local _, begins = piece:gsub("%-%-%-%-%-BEGIN ", "")
+  local _, ends = piece:gsub("%-%-%-%-%-END ", "")
+  if begins > ends then
+    local last = text:find("-----END ", stop, true)
+    last = last and last - stop < LINE_MOST and text:find("\n", last, true)
+    stop = last or stop
+  end
+  return stop
+end
+
+local function mask_piece(text, patterns, state)
+  for _, pattern in ipairs(patterns) do
+    text = text:gsub(pattern, HIDDEN)
+  end
+  text = timeline.mask(hide_long_strings(hide_blocks(text)))
+  local again
+  repeat -- "one " .. "secret"
+    text, again = text:gsub('("%*%*%*")%s*%.%.%s*["\'][^"\'\n]*["\']', "%1")
+  until again == 0
+  return hide_more(hide_code_lines(text, state))
 end
 
 --- @param known string[]  secrets whose very text is known: they are taken out wherever they stand
@@ -99,15 +144,15 @@ function M.new(known)
     end
   end
   return function(text)
-    for _, pattern in ipairs(patterns) do
-      text = text:gsub(pattern, HIDDEN)
+    local pieces, at, state = {}, 1, { within = false }
+    while at <= #text do
+      local stop = end_of_piece(text, at)
+      pieces[#pieces + 1] = stop - at < PIECE + LINE_MOST
+        and mask_piece(text:sub(at, stop), patterns, state)
+        or ("%s a line of %d bytes is left out\n"):format(HIDDEN, stop - at)
+      at = stop + 1
     end
-    text = timeline.mask(hide_long_strings(hide_blocks(text)))
-    local again
-    repeat -- "one " .. "secret"
-      text, again = text:gsub('("%*%*%*")%s*%.%.%s*["\'][^"\'\n]*["\']', "%1")
-    until again == 0
-    return hide_more(hide_code_lines(text))
+    return table.concat(pieces)
   end
 end
 

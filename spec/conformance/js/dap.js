@@ -174,7 +174,7 @@ async function looking(dc, scripts, go) {
     fs.writeFileSync(go, "");
     const body = await dc.stopped("breakpoint");
     same(body.allThreadsStopped, false);
-    assert.match(body.description, /goes on by itself in/);
+    if (dc.held) assert.match(body.description, /goes on by itself in/);
     await dc.at(probe, scripts.line("probe.lua", "list"));
     await dc.continueRequest({ threadId: dc.thread });
   });
@@ -332,6 +332,7 @@ async function attached(world, gateway, scripts) {
   await beginning(dc, scripts, "attach", { job: "dap-1", data: gateway.data, write: true });
   await check("it is said how long the job may be held", async () => {
     await dc.take("output", (body) => /held|hold/.test(body.output));
+    dc.held = true;
   });
   await paused(dc, scripts);
   await looking(dc, scripts, go);

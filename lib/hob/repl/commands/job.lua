@@ -186,11 +186,12 @@ local function log_line(session, line)
 end
 
 local function show_log(session, rest)
-  local count = math.tointeger(tonumber(rest:match("(%d+)%s*$")))
-  local id = rest:match("^(%S+)%s+%d+%s*$") or (not count and rest) or ""
-  if not count and rest:find("^%d+$") then
-    return nil, ("expected a number of lines from 1 to %d"):format(LOG_MAX)
+  local id, digits = rest:match("^(%S+)%s+(%d+)$")
+  if not id then
+    digits = rest:match("^%d+$")
+    id = digits and "" or rest
   end
+  local count = digits and math.tointeger(tonumber(digits))
   local request, problem = request_for(session, "log", id)
   if not request then
     return nil, problem
