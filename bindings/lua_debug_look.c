@@ -31,7 +31,7 @@ static struct hob_debug_look *look_of(struct hob_debug_session *session, int thr
 
 struct finding {
     int id;
-    int threads[64];
+    int threads[256];
     size_t count;
 };
 
@@ -262,6 +262,7 @@ struct asking {
     bool is_set;
     struct hob_error err; /* its code: 0, or what failed */
     char *message;        /* in place of its own, which may be too short for a traceback */
+    char *text;           /* of a single string: more of it */
     struct hob_debug_variables results;
 };
 
@@ -269,6 +270,7 @@ static void asking_free(void *op)
 {
     struct asking *asking = op;
     free(asking->message);
+    free(asking->text);
     hob_debug_variables_free(&asking->results);
     free(asking);
 }
@@ -292,6 +294,11 @@ static int asking_push(lua_State *L, void *op)
         return 1;
     }
     push_variables(L, asking->results.items, asking->results.count);
+    if (asking->text && asking->results.count == 1) {
+        lua_rawgeti(L, -1, 1);
+        hob_lua_debug_set_text(L, "value", asking->text);
+        lua_pop(L, 1);
+    }
     return 1;
 }
 
@@ -301,6 +308,7 @@ static void on_result(void *user, const struct hob_debug_result *result)
     size_t size = result->count * sizeof *result->values;
     asking->err.code = result->code;
     asking->message = result->code ? strdup(result->message) : NULL;
+    asking->text = result->text ? strdup(result->text) : NULL;
     if (result->count) {
         asking->results.items = malloc(size);
         asking->err.code = asking->results.items ? 0 : HOB_ENOMEM;

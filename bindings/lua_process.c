@@ -5,6 +5,7 @@
 #include "work/task.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #define WATCH_NAME "hob.process.signal"
 #define READ_BYTES 65536
+#define WRITE_MS   30000 /* of a reader who takes nothing */
 
 /* ---- signals ---- */
 
@@ -27,9 +29,8 @@ struct watch {
 static const struct {
     const char *name;
     int number;
-} signals[] = {{"INT", SIGINT},   {"TERM", SIGTERM}, {"HUP", SIGHUP},
-               {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH},
-               {"CONT", SIGCONT}};
+} signals[] = {{"INT", SIGINT},   {"TERM", SIGTERM},   {"HUP", SIGHUP},  {"USR1", SIGUSR1},
+               {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}, {"CONT", SIGCONT}};
 
 static int check_signal(lua_State *L, int index)
 {
@@ -39,7 +40,8 @@ static int check_signal(lua_State *L, int index)
             return signals[i].number;
         }
     }
-    return luaL_error(L, "signal: expected INT, TERM, HUP, USR1, USR2, WINCH or CONT, got %s", name);
+    return luaL_error(L, "signal: expected INT, TERM, HUP, USR1, USR2, WINCH or CONT, got %s",
+                      name);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -99,12 +101,6 @@ struct reader {
     ssize_t len;
 };
 
-/* Whoever started this program may have left its end of the pipe non-blocking. */
-static void wait_ready(int fd, short events)
-{
-    poll(&(struct pollfd){.fd = fd, .events = events}, 1, -1);
-}
-
 static ssize_t read_bytes(char **out)
 {
     ssize_t len;
@@ -114,7 +110,8 @@ static ssize_t read_bytes(char **out)
     }
     while ((len = read(STDIN_FILENO, *out, READ_BYTES)) < 0 &&
            (errno == EINTR || errno == EAGAIN)) {
-        wait_ready(STDIN_FILENO, POLLIN);
+        /* whoever started this program may have left its end of the pipe non-blocking */
+        poll(&(struct pollfd){.fd = STDIN_FILENO, .events = POLLIN}, 1, -1);
     }
     return len > 0 ? len : -1;
 }
@@ -202,26 +199,40 @@ static int process_read(lua_State *L)
     return start_reading(L, true);
 }
 
-/** write(text) -> true | nil, message, code: all of it is on its way; a reader that is slow is
- * waited for. */
+/* A pipe takes that much without blocking once it has room for anything, so that a reader who has
+ * stopped to read holds up this process for a while, and not for ever. */
+static int write_some(const char **text, size_t *len)
+{
+    size_t part = *len < PIPE_BUF ? *len : PIPE_BUF;
+    int ready = poll(&(struct pollfd){.fd = STDOUT_FILENO, .events = POLLOUT}, 1, WRITE_MS);
+    if (ready == 0) {
+        return ETIMEDOUT;
+    }
+    ssize_t written = ready > 0 ? write(STDOUT_FILENO, *text, part) : -1;
+    if (written < 0) {
+        return errno == EINTR || errno == EAGAIN ? 0 : errno;
+    }
+    *text += written;
+    *len -= (size_t)written;
+    return 0;
+}
+
+/** write(text) -> true | nil, message, code: all of it is on its way; a slow reader is waited for.
+ */
 static int process_write(lua_State *L)
 {
     size_t len;
     struct hob_error err = {0};
     const char *text = luaL_checklstring(L, 1, &len);
+    int rc = 0;
     fflush(stdout);
-    while (len > 0) {
-        ssize_t written = write(STDOUT_FILENO, text, len);
-        if (written < 0 && errno == EAGAIN) {
-            wait_ready(STDOUT_FILENO, POLLOUT);
-        } else if (written < 0 && errno != EINTR) {
-            hob_error_set(&err, hob_error_from_errno(errno), "standard output: %s",
-                          strerror(errno));
-            return hob_lua_fail(L, &err);
-        } else if (written > 0) {
-            text += written;
-            len -= (size_t)written;
-        }
+    while (len > 0 && rc == 0) {
+        rc = write_some(&text, &len);
+    }
+    if (rc) {
+        hob_error_set(&err, hob_error_from_errno(rc), "standard output: %s",
+                      rc == ETIMEDOUT ? "nobody reads it" : strerror(rc));
+        return hob_lua_fail(L, &err);
     }
     lua_pushboolean(L, 1);
     return 1;

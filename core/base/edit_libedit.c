@@ -43,6 +43,8 @@ struct hob_edit_terminal {
     mbstate_t partial; /* of a character whose bytes have not all come */
     char *prompt;
     cc_t interrupt_key;
+    struct termios found; /* the terminal as it was */
+    bool is_terminal;
     bool ended, interrupted, hung_up;
     bool completing;
     struct hob_edit_item *candidates;
@@ -396,8 +398,8 @@ static void bind_keys(EditLine *el)
 static void begin(struct hob_edit_terminal *t)
 {
     HistEvent event;
-    struct termios mode;
-    t->interrupt_key = tcgetattr(STDIN_FILENO, &mode) ? CTRL_C : mode.c_cc[VINTR];
+    t->is_terminal = tcgetattr(STDIN_FILENO, &t->found) == 0;
+    t->interrupt_key = t->is_terminal ? t->found.c_cc[VINTR] : CTRL_C;
     t->el = el_init("hob", stdin, stdout, stderr);
     t->history = history_init();
     if (!t->el || !t->history)
@@ -410,8 +412,11 @@ static void begin(struct hob_edit_terminal *t)
     el_set(t->el, EL_SIGNAL, 0);
     el_set(t->el, EL_HIST, history, t->history);
     el_set(t->el, EL_GETCFN, next_key);
-    el_set(t->el, EL_ADDFN, "hob-complete", "Complete the word", on_tab);
+    el_wset(t->el, EL_ADDFN, L"hob-complete", L"Complete the word", on_tab);
     bind_keys(t->el);
+    /* Also when libedit believes that another program has the terminal, between two lines. */
+    el_set(t->el, EL_SETTY, "-x", "-icanon", "-echo", NULL);
+    set_raw(t, true);
     el_source(t->el, NULL); /* ~/.editrc */
 }
 
@@ -433,6 +438,8 @@ static void finish(struct hob_edit_terminal *t)
 {
     if (t->el)
         el_end(t->el);
+    if (t->is_terminal)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &t->found);
     if (t->history)
         history_end(t->history);
     free(t->prompt);

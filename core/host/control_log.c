@@ -14,8 +14,8 @@
 
 #define NAME_MAX_BYTES 256
 #define LINES_MAX      100000
-#define HISTORY_MAX    (640 * 1024) /* of what has been; each line of it gets the request's id, */
-#define HISTORY_MIN    (256 * 1024) /* which may be long */
+#define HISTORY_MAX    (256 * 1024) /* of what has been; each line of it gets the request's id, */
+#define HISTORY_MIN    (128 * 1024) /* which may be long */
 #define LINE_SLACK     512
 
 struct tail {

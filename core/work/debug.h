@@ -17,8 +17,9 @@
  * A breakpoint's condition and a log point's text are never evaluated inside the hook: the target
  * is held, they run aside (debug_look.h), and then the stop is told or the target let go, silently.
  *
- * Parts: debug.c (sessions, targets, what is told), debug_hold.c (holding, and its limit),
- * debug_break.c (breakpoints, steps, pause: what the hook asks), debug_look.h (frames and values).
+ * Parts: debug.c (sessions, targets), debug_tell.c (what they are told), debug_hold.c (holding, and
+ * its limit), debug_points.c (breakpoints), debug_break.c (what the hook asks: breakpoints, steps,
+ * pause, errors), debug_look.h (frames and values).
  *
  * Life: hob_debugger_new -> sessions and targets -> hob_debugger_free, after all of them. on_event
  * is never called inside a call of this file, nor with a target's code on the stack; a session may
@@ -57,9 +58,9 @@ struct hob_debugger_options {
 };
 
 struct hob_debugger *
-hob_debugger_new(const struct hob_debugger_options *options); /* NULL: memory */
+hob_debugger_new(const struct hob_debugger_options *options);  /* NULL: memory */
 size_t hob_debugger_held(const struct hob_debugger *debugger); /* how many targets; NULL: 0 */
-void hob_debugger_free(struct hob_debugger *debugger);        /* NULL is legal */
+void hob_debugger_free(struct hob_debugger *debugger);         /* NULL is legal */
 /** In place of those of the options, from the next hold on. */
 void hob_debugger_limit(struct hob_debugger *debugger, uint64_t hold_ms, bool wait);
 uint64_t hob_debugger_hold_ms(const struct hob_debugger *debugger); /* NULL: 0 */

@@ -199,6 +199,8 @@ static void take_values(lua_State *L, struct hob_debug_eval *eval, int first)
     }
     if (eval->kind == HOB_DEBUG_EVAL_LOG) {
         take_text(L, eval, first);
+    } else if (eval->count == 1) {
+        eval->text = hob_look_long_string(L, first);
     }
 }
 
@@ -500,6 +502,7 @@ static int find_ref(struct start *start)
 static int begin(struct start *start)
 {
     int rc = find_ref(start);
+    rc = rc ? rc : hob_look_check_room(start->look, start->err);
     rc = rc ? rc : find_frame(start);
     rc = rc ? rc : hob_look_call(start->look, start_expression, start, start->err);
     return rc ? rc : start->rc;

@@ -158,6 +158,16 @@ struct hob_look_ref *hob_look_find_ref(struct hob_debug_look *look, int id, stru
     return NULL;
 }
 
+int hob_look_check_room(const struct hob_debug_look *look, struct hob_error *err)
+{
+    if (look->ref_count + HOB_DEBUG_PAGE_MAX + HOB_DEBUG_SCOPES <= REFS_MAX) {
+        return 0;
+    }
+    return hob_error_set(err, HOB_ENOSPC,
+                         "%zu values of this job are looked at already: let it go on first",
+                         look->ref_count);
+}
+
 static struct hob_look_ref *add_ref(struct hob_debug_look *look)
 {
     if (look->ref_count >= REFS_MAX) {

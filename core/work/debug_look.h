@@ -107,7 +107,7 @@ struct hob_debug_variable {
     char value[HOB_DEBUG_VALUE_MAX]; /* valid UTF-8 on one line */
     char type[HOB_DEBUG_TYPE_MAX];   /* "table", "hob.exec.process" (userdata with a __name) */
     int ref;                         /* 0: no members */
-    size_t indexed, named;           /* members of it; named: without the metatable's */
+    size_t indexed, named;           /* members of it; among the named its metatable */
     char identity[24];               /* "0x5581..."; "" of what has none */
     int reg;                         /* of a local: 1...; else 0 */
 };
@@ -173,14 +173,15 @@ struct hob_debug_result {
     const struct hob_debug_variable *values; /* of all results (HOB_DEBUG_EVAL_SET: the one) */
     size_t count;
     bool truth;       /* of the first result */
-    const char *text; /* of HOB_DEBUG_EVAL_LOG: the line; else NULL */
+    const char *text; /* of HOB_DEBUG_EVAL_LOG: the line; of a single long string: more of it than
+                       * its value has; else NULL */
 };
 /** Everything in it is borrowed for the call. */
 typedef void hob_debug_eval_fn(void *user, const struct hob_debug_result *result);
 
 /** `done` is called once, later. @return 0, or a code, and it will not be called: HOB_EINCOMPLETE,
  * HOB_EINVAL (it cannot be compiled), HOB_EPERM (an assignment, and write is off), HOB_ESTALE,
- * HOB_EBUSY, HOB_ENOMEM */
+ * HOB_EBUSY, HOB_ENOMEM, HOB_ENOSPC */
 int hob_debug_look_evaluate(struct hob_debug_look *look,
                             const struct hob_debug_eval_options *options, hob_debug_eval_fn *done,
                             void *user, struct hob_debug_eval **out, struct hob_error *err);

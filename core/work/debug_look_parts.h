@@ -91,6 +91,8 @@ int hob_look_call(struct hob_debug_look *look, lua_CFunction fn, void *op, struc
 int hob_look_new_id(struct hob_debug_look *look);
 /** The epoch is over if its task has gone on. */
 void hob_look_refresh(struct hob_debug_look *look);
+/** So many values are looked at that a page more might find no room: HOB_ENOSPC, else 0. */
+int hob_look_check_room(const struct hob_debug_look *look, struct hob_error *err);
 /** Leave the table of the look on L. */
 void hob_look_push_table(struct hob_debug_look *look, lua_State *L);
 void hob_look_push_part(struct hob_debug_look *look, lua_State *L, enum hob_look_table part);
@@ -157,6 +159,9 @@ bool hob_look_set_named_local(struct hob_debug_look *look, lua_State *L,
 /** All but the name and the register of the value at `index`. `frame`: of the refs. */
 void hob_look_describe(struct hob_debug_look *look, lua_State *L, int index, int frame,
                        struct hob_debug_variable *out);
+/** More of a string than hob_look_describe shows (caller frees); NULL: that is all of it, or it is
+ * no string, or memory is short. */
+char *hob_look_long_string(lua_State *L, int index);
 /** The key at `index` as the name of a member. */
 void hob_look_name_key(lua_State *L, int index, char name[HOB_DEBUG_NAME_MAX]);
 /** Leave the __name of the metatable of the value at `index` on L. @return NULL: it has none, and

@@ -323,8 +323,9 @@ int hob_debug_look_variables(struct hob_debug_look *look, int ref,
     list.keys = malloc(NAMED_MAX * sizeof *list.keys);
     list.places = malloc(NAMED_MAX * sizeof *list.places);
     int rc = out->items && list.keys && list.places
-                 ? hob_look_call(look, list_ref, &list, err)
+                 ? hob_look_check_room(look, err)
                  : hob_error_set(err, HOB_ENOMEM, "out of memory");
+    rc = rc ? rc : hob_look_call(look, list_ref, &list, err);
     rc = rc == 0 && list.rc ? hob_look_stale(err) : rc;
     free(list.keys);
     free(list.places);

@@ -1,5 +1,5 @@
-/* debug_parts.h - internal to debug*.c of the engine (debug.c, debug_hold.c, debug_break.c,
- * debug_points.c): what a debugger holds, and how its parts call each other.
+/* debug_parts.h - internal to debug*.c of the engine (debug.c, debug_tell.c, debug_hold.c,
+ * debug_break.c, debug_points.c): what a debugger holds, and how its parts call each other.
  *
  * A stop has two stages. *Looked at*: the scheduler is held, nobody was told; conditions and log
  * points are evaluated, one after the other. Then it is *held*, which is told, or goes on,
@@ -120,8 +120,10 @@ struct hob_debugger {
     int last_thread, last_point, next_id;
 };
 
-/* ---- debug.c ---- */
+/* ---- debug_tell.c ---- */
 
+void hob_debug_tell_notes(void *user); /* of session->turn */
+void hob_debug_free_session(struct hob_debug_session *session);
 /** To one session, or (NULL) all that are attached to the target. Everything is copied. */
 void hob_debug_tell(struct hob_debug_target *target, struct hob_debug_session *session,
                     const struct hob_debug_event *event);
@@ -129,6 +131,9 @@ void hob_debug_say(struct hob_debug_target *target, struct hob_debug_session *se
                    const char *event, const char *text);
 void hob_debug_log(struct hob_debug_target *target, enum hob_log_level level, const char *event,
                    const char *text);
+
+/* ---- debug.c ---- */
+
 bool hob_debug_has_seat(const struct hob_debug_target *target,
                         const struct hob_debug_session *session);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define STRING_MAX  200  /* bytes of one that are shown */
+#define STRING_LONG 4000 /* likewise where a person has asked for this one alone */
 #define KEY_MAX     60   /* likewise of a key */
 #define COUNT_STEPS 1000 /* members of a table that are counted, beyond those from 1 on */
 
@@ -50,17 +51,38 @@ static void copy_buf(struct hob_buf *buf, char *out, size_t room)
     hob_buf_free(buf);
 }
 
+static void put_string(struct hob_buf *out, const char *text, size_t len, size_t max)
+{
+    hob_buf_append_string(out, "\"");
+    put_escaped(out, text, len, max);
+    hob_buf_append_string(out, "\"");
+    if (len > max) {
+        hob_buf_printf(out, "... (%zu bytes)", len);
+    }
+}
+
 static void describe_string(const char *text, size_t len, struct hob_debug_variable *out)
 {
     struct hob_buf buf;
     hob_buf_init(&buf, sizeof out->value - 1);
-    hob_buf_append_string(&buf, "\"");
-    put_escaped(&buf, text, len, STRING_MAX);
-    hob_buf_append_string(&buf, "\"");
-    if (len > STRING_MAX) {
-        hob_buf_printf(&buf, "... (%zu bytes)", len);
-    }
+    put_string(&buf, text, len, STRING_MAX);
     copy_buf(&buf, out->value, sizeof out->value);
+}
+
+char *hob_look_long_string(lua_State *L, int index)
+{
+    size_t len;
+    struct hob_buf buf;
+    const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : NULL;
+    if (!text || len <= STRING_MAX) {
+        return NULL;
+    }
+    hob_buf_init(&buf, 4 * STRING_LONG + 64);
+    put_string(&buf, text, len, STRING_LONG);
+    const char *whole = hob_buf_string(&buf);
+    char *copy = whole ? strdup(whole) : NULL;
+    hob_buf_free(&buf);
+    return copy;
 }
 
 bool hob_look_is_name(const char *text, size_t len)

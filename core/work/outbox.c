@@ -407,17 +407,6 @@ void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *det
     hob_outbox_wake(outbox);
 }
 
-uint64_t hob_outbox_step_until_ms(const struct hob_outbox *outbox, int64_t row)
-{
-    const struct hob_outbox_entry *entry = find_entry(outbox, row);
-    return entry ? entry->step_until_ms : 0;
-}
-
-bool hob_outbox_is_online(const struct hob_outbox *outbox)
-{
-    return outbox->online;
-}
-
 void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
                           void (*done)(void *user), void *user)
 {

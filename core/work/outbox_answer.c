@@ -258,6 +258,20 @@ void hob_outbox_on_updated(void *user, int status, const struct hob_jobs_answer 
     }
 }
 
+uint64_t hob_outbox_step_until_ms(const struct hob_outbox *outbox, int64_t row)
+{
+    const struct hob_outbox_entry *entry = outbox->entries;
+    while (entry && entry->row != row) {
+        entry = entry->next;
+    }
+    return entry ? entry->step_until_ms : 0;
+}
+
+bool hob_outbox_is_online(const struct hob_outbox *outbox)
+{
+    return outbox->online;
+}
+
 /* ---- answers to a description ---- */
 
 static void on_look(struct hob_outbox_entry *entry, const struct hob_jobs_execution *theirs)

@@ -60,7 +60,7 @@ uint64_t hob_slot_hold_until_ms(void *user, const char **why)
     uint64_t until = hob_outbox_step_until_ms(slot->options.outbox, slot->row);
     bool online = hob_outbox_is_online(slot->options.outbox);
     until = until ? until : slot->step_until_ms;
-    if (until == 0 || slot->cleaning || slot->ended_there || hob_slot_step_minutes(slot) == 0) {
+    if (until == 0 || slot->ended_there || hob_slot_step_minutes(slot) == 0) {
         return 0; /* the service has no timer for it, or does not wait for it any more */
     }
     if (online && !slot->hold_said) {

@@ -66,7 +66,7 @@ struct hob_slot {
     char *wait_reason;
 
     /* Held by a person (slot_hold.c). */
-    char held_where[HOB_SLOT_WHERE_MAX]; /* "": it is not */
+    char held_where[HOB_SLOT_WHERE_MAX]; /* "FILE:LINE"; "": it is not */
     bool hold_said;
     uint64_t step_until_ms; /* when the step timer ends that it was claimed with; 0: none */
 

@@ -280,10 +280,8 @@ lua_State *hob_task_resumed_by(lua_State *L, lua_Debug *ar, bool *is_wrap)
     if (is_wrap) {
         *is_wrap = fn == wrap_call;
     }
-    if (fn == wrap_call && lua_getupvalue(L, -1, 1)) {
-        co = lua_tothread(L, -1);
-        lua_pop(L, 1);
-    } else if (fn == co_resume && lua_getlocal(L, ar, 1)) {
+    if ((fn == wrap_call && lua_getupvalue(L, -1, 1)) ||
+        (fn == co_resume && lua_getlocal(L, ar, 1))) {
         co = lua_tothread(L, -1);
         lua_pop(L, 1);
     }

@@ -128,6 +128,7 @@ describe("hob cancel", function()
       return topic:match("/job/") and "drop"
     end)
     assert.equal(0, (cancel("job")))
+    assert.is_nil(in_hand("job"))
     life.gateway:kill()
     life.world:answer_with(nil)
     life.gateway:launch()

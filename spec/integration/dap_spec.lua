@@ -8,6 +8,7 @@ local exec = require("hob.exec")
 local framing = require("hob.dap.framing")
 local fs = require("hob.fs")
 local json = require("hob.json")
+local shim = require("spec.support.shim")
 local tellings = require("spec.support.telling")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
@@ -280,7 +281,8 @@ describe("hob dap", function()
                 end
             end
             local grown = tonumber(fs.read(status):match("VmRSS:%s+(%d+)")) - before
-            assert.is_true(grown < 1024, grown .. " KB more after 30 more editors")
+            -- A sanitizer keeps what was freed, to see it used.
+            assert.is_true(grown < 1024 or shim.is_sanitized(), grown .. " KB more by 30 editors")
             release(go)
             assert.equal(15, sum_of(id))
         end)

@@ -118,6 +118,7 @@ describe("hob drain", function()
     assert.matches(who(), status.drain.who)
     local jobs = command("jobs")
     assert.equal("tower work", jobs.drain.reason)
+    assert.equal("pending", jobs.jobs[1].state)
     assert.equal("drain", jobs.jobs[1].waitsFor)
     assert.matches("drain", jobs.jobs[1].why)
     for _, name in ipairs({ "status", "jobs" }) do

@@ -259,6 +259,11 @@ function pty:resize(rows, columns)
   self.process:resize(rows, columns)
 end
 
+---Do keys reach the program one by one, and are they not shown by the terminal itself?
+function pty:is_raw()
+  return self.process:is_raw()
+end
+
 ---Wait until it has ended. @return its exit code and the signal that ended it
 function pty:wait()
   wait_until(function()

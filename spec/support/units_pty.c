@@ -3,6 +3,7 @@
  * pty.spawn({ "hob", "repl" }, { "TERM=xterm", ... }, rows, columns) -> pty
  * pty:read() -> bytes | "" (nothing yet) | nil (the program's side is closed)
  * pty:write(bytes)   pty:resize(rows, columns)   pty:kill(number)   pty:pid()
+ * pty:is_raw()       keys reach the program one by one, and are not shown
  * pty:ended() -> nil | exit code, signal
  * pty:close()        kills what still runs
  */
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define CLASS "hob_units.pty"
@@ -110,6 +112,15 @@ static int pty_resize(lua_State *L)
     return 0;
 }
 
+static int pty_is_raw(lua_State *L)
+{
+    struct termios mode;
+    if (tcgetattr(check(L)->fd, &mode))
+        return luaL_error(L, "tcgetattr: %s", strerror(errno));
+    lua_pushboolean(L, !(mode.c_lflag & (ICANON | ECHO)));
+    return 1;
+}
+
 static int pty_ended(lua_State *L)
 {
     struct pty *pty = check(L);
@@ -151,8 +162,9 @@ static int pty_close(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"read", pty_read}, {"write", pty_write}, {"resize", pty_resize}, {"ended", pty_ended},
-    {"kill", pty_kill}, {"pid", pty_pid},     {"close", pty_close},   {NULL, NULL}};
+    {"read", pty_read},     {"write", pty_write}, {"resize", pty_resize},
+    {"is_raw", pty_is_raw}, {"ended", pty_ended}, {"kill", pty_kill},
+    {"pid", pty_pid},       {"close", pty_close}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"spawn", pty_spawn}, {NULL, NULL}};
 
 int hob_units_open_pty(lua_State *L)

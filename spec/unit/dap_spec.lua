@@ -157,7 +157,9 @@ local function new_engine()
     method("variables", { { name = "x", value = "42", type = "number", ref = 0 } })
     method("set", { value = "43", type = "number", ref = 0 })
     method("evaluate", { { value = "7", type = "number", ref = 0 } })
-    method("source", "return 1")
+    function session.source(_, thread)
+        return thread and "return 1" or engine.disk
+    end
     method("lines", { 2, 4, 9 })
     method("complete", { "job", "json" }, 1)
     session["continue"] = function()
@@ -449,9 +451,13 @@ describe("a session of the Debug Adapter Protocol", function()
         end)
 
         it("the text that runs where the file is another one", function()
-            local result = serve(begun({ "stackTrace", { threadId = 3 } },
+            local function same(engine) engine.disk = "return 1" end
+            local result = serve(begun(same, { "stackTrace", { threadId = 3 } }))
+            local source = last_response(result).body.stackFrames[1].source
+            assert.same({ "/s/slow.lua" }, { source.path, source.sourceReference })
+            result = serve(begun({ "stackTrace", { threadId = 3 } },
                 { "source", { sourceReference = 1 } }))
-            local source = result.responses[4].body.stackFrames[1].source
+            source = result.responses[4].body.stackFrames[1].source
             assert.equal(1, source.sourceReference)
             assert.equal("return 1", last_response(result).body.content)
         end)

@@ -3,6 +3,8 @@
 -- debug_hold_spec.lua.
 
 local debugged = require("spec.support.debugged")
+local fs = require("hob.fs")
+local wait_until = require("spec.support.wait").wait_until
 
 -- Lines as in the editor: the text begins at line 1.
 local function handler(body)
@@ -91,6 +93,26 @@ end }
       assert.matches("no code", work.set[2].message)
       assert.equal(5, work:stopped().line)
       assert.equal("SUCCEEDED", work:finish().status)
+    end)
+
+    it("stops in a callback, while the job itself waits", function()
+      local work <close> = debugged.run(handler [[
+local time = require("hob.time")
+return { api = 1, run = function(job)
+  local n = 0
+  time.after(0, function()
+    n = n + 1
+    n = n + 1
+  end)
+  while n < 2 do
+    job:sleep(0.005)
+  end
+  return { n = tostring(n) }
+end }
+]], { breaks = { 6 } })
+      work:stopped()
+      assert.equal(6, work.session:stack(work.thread, { first = 0, count = 1 })[1].line)
+      assert.equal("2", work:finish().details.n)
     end)
 
     it("that cannot stop where it is says so, once, and the job goes on", function()
@@ -417,6 +439,45 @@ end }
 ]], { exceptions = { raised = true, uncaught = true } })
       assert.equal("REJECTED", work:finish().status)
       assert.is_nil(work:event("stopped"))
+    end)
+
+    it("in what was begun before anybody looked is told once it is caught", function()
+      local work <close> = debugged.run(handler [[
+local fs = require("hob.fs")
+return { api = 1, run = function(job)
+  while not fs.stat("go") do
+    job:sleep(0.005)
+  end
+  error("late")
+end }
+]], { attach = false })
+      wait_until(function() return work.session:jobs()[1] end, 20, "the job")
+      assert(work.session:attach())
+      work.session:exceptions({ uncaught = true })
+      local job = work.data .. "/work"
+      assert(fs.write(job .. "/" .. assert(fs.list(job))[1] .. "/go", ""))
+      local stop = work:stopped()
+      assert.equal("exception", stop.reason)
+      assert.matches("work.lua:6: late.*its frames are gone", stop.text)
+      assert.equal("FAILED", work:finish().status)
+    end)
+
+    it("in a callback is one, and the job goes on", function()
+      local work <close> = debugged.run(handler [[
+local time = require("hob.time")
+return { api = 1, run = function(job)
+  time.after(0, function()
+    local why = "in the callback"
+    error(why)
+  end)
+  job:sleep(0.05)
+  return { ok = "yes" }
+end }
+]], { exceptions = { uncaught = true } })
+      local stop = work:stopped()
+      assert.matches("in the callback", stop.text)
+      assert.equal('"in the callback"', work:value("why"))
+      assert.equal("yes", work:finish().details.ok)
     end)
 
     it("in a coroutine of the handler's is seen where it is raised", function()

@@ -81,6 +81,15 @@ end }
       finish(work)
     end)
 
+    it("shows 4,000 bytes of a string that is asked for alone, 200 of one among others", function()
+      local work <close> = in_run([[local text = ("line\n"):rep(2000)]])
+      assert.equal('"' .. ("line\\n"):rep(800) .. '"... (10000 bytes)', ask(work, "text"))
+      local short = '"' .. ("line\\n"):rep(40) .. '"... (10000 bytes)'
+      assert.equal(short .. " " .. short, ask(work, "text, text"))
+      assert.equal(short, locals_of(work, "run").text.value)
+      finish(work)
+    end)
+
     it("sees no local without a frame", function()
       local work <close> = in_run("local x = 1 glob = 5")
       local results = work.session:evaluate("x, glob", { thread = work.thread })

@@ -340,6 +340,33 @@ end }
       finish(work)
     end)
 
+    it("are no more than a moment may have (ENOSPC), until the job goes on", function()
+      local work <close> = debugged.run([[
+return { api = 1, run = function()
+  local t = {}
+  for i = 1, 60000 do t[i] = { i } end
+  t.more = true
+  t.less = true
+end }
+]], { breaks = { 4, 5 } })
+      work:stopped()
+      local t = locals_of(work, "run").t
+      local code, message
+      for first = 0, 59000, 1000 do
+        local _
+        _, message, code = work.session:variables(t.ref, { first = first, count = 1000 })
+        if message and code == "ENOSPC" then
+          break
+        end
+      end
+      assert.equal("ENOSPC", code)
+      assert.matches("let it go on first", message)
+      work:go("continue")
+      t = locals_of(work, "run").t
+      assert.equal("[60000]", work.session:variables(t.ref, { first = 59999, count = 1 })[1].name)
+      assert.equal("SUCCEEDED", work:finish().status)
+    end)
+
     it("nested a thousand deep are looked at one by one", function()
       local work <close> = in_run("local t = {} for i = 1, 1000 do t = { t } end")
       local at = locals_of(work, "run").t

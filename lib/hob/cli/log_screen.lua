@@ -73,16 +73,21 @@ function screen:time(ts)
   return clock
 end
 
+--- Whose line it is, where it could be another's.
+function screen:whose(item)
+  if not self.job then
+    return item.job and item.job .. "  " or ""
+  end
+  local key = key_of(item)
+  self.many = self.many or (self.key ~= nil and self.key ~= key)
+  self.key = key
+  return self.many and ("%s#%s  "):format(item.thing, item.execution or "?") or ""
+end
+
 function screen:line(item, step, text)
   step = tables.cut(step ~= "" and step or "-", STEP_MAX)
   self.width = math.max(self.width, tables.width(step))
-  local whose = ""
-  if not self.job and item.job then
-    whose = item.job .. "  "
-  elseif self.job and self.many then
-    whose = ("%s#%d  "):format(item.thing, item.execution or 0)
-  end
-  return self:print(("%s  %s%s  %s"):format(self:time(item.ts), whose,
+  return self:print(("%s  %s%s  %s"):format(self:time(item.ts), self:whose(item),
     tables.pad(step, self.width), text))
 end
 
@@ -104,7 +109,7 @@ function screen:event(event)
   if event.action then
     text = ("%s (%s)"):format(text, M.clean(event.action))
   end
-  if event.level ~= "info" then
+  if event.level ~= "info" and event.event:find("^job%.") then
     text = ("%s [%s]"):format(text, event.event)
   end
   self:line(event, event.step or self.steps[key] or "", text)

@@ -190,9 +190,9 @@ local function tell_outcome(session, record)
     keys[#keys + 1] = key
   end
   table.sort(keys)
-  session:say(("%s  after %.2f s"):format(record.status, record.seconds), "important")
+  session:say(("%s  after %.2f s"):format(record.status, record.seconds))
   for _, key in ipairs(keys) do
-    session:say(("  %-10s %s"):format(key, tostring(record.details[key])), "important")
+    session:say(("  %-10s %s"):format(key, tostring(record.details[key])))
   end
   for _, line in ipairs(screens.warnings(record)) do
     session:say("warning: " .. line)

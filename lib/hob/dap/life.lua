@@ -126,7 +126,7 @@ local function find_job(self, args)
 end
 
 local function attach_here(self, args)
-  self.kind, self.writing = "attach", args.write == true
+  self.only, self.writing = nil, args.write == true
   local ok, why = open(self, args)
   if ok then
     ok, why = find_job(self, args)
@@ -151,7 +151,7 @@ requests.attach = { phases = { known = true }, handle = function(self, args, req
   if not ok then
     return nil, "attach: " .. why
   end
-  self.deaf, self.bridged = true, true -- the gateway has answered, and everything after it, too
+  self.deaf = true -- the gateway has answered, and everything after it, too
   self:finish()
   return true
 end }
@@ -166,7 +166,7 @@ requests.launch = { phases = { known = true }, handle = function(self, args)
   if not self.launched then
     return nil, "launch: " .. why
   end
-  self.kind, self.writing = "launch", true
+  self.writing = true
   ok, why = open(self, args)
   if ok then
     ok, why = self.engine:write(true)

@@ -1,7 +1,6 @@
 --- Source texts: which file a frame is of, and its text where the editor has none, or another one
 --- than what runs.
 local arguments = require("hob.dap.arguments")
-local fs = require("hob.fs")
 
 local M = { requests = {} }
 
@@ -19,10 +18,11 @@ local function reference_of(self, thread, file)
   return known
 end
 
--- Does the file still hold what runs? Where the disk cannot be asked, it counts as changed.
+-- Does the file still hold what runs? The engine is asked for both: handlers' `fs_roots` are no
+-- matter of who looks at their source. A file that cannot be read counts as changed.
 local function has_changed(self, thread, file)
   local runs = self.engine:source(thread, file)
-  return runs ~= nil and fs.read(file) ~= runs
+  return runs ~= nil and self.engine:source(nil, file) ~= runs
 end
 
 --- A frame's `source`; nil where there is no file.

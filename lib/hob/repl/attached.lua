@@ -342,6 +342,7 @@ function attached:node(variable)
     node.total = (variable.indexed or 0) + (variable.named or 0)
     node.members = function(first, count)
       local members = {}
+      count = math.min(count, math.max(node.total - first, 0))
       while #members < count do
         local some = self.debug:variables(variable.ref, {
           first = first + #members, count = math.min(PAGE, count - #members),

@@ -1,5 +1,5 @@
 --- The gateway's side of `hob repl`: one session, JSON lines both ways. Its client is
---- lib/hob/repl/client.lua; docs/reference/control-protocol.md describes the lines.
+--- lib/hob/repl/client.lua; docs/reference/repl.md describes the lines.
 ---
 ---     {"id":1,"run":"1 + 1"}          ->  {"id":1,"text":"2\n"}  {"id":1,"end":true,"ok":true,...}
 ---     {"id":2,"complete":"jo"}        ->  {"id":2,"words":["jobs"],"from":1,"end":true}
@@ -57,6 +57,9 @@ local function run_and_answer(self, request)
     outcome = run_text(self, request)
   end)
   self.running = running
+  if self.interrupted then
+    running:interrupt()
+  end
   local ended, why, kind = running:wait()
   self.running = nil
   if not ended then
@@ -77,7 +80,7 @@ local function start_run(self, request)
   elseif self.busy then
     return self:refuse(request.id, "EBUSY", "something runs already: interrupt it first")
   end
-  self.busy = true
+  self.busy, self.interrupted = true, false
   self.session:begin_run(request.id)
   if not self.session.is_incomplete(request.run) then
     log.info("repl.command", ("%s: %s"):format(self.transport.who,
@@ -114,8 +117,9 @@ local function handle(self, line)
   elseif request.complete ~= nil then
     return start_complete(self, request)
   elseif request.interrupt then
+    self.interrupted = self.busy -- it may not have begun yet
     if self.running then
-      self.running:interrupt("interrupted")
+      self.running:interrupt()
     end
   elseif type(request.options) == "table" then
     self.session:set_options(request.options)
