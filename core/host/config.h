@@ -61,8 +61,8 @@ struct hob_config {
     bool job_filter_is_function;     /* a member of the table that config_text returns */
     char *config_file, *config_text; /* "" without a file */
     double job_timeout, cleanup_timeout;
-    double debug_hold;  /* the longest that a person may hold a job */
-    bool wait_debugger; /* by flag only */
+    double debug_hold;           /* the longest that a person may hold a job */
+    bool wait_debugger;          /* by flag only */
     int64_t messages_per_minute; /* 0: no limit */
     uint64_t output_limit, output_total, events_limit;
 };

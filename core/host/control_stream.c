@@ -91,9 +91,9 @@ int hob_control_stream_line(struct hob_control_stream *stream, const char *membe
 }
 
 /* Its memory goes; nobody is told. */
-static void take_out(struct hob_control_stream *stream)
+static void take_out(struct hob_control *control, struct hob_control_stream *stream)
 {
-    struct hob_control_stream **link = &stream->caller->control->streams;
+    struct hob_control_stream **link = &control->streams;
     while (*link != stream) {
         link = &(*link)->next;
     }
@@ -105,14 +105,14 @@ static void take_out(struct hob_control_stream *stream)
 void hob_control_stream_end(struct hob_control_stream *stream, const char *members)
 {
     send_line(stream, members, strlen(members), "\"end\":true");
-    take_out(stream);
+    take_out(stream->caller->control, stream);
 }
 
-static void close_stream(struct hob_control_stream *stream)
+static void close_stream(struct hob_control *control, struct hob_control_stream *stream)
 {
     void (*closed)(void *) = stream->closed;
     void *user = stream->user;
-    take_out(stream);
+    take_out(control, stream);
     closed(user);
 }
 
@@ -124,7 +124,7 @@ int hob_control_stop(struct hob_control_request *request)
         return hob_control_error(request->out, request->id, HOB_ENOENT,
                                  "id: no request with this id goes on");
     }
-    close_stream(stream);
+    close_stream(request->control, stream);
     return hob_buf_printf(request->out, "{%s\"end\":true}\n", request->id);
 }
 
@@ -143,7 +143,7 @@ void hob_control_streams_close(struct hob_control *control, const struct hob_con
         if (of && stream->caller != of) {
             stream = stream->next;
         } else {
-            close_stream(stream);
+            close_stream(control, stream);
             stream = control->streams;
         }
     }

@@ -164,19 +164,27 @@ static bool step_ends(const struct hob_debug_target *target, lua_State *L, lua_D
            !is_callee(from, L, ar);
 }
 
-/* What was stepped in has ended: on to where it was resumed from. A task that ends is not looked at
- * any more. */
+/* It ends. */
+static void forget_task(struct hob_debug_target *target, const struct hob_task *task)
+{
+    if (target->at.task == task) {
+        target->at = (struct hob_debug_place){0};
+    }
+    if (target->steps && target->from.task == task) {
+        target->steps = false;
+        hob_timer_start(target->turn, 0); /* the hook is not asked for lines any more */
+    }
+}
+
+/* What was stepped in has ended: on to where it was resumed from. */
 static void on_coroutine_end(void *user, lua_State *co, lua_State *from)
 {
     struct hob_debug_target *target = user;
-    if (!from && target->at.task == hob_task_running(co)) {
-        target->at = (struct hob_debug_place){0};
-    }
-    if (!target->steps || target->from.co != co) {
+    if (!from) {
+        forget_task(target, hob_task_running(co));
         return;
     }
-    if (!from) {
-        target->steps = false;
+    if (!target->steps || target->from.co != co) {
         return;
     }
     target->how = target->how == HOB_DEBUG_IN ? HOB_DEBUG_IN : HOB_DEBUG_OVER;

@@ -9,7 +9,7 @@
 #define WALK_MAX       50000 /* members of a table that are looked at */
 #define CHAIN_MAX      50
 
-struct part { /* of the text: "job" of "job.id" */
+struct part { /* of the text: `job` of `job.id` */
     const char *at;
     size_t len;
 };

@@ -332,6 +332,7 @@ void hob_debug_on_turn(void *user)
     if (target->stage == HOB_DEBUG_LOOKED_AT && !target->eval) {
         look_on(target);
     } else if (target->stage == HOB_DEBUG_RUNS) {
+        hob_debug_aim(target);
         look_for_pause(target);
     }
 }

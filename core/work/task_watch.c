@@ -110,23 +110,43 @@ static bool look_through(struct search *search, lua_State *L, int level)
     return false;
 }
 
-static enum verdict judge(lua_State *L, int level, bool in_script)
+/* Through the coroutine from `level` on, then those that it was resumed in. @return whether it is
+ * decided */
+static bool search_task(struct search *search, lua_State *L, int level)
 {
-    struct search search = {.scheduler = hob_scheduler_of(L), .in_script = in_script};
     lua_State *chain[HOB_TASK_CHAIN_MAX];
-    size_t count = hob_task_chain(search.scheduler->now.current, chain, HOB_TASK_CHAIN_MAX);
-    if (look_through(&search, L, level)) {
-        return search.verdict;
+    size_t count = hob_task_chain(search->scheduler->now.current, chain, HOB_TASK_CHAIN_MAX);
+    if (look_through(search, L, level)) {
+        return true;
     }
     while (count > 0 && chain[count - 1] != L) {
         count--;
     }
     while (count > 1) {
-        if (look_through(&search, chain[--count - 1], 0)) {
-            return search.verdict;
+        if (look_through(search, chain[--count - 1], 0)) {
+            return true;
         }
     }
-    return NOBODY;
+    return false;
+}
+
+static enum verdict judge(lua_State *L)
+{
+    struct search search = {.scheduler = hob_scheduler_of(L)};
+    return search_task(&search, L, 1) ? search.verdict : NOBODY;
+}
+
+/* At level 0 is the protected call that has caught it. Where it was raised is not known: if Hob's
+ * own file has called that for the script, it may be among themselves; at the bottom of the task it
+ * is the script's end. */
+static enum verdict judge_late(lua_State *L)
+{
+    struct search search = {.scheduler = hob_scheduler_of(L)};
+    lua_Debug caller;
+    if (lua_getstack(L, 1, &caller) && is_scripts(&search, L, &caller)) {
+        return SCRIPT;
+    }
+    return search_task(&search, L, 2) || search.in_script ? INTERNAL : NOBODY;
 }
 
 bool hob_task_watches_errors(lua_State *L)
@@ -136,10 +156,10 @@ bool hob_task_watches_errors(lua_State *L)
     return watcher && watcher->errors && scheduler->now.current && !scheduler->now.current->aside;
 }
 
-static void tell(lua_State *L, int level, bool late)
+static void tell(lua_State *L, bool late)
 {
     const struct hob_task_watcher *watcher = hob_scheduler_of(L)->watcher;
-    enum verdict verdict = judge(L, level, late);
+    enum verdict verdict = late ? judge_late(L) : judge(L);
     if (verdict != INTERNAL) {
         watcher->on_error(watcher->user, L, verdict == SCRIPT, late);
         hob_task_set_pace(L);
@@ -152,7 +172,7 @@ void hob_task_see_error(lua_State *L)
 {
     if (hob_task_watches_errors(L) && !hob_task_is_token(L, 1) &&
         !hob_task_is_ending(hob_scheduler_of(L)->now.current) && lua_checkstack(L, 4)) {
-        tell(L, 1, false);
+        tell(L, false);
     }
 }
 
@@ -167,6 +187,6 @@ void hob_task_see_late_error(lua_State *L)
 {
     if (hob_task_watches_errors(L) && !hob_task_is_token(L, -1) &&
         !hob_task_is_ending(hob_scheduler_of(L)->now.current) && lua_checkstack(L, 4)) {
-        tell(L, 0, true);
+        tell(L, true);
     }
 }

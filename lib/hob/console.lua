@@ -58,7 +58,11 @@ local function on_lines(text)
         followed[value.id] = nil
       end
       value.id = nil
-      follower.each(value)
+      if follower.early then
+        table.insert(follower.early, value)
+      else
+        follower.each(value)
+      end
     end
   end
 end
@@ -121,7 +125,8 @@ end
 ---@return string|nil message
 ---@return string|nil code
 function M.follow(request, each)
-  local self = setmetatable({ id = next_id(), each = each }, following)
+  -- `early`: what comes while `each` is still at work with what there was.
+  local self = setmetatable({ id = next_id(), each = each, early = {} }, following)
   followed[self.id] = self
   local text, why, code = core.ask(request_text(request, self.id))
   local last
@@ -136,6 +141,10 @@ function M.follow(request, each)
   elseif last then
     each(last)
   end
+  while self.early[1] do
+    each(table.remove(self.early, 1))
+  end
+  self.early = nil
   return self
 end
 

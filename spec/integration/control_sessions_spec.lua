@@ -118,6 +118,23 @@ describe("a session on the control socket", function()
     assert.matches("reload", gateway:wait_event("control.command").msg)
   end)
 
+  it("can follow what goes on, and stop that", function()
+    start()
+    local connection = begin()
+    assert.equal("following", send(connection, "follow jobs"))
+    jobs_work("one")
+    assert.equal("seen one", connection:read_line(PATIENCE))
+    assert(connection:send("unfollow\n"))
+    local line
+    repeat
+      line = connection:read_line(PATIENCE)
+    until line ~= "seen one"
+    assert.equal("closed", line)
+    jobs_work("two")
+    assert.equal("nothing came", send(connection, "say nothing came"))
+    assert.matches("^ENOENT", send(connection, "follow nonsense"))
+  end)
+
   it("reads with a time limit, and hears that the other end has said all", function()
     start()
     local connection = begin()

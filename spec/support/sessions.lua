@@ -35,6 +35,14 @@ function commands.flood() repeat local ok = console.write(("x"):rep(1 << 16)) un
 function commands.later(rest)
   require("hob.time").after(0.01, function() error("later: " .. rest, 0) end)
   return "soon" end
+function commands.follow(rest)
+  local following, why, code = console.follow({ command = rest, follow = true }, function(line)
+    local job = line.job or line.ended or line.gone
+    if job then console.write("seen " .. job.jobId .. "\n") end
+  end)
+  commands.unfollow = following and function() following:close() return "closed" end
+  return following and "following" or ("%s %s"):format(code, why)
+end
 function commands.child() require("hob.exec").spawn({ "sleep", "3600" }) return "started" end
 function commands.require(rest)
   local ok, value = pcall(require, rest)

@@ -60,7 +60,8 @@ static void run_child(char **argv, char **env)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    execve(argv[0], argv, env);
+    if (argv[0])
+        execve(argv[0], argv, env);
     _exit(127);
 }
 

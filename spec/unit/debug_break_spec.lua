@@ -462,6 +462,28 @@ end }
       assert.equal("FAILED", work:finish().status)
     end)
 
+    it("in what Hob's own files began before anybody looked, and catch, is none", function()
+      local work <close> = debugged.run(handler [[
+local fs = require("hob.fs")
+return { api = 1, run = function(job)
+  local ok = pcall(job.step, job, "waits", function()
+    while not fs.stat("go") do
+      job:sleep(0.005)
+    end
+    error("in the step")
+  end)
+  return { ok = tostring(ok) }
+end }
+]], { attach = false })
+      wait_until(function() return work.session:jobs()[1] end, 20, "the job")
+      assert(work.session:attach())
+      work.session:exceptions({ uncaught = true })
+      local job = work.data .. "/work"
+      assert(fs.write(job .. "/" .. assert(fs.list(job))[1] .. "/go", ""))
+      assert.equal("false", work:finish().details.ok)
+      assert.is_nil(work:event("stopped"))
+    end)
+
     it("in a callback is one, and the job goes on", function()
       local work <close> = debugged.run(handler [[
 local time = require("hob.time")

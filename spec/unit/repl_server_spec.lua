@@ -5,6 +5,8 @@ local json = require("hob.json")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
 
+local PATIENCE = tonumber(os.getenv("HOB_SPEC_PATIENCE")) or 30
+
 local SOURCE = "one\ntwo\nthree\nfour\nfive\nsix\n"
 
 -- What hob.debug would give, and what was asked of it.
@@ -145,7 +147,7 @@ describe("hob.repl.server", function()
   after_each(function()
     gone = true
     inbox.wake()
-    serving:result(30)
+    serving:result(PATIENCE)
     package.loaded["hob.debug"], package.loaded["hob.console"] = nil, nil
   end)
 
@@ -157,7 +159,7 @@ describe("hob.repl.server", function()
   -- The next line that was sent.
   local function line()
     rest = rest + 1
-    wait_until(function() return sent[rest] end, 30, "a line of the server")
+    wait_until(function() return sent[rest] end, PATIENCE, "a line of the server")
     return json.decode(sent[rest])
   end
 
@@ -395,7 +397,7 @@ describe("hob.repl.server", function()
         send('{"id":9,"run":":continue"}\n')
         wait_until(function()
           return debugger.calls[#debugger.calls] == "continue 1" and #debugger.calls == 4
-        end, 30, "the second continue")
+        end, PATIENCE, "the second continue")
         debugger.tell({ event = "ended", thread = 1 })
         assert.matches("fw has ended", line().text)
         assert.equal(9, line().id)
@@ -423,7 +425,7 @@ describe("hob.repl.server", function()
       it("closes the debugger's session when the client goes", function()
         gone = true
         inbox.wake()
-        serving:result(30)
+        serving:result(PATIENCE)
         assert.equal("close", debugger.calls[#debugger.calls])
       end)
     end)

@@ -1,6 +1,6 @@
 --- What was typed in earlier sessions: a file of the user's, one line each, the newest last.
 --- Lines that begin with a blank are not kept, as shells have it.
---- Spec: spec/unit/repl_client_spec.lua
+--- Spec: spec/unit/repl_history_spec.lua
 local fs = require("hob.fs")
 
 local M = {}

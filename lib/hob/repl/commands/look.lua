@@ -117,9 +117,11 @@ local function show_scope(session, scope)
   end
   session:put(session:paint("dim", scope.name) .. "\n")
   for _, variable in ipairs(list) do
-    local text = values.show(jobs:node(variable), { depth = LOCALS_DEPTH, items = LOCALS_ITEMS,
-      fold = true, width = session.options.columns - #variable.name - 6 })
-    session:put(("  %s = %s\n"):format(variable.name, (text:gsub("\n", "\n  "))))
+    if variable.name ~= "_ENV" then -- the handler's globals, which nobody means by locals
+      local text = values.show(jobs:node(variable), { depth = LOCALS_DEPTH,
+        items = LOCALS_ITEMS, fold = true, width = session.options.columns - #variable.name - 6 })
+      session:put(("  %s = %s\n"):format(variable.name, (text:gsub("\n", "\n  "))))
+    end
   end
   return true
 end
