@@ -65,14 +65,14 @@ static int answer(struct hob_control_request *request, int64_t row, struct hob_e
 int hob_control_journal(struct hob_control_request *request)
 {
     struct hob_error err = {0};
-    const char *job = hob_json_string(request->json, "job", NULL);
+    const char *job = hob_json_string(request->json, "jobId", NULL);
     if (!job) {
         return hob_control_error(request->out, request->id, HOB_EINVAL,
-                                 "job: expected the id of a job");
+                                 "jobId: expected the id of a job");
     }
     int64_t row = hob_journal_view_find(request->control->options.store, job,
                                         hob_json_string(request->json, "thing", NULL),
-                                        hob_json_integer(request->json, "execution", 0), &err);
+                                        hob_json_integer(request->json, "executionNumber", 0), &err);
     if (row < 0) {
         return hob_control_error(request->out, request->id, (int)row, "%s", err.message);
     }

@@ -151,15 +151,15 @@ int hob_control_log(struct hob_control_request *request)
 {
     struct hob_error err = {0};
     struct tail what = {.control = request->control,
-                        .execution = hob_json_integer(request->json, "execution", 0)};
+                        .execution = hob_json_integer(request->json, "executionNumber", 0)};
     int64_t lines = hob_json_integer(request->json, "lines", 0);
-    if (!read_name(request, "job", what.job) || !read_name(request, "thing", what.thing)) {
+    if (!read_name(request, "jobId", what.job) || !read_name(request, "thing", what.thing)) {
         return hob_control_error(request->out, request->id, HOB_EINVAL,
-                                 "job, thing: expected their names");
+                                 "jobId, thing: expected their names");
     }
     if (lines < 0 || lines > LINES_MAX || what.execution < 0) {
         return hob_control_error(request->out, request->id, HOB_EINVAL,
-                                 "lines: expected 1 to %d, or 0 for all that fit; execution: "
+                                 "lines: expected 1 to %d, or 0 for all that fit; executionNumber: "
                                  "expected a number from 1, or 0 for all",
                                  LINES_MAX);
     }

@@ -140,7 +140,7 @@ describe("clients of the control socket:", function()
     local go = world:path("go")
     telling:create("chatty", go, "chatty")
     gateway:wait_event("job.started")
-    local follow = '{"command":"log","job":"chatty","follow":true}\n'
+    local follow = '{"command":"log","jobId":"chatty","follow":true}\n'
     local deaf, ready
     deaf = assert(exec.spawn({ worlds.hob(), "lua", "-e", ([[
       local connection = require("hob.local").connect(%q)
@@ -178,7 +178,7 @@ describe("clients of the control socket:", function()
     local before = descriptors()
     local clients = {}
     for i, request in ipairs({ '{"command":"repl"}', '{"command":"dap"}', '{"command":"repl"}',
-      '{"command":"jobs","follow":true}', '{"command":"log","job":"job","follow":true}' }) do
+      '{"command":"jobs","follow":true}', '{"command":"log","jobId":"job","follow":true}' }) do
       clients[i] = assert(exec.spawn({ worlds.hob(), "lua", "-e", ([[
         local connection = require("hob.local").connect(%q)
         connection:send(%q)

@@ -100,8 +100,8 @@ end
 
 function follower:request()
   local given = self.given
-  return json.encode({ command = "log", follow = true, job = given[1], thing = given.thing,
-    execution = given.execution, lines = given.lines }) .. "\n"
+  return json.encode({ command = "log", follow = true, jobId = given[1], thing = given.thing,
+    executionNumber = given.execution, lines = given.lines }) .. "\n"
 end
 
 --- Wait until a gateway is there again.

@@ -25,7 +25,7 @@ local function ask(request, member)
   return list, last
 end
 
--- Also by name: jobs["fw-1.2"].
+-- Also by name: jobs["fw-12"].
 local function named(list, member)
   return setmetatable(list, { __index = function(_, name)
     for _, item in ipairs(list) do

@@ -107,10 +107,10 @@ end
 local function request_for(session, command, rest)
   local job = session.jobs.job
   if rest ~= "" then
-    return { command = command, job = rest }
+    return { command = command, jobId = rest }
   elseif job then
-    return { command = command, job = job.jobId, thing = job.thing,
-      execution = job.executionNumber }
+    return { command = command, jobId = job.jobId, thing = job.thing,
+      executionNumber = job.executionNumber }
   end
   return nil, ("expected the id of a job: `:%s ID`"):format(command)
 end
@@ -220,12 +220,12 @@ local function cancel(session, rest)
   if not request then
     return nil, problem
   end
-  local last, why = console.ask({ command = "cancel", jobId = request.job, thing = request.thing,
-    executionNumber = request.execution })
+  local last, why = console.ask(request)
   if not last then
     return nil, why
   end
-  session:line("%s is cancelled: it ends, its cleanup runs, and the cloud is told", request.job)
+  session:line("%s is cancelled: it ends, its cleanup runs, and the cloud is told",
+    request.jobId)
   return true
 end
 
