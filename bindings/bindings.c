@@ -14,15 +14,19 @@ static const luaL_Reg job_modules[] = {{"hob.cloud.core", hob_lua_open_cloud},
                                        {"hob.verify.core", hob_lua_open_verify},
                                        {NULL, NULL}};
 
-static const luaL_Reg tool_modules[] = {
-    {"hob.debug", hob_lua_open_debug},
-    {"hob.bench", hob_lua_open_bench},     {"hob.doctor.core", hob_lua_open_doctor},
-    {"hob.edit", hob_lua_open_edit},
-    {"hob.httpd", hob_lua_open_httpd},     {"hob.repl.core", hob_lua_open_repl},
-    {"hob.local", hob_lua_open_local},     {"hob.mqtt", hob_lua_open_mqtt},
-    {"hob.process", hob_lua_open_process}, {"hob.sandbox", hob_lua_open_sandbox},
-    {"hob.store", hob_lua_open_store},
-    {"hob.timeline", hob_lua_open_timeline},     {NULL, NULL}};
+static const luaL_Reg tool_modules[] = {{"hob.debug", hob_lua_open_debug},
+                                        {"hob.bench", hob_lua_open_bench},
+                                        {"hob.doctor.core", hob_lua_open_doctor},
+                                        {"hob.edit", hob_lua_open_edit},
+                                        {"hob.httpd", hob_lua_open_httpd},
+                                        {"hob.repl.core", hob_lua_open_repl},
+                                        {"hob.local", hob_lua_open_local},
+                                        {"hob.mqtt", hob_lua_open_mqtt},
+                                        {"hob.process", hob_lua_open_process},
+                                        {"hob.sandbox", hob_lua_open_sandbox},
+                                        {"hob.store", hob_lua_open_store},
+                                        {"hob.timeline", hob_lua_open_timeline},
+                                        {NULL, NULL}};
 
 static const luaL_Reg bench_modules[] = {{"hob.bench.wire", hob_lua_open_bench_wire}, {NULL, NULL}};
 

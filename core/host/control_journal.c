@@ -70,9 +70,9 @@ int hob_control_journal(struct hob_control_request *request)
         return hob_control_error(request->out, request->id, HOB_EINVAL,
                                  "jobId: expected the id of a job");
     }
-    int64_t row = hob_journal_view_find(request->control->options.store, job,
-                                        hob_json_string(request->json, "thing", NULL),
-                                        hob_json_integer(request->json, "executionNumber", 0), &err);
+    int64_t row = hob_journal_view_find(
+        request->control->options.store, job, hob_json_string(request->json, "thing", NULL),
+        hob_json_integer(request->json, "executionNumber", 0), &err);
     if (row < 0) {
         return hob_control_error(request->out, request->id, (int)row, "%s", err.message);
     }

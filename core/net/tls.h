@@ -80,6 +80,7 @@ struct hob_tls_ticket *hob_tls_ticket_new(struct hob_tls *tls);
 
 bool hob_tls_resumed(const struct hob_tls *tls);
 const char *hob_tls_describe(const struct hob_tls *tls, char *out, size_t len); /* version, suite */
-const char *hob_tls_alpn(const struct hob_tls *tls); /* the name that the server chose; NULL: none */
+const char *
+hob_tls_alpn(const struct hob_tls *tls); /* the name that the server chose; NULL: none */
 
 #endif

@@ -86,8 +86,9 @@ bool hob_executor_reboots(const struct hob_executor *executor)
 bool hob_executor_may_begin(const struct hob_executor *executor)
 {
     const struct hob_executor_resume *resume = &executor->resume;
-    return executor->online && !executor->stopping && !executor->draining && resume->ready && resume->count == 0 &&
-           !hob_executor_resume_probation(executor) && !hob_executor_reboots(executor);
+    return executor->online && !executor->stopping && !executor->draining && resume->ready &&
+           resume->count == 0 && !hob_executor_resume_probation(executor) &&
+           !hob_executor_reboots(executor);
 }
 
 void hob_executor_take(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution)

@@ -88,7 +88,7 @@ struct hob_job_options {
     /** As hob_debug_target_options. */
     uint64_t (*hold_until_ms)(void *user, const char **why);
     void (*on_debug_cancel)(void *user, const char *who); /* as `hob cancel`; NULL: it just ends */
-    void (*on_progress)(void *user, const char *text); /* "42% unpacking" */
+    void (*on_progress)(void *user, const char *text);    /* "42% unpacking" */
     /** A step begins (its name), or has ended (NULL). `once`: it may not be given up lightly. */
     void (*on_step)(void *user, const char *name, bool once);
     /** The handler asks for a reboot, or (`restart`) for a new process of Hob, named `key` within

@@ -51,8 +51,7 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
         free(block);
         return NULL;
     }
-    if (new_size > old &&
-        sandbox->used - old + new_size > sandbox->limit + sandbox->allowance) {
+    if (new_size > old && sandbox->used - old + new_size > sandbox->limit + sandbox->allowance) {
         if (sandbox->scheduler) {
             hob_scheduler_refuse_memory(sandbox->scheduler, sandbox->limit, block != NULL,
                                         new_size);

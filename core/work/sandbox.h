@@ -38,8 +38,8 @@ struct hob_sandbox_options {
     struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
     struct hob_bench *bench; /* its recorder is loaded first; borrowed for its life; NULL: none */
     struct hob_debugger *debugger; /* borrowed for its life; NULL: none */
-    struct hob_console *console;   /* it is this session's state, which has hob.console and hob.debug;
-                                      NULL: it is not */
+    struct hob_console *console; /* it is this session's state, which has hob.console and hob.debug;
+                                    NULL: it is not */
     /** A module of script_lib is wanted: leave a saved text of it, if there is one (*text NULL
      * else; borrowed until the next call). A code: it cannot be known, and `require` raises.
      * NULL: only the directory is looked at. */
