@@ -219,6 +219,21 @@ static void on_shutdown(uv_shutdown_t *request, int status)
     free(request);
 }
 
+/** connection:peer() -> the process at the other end | nil: not known */
+static int peer(lua_State *L)
+{
+    struct connection *connection = check(L);
+    uv_os_fd_t fd;
+    unsigned uid;
+    int pid;
+    if (uv_fileno((uv_handle_t *)&connection->pipe, &fd) || hob_local_peer(fd, &uid, &pid)) {
+        lua_pushnil(L);
+    } else {
+        lua_pushinteger(L, pid);
+    }
+    return 1;
+}
+
 /** connection:finish(): nothing more will be sent; answers still come. */
 static int finish(lua_State *L)
 {
@@ -293,9 +308,9 @@ static int connect_to(lua_State *L)
 static const luaL_Reg functions[] = {{"connect", connect_to}, {NULL, NULL}};
 static const luaL_Reg meta[] = {
     {"__gc", close_connection}, {"__close", close_connection}, {"__index", NULL}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"send", send_text},         {"read_line", read_line},
-                                   {"read", read_some},         {"finish", finish},
-                                   {"close", close_connection}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"send", send_text}, {"read_line", read_line},    {"read", read_some}, {"finish", finish},
+    {"peer", peer},      {"close", close_connection}, {NULL, NULL}};
 
 int hob_lua_open_local(lua_State *L)
 {

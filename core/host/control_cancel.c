@@ -15,6 +15,7 @@ struct search {
     const char *job_id;
     int64_t number; /* 0: any */
     size_t thing;
+    const char *thing_name;
     size_t count; /* that fit */
     size_t found_thing;
     int64_t found_number;
@@ -36,7 +37,7 @@ static void add_word(char *list, size_t count, const char *word)
 static void on_job(void *user, const struct hob_executor_view *view)
 {
     struct search *search = user;
-    char word[128];
+    char word[256];
     if (strcmp(view->state, "ignored") == 0) {
         return;
     }
@@ -49,7 +50,7 @@ static void on_job(void *user, const struct hob_executor_view *view)
         add_word(search->others, search->other_count++, word);
         return;
     }
-    snprintf(word, sizeof word, "thing %zu, execution %" PRId64, search->thing + 1,
+    snprintf(word, sizeof word, "%s execution %" PRId64, search->thing_name,
              view->execution_number);
     add_word(search->fitting, search->count++, word);
     search->found_thing = search->thing;
@@ -62,6 +63,7 @@ static void look(const struct hob_control_options *options, int wanted_thing, st
     struct hob_control_thing thing;
     for (size_t i = 0; options->thing_at(options->user, i, &thing); i++) {
         search->thing = i;
+        search->thing_name = thing.name;
         if (wanted_thing < 0 || (size_t)wanted_thing == i) {
             options->each_job(options->user, i, on_job, search);
             options->each_pending(options->user, i, on_job, search);
@@ -146,8 +148,8 @@ int hob_control_cancel(struct hob_control_request *request)
     look(&request->control->options, thing, &search);
     if (search.count > 1) {
         return hob_control_error(request->out, request->id, HOB_EINVAL,
-                                 "job '%.64s' is in hand %zu times (%s): say which, with `thing` "
-                                 "and `executionNumber`",
+                                 "job '%.64s' is in hand %zu times (%s): say of which thing, and "
+                                 "which execution",
                                  search.job_id, search.count, search.fitting);
     }
     return search.count ? cancel(request, &search) : not_here(request, &search);

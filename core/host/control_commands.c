@@ -12,6 +12,7 @@
 #define PROTOCOL      1
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX     1000
+#define ID_BYTES      64
 
 /* ---- jobs ---- */
 
@@ -130,61 +131,145 @@ static int version(struct hob_control_request *request)
 
 /* ---- which ---- */
 
+struct member {
+    const char *name;
+    enum hob_json_type type; /* a HOB_JSON_NUMBER is a whole one */
+};
+
 /* In the order of their names. */
 static const struct {
     const char *name;
     int (*run)(struct hob_control_request *request);
-    const char *members[8]; /* that it knows, beside id and command */
-} commands[] = {{"cancel", hob_control_cancel, {"jobId", "thing", "executionNumber"}},
-                {"dap", hob_control_session, {"thing"}},
-                {"doctor", hob_control_doctor, {NULL}},
-                {"drain", hob_control_drain, {"on", "reason"}},
-                {"handlers", hob_control_handlers, {NULL}},
-                {"jobs", jobs, {"history", "limit", "before", "follow"}},
-                {"journal", hob_control_journal, {"jobId", "thing", "executionNumber"}},
-                {"log", hob_control_log, {"jobId", "thing", "executionNumber", "lines", "follow"}},
-                {"metrics", hob_control_metrics, {"from"}},
-                {"reload", hob_control_reload, {NULL}},
-                {"repl", hob_control_session, {"thing"}},
-                {"retry-report", hob_control_retry_report, {"jobId", "thing", "executionNumber"}},
-                {"status", hob_control_status, {NULL}},
-                {"stop", hob_control_stop, {NULL}},
-                {"version", version, {NULL}}};
+    struct member members[8]; /* that it knows, beside id and command */
+} commands[] = {
+    {"cancel",
+     hob_control_cancel,
+     {{"jobId", HOB_JSON_STRING},
+      {"thing", HOB_JSON_STRING},
+      {"executionNumber", HOB_JSON_NUMBER}}},
+    {"dap", hob_control_session, {{"thing", HOB_JSON_STRING}}},
+    {"doctor", hob_control_doctor, {{NULL}}},
+    {"drain", hob_control_drain, {{"on", HOB_JSON_BOOLEAN}, {"reason", HOB_JSON_STRING}}},
+    {"handlers", hob_control_handlers, {{NULL}}},
+    {"jobs",
+     jobs,
+     {{"history", HOB_JSON_BOOLEAN},
+      {"limit", HOB_JSON_NUMBER},
+      {"before", HOB_JSON_NUMBER},
+      {"follow", HOB_JSON_BOOLEAN}}},
+    {"journal",
+     hob_control_journal,
+     {{"jobId", HOB_JSON_STRING},
+      {"thing", HOB_JSON_STRING},
+      {"executionNumber", HOB_JSON_NUMBER}}},
+    {"log",
+     hob_control_log,
+     {{"jobId", HOB_JSON_STRING},
+      {"thing", HOB_JSON_STRING},
+      {"executionNumber", HOB_JSON_NUMBER},
+      {"lines", HOB_JSON_NUMBER},
+      {"follow", HOB_JSON_BOOLEAN}}},
+    {"metrics", hob_control_metrics, {{"from", HOB_JSON_NUMBER}}},
+    {"reload", hob_control_reload, {{NULL}}},
+    {"repl", hob_control_session, {{"thing", HOB_JSON_STRING}}},
+    {"retry-report",
+     hob_control_retry_report,
+     {{"jobId", HOB_JSON_STRING},
+      {"thing", HOB_JSON_STRING},
+      {"executionNumber", HOB_JSON_NUMBER}}},
+    {"status", hob_control_status, {{NULL}}},
+    {"stop", hob_control_stop, {{NULL}}},
+    {"version", version, {{NULL}}},
+};
 
 struct check {
-    size_t command;
-    const char *unknown;
+    struct hob_json *json;
+    const struct member *members;
+    const char *wrong;    /* a member that it does not know, or that is not what it is to be */
+    const char *expected; /* NULL: it does not know it */
 };
+
+/* @return what was expected, NULL if it is that */
+static const char *wanted(struct hob_json *json, const struct member *member,
+                          enum hob_json_type type)
+{
+    size_t len = 0;
+    const char *text = hob_json_string(json, member->name, &len);
+    switch (member->type) {
+    case HOB_JSON_BOOLEAN:
+        return type == HOB_JSON_BOOLEAN ? NULL : "true or false";
+    case HOB_JSON_NUMBER: /* of any other one the fallback is given */
+        return hob_json_integer(json, member->name, 0) == hob_json_integer(json, member->name, 1)
+                   ? NULL
+                   : "a whole number";
+    default:
+        return text && strlen(text) == len ? NULL : "a string without zero bytes";
+    }
+}
 
 static bool check_member(void *user, const char *key, enum hob_json_type type)
 {
     struct check *check = user;
-    bool known = strcmp(key, "id") == 0 || strcmp(key, "command") == 0;
-    for (const char *const *name = commands[check->command].members; *name && !known; name++) {
-        known = strcmp(key, *name) == 0;
+    const struct member *member = check->members;
+    if (strcmp(key, "id") == 0 || strcmp(key, "command") == 0) {
+        return true;
     }
-    check->unknown = known ? NULL : key;
-    return known;
+    while (member->name && strcmp(member->name, key) != 0) {
+        member++;
+    }
+    check->expected = member->name ? wanted(check->json, member, type) : NULL;
+    check->wrong = member->name && !check->expected ? NULL : key;
+    return !check->wrong;
+}
+
+/* @return whether the request has one that it cannot have; it is told then */
+static bool refuse_members(struct hob_control_request *request, const struct member *members)
+{
+    struct check check = {.json = request->json, .members = members};
+    hob_json_each(request->json, "", check_member, &check);
+    if (check.wrong && check.expected) {
+        hob_control_error(request->out, request->id, HOB_EINVAL, "%.100s: expected %s", check.wrong,
+                          check.expected);
+    } else if (check.wrong) {
+        hob_control_error(request->out, request->id, HOB_EINVAL, "%.100s: %s knows no such member",
+                          check.wrong, request->command);
+    }
+    return check.wrong != NULL;
+}
+
+static bool is_id(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] < ' ') {
+            return false;
+        }
+    }
+    return len <= ID_BYTES;
 }
 
 /* Given back with each line of the answer, as it came. */
 static int read_id(struct hob_control_request *request)
 {
     size_t len;
-    const char *text = hob_json_string(request->json, "id", &len);
+    struct hob_json *json = request->json;
+    const char *text = hob_json_string(json, "id", &len);
+    int64_t number = hob_json_integer(json, "id", 0);
     struct hob_buf id;
     int rc = 0;
+    if (hob_json_type(json, "id") == HOB_JSON_ABSENT) {
+        return 0;
+    }
     hob_buf_init(&id, sizeof request->id - 1);
-    if (text) {
+    if (text && is_id(text, len)) {
         rc = hob_buf_append_string(&id, "\"id\":");
         rc = rc ? rc : hob_json_quote(&id, text, len);
         rc = rc ? rc : hob_buf_append_string(&id, ",");
-    } else if (hob_json_type(request->json, "id") == HOB_JSON_NUMBER) {
-        rc = hob_buf_printf(&id, "\"id\":%" PRId64 ",", hob_json_integer(request->json, "id", 0));
-    } else if (hob_json_type(request->json, "id") != HOB_JSON_ABSENT) {
+    } else if (!text && number == hob_json_integer(json, "id", 1)) {
+        rc = hob_buf_printf(&id, "\"id\":%" PRId64 ",", number);
+    } else {
         rc = HOB_EINVAL;
     }
-    if (rc == 0 && hob_buf_len(&id)) {
+    if (rc == 0) {
         snprintf(request->id, sizeof request->id, "%s", hob_buf_string(&id));
     }
     hob_buf_free(&id);
@@ -193,25 +278,24 @@ static int read_id(struct hob_control_request *request)
 
 static int answer_object(struct hob_control_request *request)
 {
-    const char *name = hob_json_string(request->json, "command", NULL);
-    struct check check = {0};
+    size_t len = 0, at = 0;
+    const char *name = hob_json_string(request->json, "command", &len);
     if (read_id(request)) {
         return hob_control_error(request->out, "", HOB_EINVAL,
-                                 "id: expected a number or at most 64 characters");
+                                 "id: expected a whole number, or a string of at most %d bytes "
+                                 "without control characters",
+                                 ID_BYTES);
     }
-    if (!name) {
+    if (!name || strlen(name) != len) {
         return hob_control_error(request->out, request->id, HOB_EINVAL,
                                  "command: expected its name, such as \"jobs\"");
     }
     request->command = name;
-    for (; check.command < sizeof commands / sizeof commands[0]; check.command++) {
-        if (strcmp(commands[check.command].name, name) == 0) {
-            hob_json_each(request->json, "", check_member, &check);
-            return check.unknown
-                       ? hob_control_error(request->out, request->id, HOB_EINVAL,
-                                           "%.100s: %s knows no such member", check.unknown, name)
-                       : commands[check.command].run(request);
-        }
+    while (at < sizeof commands / sizeof commands[0] && strcmp(commands[at].name, name) != 0) {
+        at++;
+    }
+    if (at < sizeof commands / sizeof commands[0]) {
+        return refuse_members(request, commands[at].members) ? 0 : commands[at].run(request);
     }
     return hob_control_error(request->out, request->id, HOB_ENOENT,
                              "command: there is no '%.100s' in hob %s", name, HOB_VERSION);

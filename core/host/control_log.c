@@ -144,7 +144,7 @@ static bool read_name(struct hob_control_request *request, const char *key,
     const char *text = hob_json_string(request->json, key, &len);
     bool is_absent = hob_json_type(request->json, key) == HOB_JSON_ABSENT;
     snprintf(out, NAME_MAX_BYTES, "%s", text ? text : "");
-    return is_absent || (len > 0 && len < NAME_MAX_BYTES && strlen(text) == len);
+    return is_absent || (text && len > 0 && len < NAME_MAX_BYTES && strlen(text) == len);
 }
 
 int hob_control_log(struct hob_control_request *request)

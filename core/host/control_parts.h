@@ -42,9 +42,9 @@
 #define HOB_CONTROL_LINE_MAX   (64 * 1024)
 #define HOB_CONTROL_ANSWER_MAX (1024 * 1024)
 #define HOB_CONTROL_PAGE_SOFT  (256 * 1024) /* a page ends at the first line over it */
-#define HOB_CONTROL_ID_MAX     128
-#define HOB_CONTROL_STREAMS    16 /* of one caller at once */
-#define HOB_CONTROL_SESSIONS   8  /* at once */
+#define HOB_CONTROL_ID_MAX     144          /* 64 bytes, each of them escaped */
+#define HOB_CONTROL_STREAMS    16           /* of one caller at once */
+#define HOB_CONTROL_SESSIONS   8            /* at once */
 #define HOB_CONTROL_WHO_MAX    80
 
 struct hob_control_client;

@@ -237,11 +237,12 @@ struct placed {
 static struct placed *merge(struct timeline *timeline, size_t *count)
 {
     struct hob_timeline_source *source;
+    size_t room = 0;
     for (size_t i = 0; i < timeline->count; i++)
-        *count += timeline->sources[i].count;
-    struct placed *all = calloc(*count + 1, sizeof *all);
-    for (size_t n = 0; all && (source = next_source(timeline)); n++)
-        all[n] = (struct placed){&source->items[source->at++], source};
+        room += timeline->sources[i].count;
+    struct placed *all = calloc(room + 1, sizeof *all);
+    while (all && *count < room && (source = next_source(timeline)))
+        all[(*count)++] = (struct placed){&source->items[source->at++], source};
     return all;
 }
 

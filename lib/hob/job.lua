@@ -87,7 +87,8 @@ function Job:critical(fn, ...)
   return self._core.critical(fn, ...)
 end
 
----Stop here if a person looks into the job, or `hob run --wait-debugger` waits for one; else nothing.
+---Stop here if a person looks into the job, or `hob run --wait-debugger` waits for one; else do
+---nothing.
 function Job:break_here()
   self._core:break_here()
 end

@@ -55,14 +55,19 @@ local MOST = 4 -- one beside the other, and its own three
 describe("after a death that nobody is known to be guilty of", function()
   local life
 
-  local function begin(...)
+  local function begin_held(...)
     life = lives.new({ scripts = SCRIPTS, config = { max_concurrent_jobs = 2 } })
     for _, one in ipairs({ ... }) do
       life:create(one[1], one[2])
       life.gateway:wait_event("job.started", { job = one[1] })
     end
+  end
+
+  local function begin(...)
+    begin_held(...)
     life:go()
   end
+
   after_each(function()
     life:stop()
   end)
@@ -106,8 +111,9 @@ describe("after a death that nobody is known to be guilty of", function()
   end
 
   it("one that waits for its time makes room for the next", function()
-    begin({ "a", "puts-off" }, { "b", "puts-off" })
+    begin_held({ "a", "puts-off" }, { "b", "puts-off" })
     life.gateway:kill()
+    life:go()
     life.gateway:launch()
     life.gateway:wait_event("job.probation")
     assert.equal("SUCCEEDED", life.world:ended("a").status)

@@ -65,6 +65,7 @@ M.SYNTAX = {
 ---@field running hob.doctor.running?
 ---@field socket_given string?  by --socket
 ---@field not_asked string?     a gateway runs, and why it was not asked
+---@field hangs boolean?         that is because it does not answer
 
 local function read_config(about, path)
   about.config_path = path
@@ -86,7 +87,8 @@ local function ask_gateway(about, socket)
   if running then
     about.data, about.scripts = about.data or running.data, about.scripts or running.scripts
   elseif code ~= "ENOENT" and code ~= "EREFUSED" and code ~= "ECONNREFUSED" then
-    about.not_asked = "a gateway runs here and could not be asked: " .. why
+    about.hangs = code == "ETIMEDOUT"
+    about.not_asked = about.hangs and why or "a gateway runs here and could not be asked: " .. why
   end
 end
 

@@ -1,5 +1,6 @@
 --- The gateway of this machine as its commands see it: where its data is, its control socket, and
 --- its store where no gateway runs.
+local core = require("hob.doctor.core")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local sockets = require("hob.local")
@@ -8,6 +9,9 @@ local store = require("hob.store")
 local M = {}
 
 M.DATA = "/var/lib/hob"
+
+local PATIENCE = 30 -- seconds
+local CHECK_SECONDS = 20
 
 --- The flags of every command that talks to a gateway.
 M.FLAGS = {
@@ -80,17 +84,24 @@ function M.connect(path)
   return setmetatable({ connection = connection, path = path }, gateway)
 end
 
+function gateway:hangs(seconds)
+  return ("%s: the gateway, process %s, took the request and gave no answer within %d s: it hangs, "
+    .. "or the machine is overloaded; `hob support` keeps what explains it, then start it again")
+    :format(self.path, self.connection:peer() or "?", seconds)
+end
+
 --- Send a request; give each line of its answer but the last to `each`.
 ---@param request table
 ---@param each fun(line: table)
 ---@param seconds number?  how long to wait for each line; default 30
 ---@return table|nil last
 ---@return string|nil message
+---@return string|nil code  ETIMEDOUT: it does not answer
 function gateway:ask(request, each, seconds)
-  local ok, why = self.connection:send(json.encode(request) .. "\n")
+  local ok, why, code = self.connection:send(json.encode(request) .. "\n")
   while ok do
     local line, value
-    line, why = self.connection:read_line(seconds or 30)
+    line, why, code = self.connection:read_line(seconds or PATIENCE)
     if not line then
       break
     end
@@ -98,16 +109,20 @@ function gateway:ask(request, each, seconds)
     if type(value) ~= "table" then
       break
     elseif value.error then
-      return nil, value.error.message
+      return nil, value.error.message, value.error.code
     elseif value["end"] then
       return value
     end
     each(value)
   end
-  return nil, ("%s: %s"):format(self.path, why)
+  if code == "ETIMEDOUT" then
+    return nil, self:hangs(seconds or PATIENCE), code
+  end
+  return nil, ("%s: %s"):format(self.path, why), code
 end
 
---- Read the store of a gateway that does not run.
+--- Read the store of a gateway that does not run. A damaged one is left as it is: what becomes of
+--- it is for the gateway's next start.
 ---@param ended boolean
 ---@param before integer
 ---@param limit integer
@@ -115,7 +130,12 @@ end
 ---@return any next_or_message
 ---@return string|nil code
 function M.stored(data, ended, before, limit)
-  local lines, following, code = store.executions(data .. "/hob.db", ended, before, limit)
+  local path = data .. "/hob.db"
+  local sound, why, bad = core.store(path, CHECK_SECONDS)
+  if not sound then
+    return nil, why, bad
+  end
+  local lines, following, code = store.executions(path, ended, before, limit)
   if not lines then
     return nil, following, code
   end

@@ -70,10 +70,7 @@ function M.run(argv)
   end
   if given.json then
     found["end"] = nil
-    for _, handler in ipairs(found.handlers) do
-      handler.names = json_text.list(handler.names or {})
-    end
-    found.handlers, found.modules = json_text.list(found.handlers), json_text.list(found.modules)
+    scripts.mark_lists(found)
     print(json_text.encode(found))
   else
     show(found)

@@ -43,6 +43,7 @@ local SYNTAX = {
 local LINES = 100 -- without a job
 local NAMED = 10  -- jobs, to somebody who asked for one that is not there
 local PAGE = 200
+local NOT_BEGUN = { pending = true, ignored = true } -- states of `hob jobs`
 
 local function say(format, ...)
   io.stderr:write(("hob log: %s\n"):format(format:format(...)))
@@ -78,7 +79,7 @@ local function ids_of(jobs)
   local ids, seen = {}, {}
   for _, job in ipairs(jobs) do
     if not seen[job.jobId] then
-      seen[job.jobId] = true
+      seen[job.jobId] = job
       ids[#ids + 1] = job.jobId
     end
   end
@@ -95,7 +96,10 @@ local function explain(place, given)
     return 1
   end
   local ids, seen = ids_of(jobs)
-  if seen[job] then
+  if seen[job] and NOT_BEGUN[seen[job].state] then
+    say("nothing has happened to %s yet: it is %s (hob jobs says why)", job, seen[job].state)
+    return 0
+  elseif seen[job] then
     say("nothing is kept %sof %s%s", (given.thing or given.execution) and "" or "any more ", job,
       (given.thing or given.execution) and " with this --thing or --execution" or "")
     return given.thing and 1 or given.execution and 1 or 0
@@ -134,6 +138,9 @@ local function show_past(place, given)
     return 1
   elseif not texts[1] and given[1] then
     return explain(place, given)
+  elseif not texts[1] and given.thing then
+    say("nothing is kept of a thing '%s' in %s", given.thing, data)
+    return 1
   elseif not texts[1] then
     say("%s: no events are kept there; is it the data directory of a gateway?", data)
     return 1

@@ -104,6 +104,8 @@ local function take(given, flags, argv, i)
   end
   if not text then
     return nil, ("--%s: expected %s after it"):format(name, flag.value)
+  elseif not attached and flags[text:match("^%-%-([^=]+)") or ""] then
+    return nil, ("--%s: expected %s after it, got the flag %s"):format(name, flag.value, text)
   end
   local value, message = convert(name, flag, text)
   if value == nil then

@@ -43,8 +43,9 @@ function M.run(argv)
     return code
   end
   if given.json then
-    print(json_text.encode({ handlers = json_text.list(found.handlers),
-      modules = json_text.list(found.modules), broken = found.broken }))
+    scripts.mark_lists(found)
+    print(json_text.encode({ handlers = found.handlers, modules = found.modules,
+      broken = found.broken }))
   else
     scripts.print_handlers(found)
     scripts.print_broken(io.stderr, found)

@@ -1,6 +1,7 @@
 --- What `hob status`, `hob handlers` and `hob reload` have in common: the handlers of a running
 --- gateway.
 local gateways = require("hob.cli.gateway")
+local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 local tables = require("hob.cli.table")
 local words = require("hob.cli.words")
@@ -10,10 +11,11 @@ local M = {}
 --- Ask a running gateway for its handlers.
 ---@param command string  of the control socket
 ---@param place table     of hob.cli.gateway.find
+---@param seconds number?  of patience
 ---@return table|nil found  the last line, with `handlers` and `modules`
 ---@return string|nil message
 ---@return string|nil code  EACCES: it may not be asked
-function M.look(command, place)
+function M.look(command, place, seconds)
   local gateway, why, code = gateways.connect(place.socket)
   local found
   local handlers, modules = {}, {}
@@ -21,7 +23,7 @@ function M.look(command, place)
     found, why = gateway:ask({ command = command }, function(line)
       handlers[#handlers + 1] = line.handler
       modules[#modules + 1] = line.module
-    end)
+    end, seconds)
   elseif code == "EACCES" then
     why = why .. "; only root and the user that the gateway runs as may ask it"
   else
@@ -51,6 +53,15 @@ function M.ask(command, given)
     return nil, 1
   end
   return found
+end
+
+--- Its lists as json_text knows them.
+---@param found table
+function M.mark_lists(found)
+  for _, handler in ipairs(found.handlers) do
+    handler.names = json_text.list(handler.names or {})
+  end
+  found.handlers, found.modules = json_text.list(found.handlers), json_text.list(found.modules)
 end
 
 local STATES = {

@@ -45,6 +45,7 @@ M.SYNTAX = {
 
 local MB = 1024 * 1024
 local DAY = 86400
+local CHECK_SECONDS = 8 -- monitoring systems wait ten for a plugin
 local DAYS_SAID = 30 -- a certificate that is good for longer is not spoken of
 
 local WATCH = {
@@ -148,13 +149,10 @@ end
 
 local function show_json(found)
   found["end"] = nil
-  for _, handler in ipairs(found.handlers) do
-    handler.names = json_text.list(handler.names or {})
-  end
+  scripts.mark_lists(found)
   for _, thing in ipairs(found.things) do
     thing.certificates = json_text.list(thing.certificates or {})
   end
-  found.handlers, found.modules = json_text.list(found.handlers), json_text.list(found.modules)
   found.things = json_text.list(found.things)
   print(json_text.encode(found))
 end
@@ -175,7 +173,7 @@ local function run_check(given)
   if not place then
     return misused(message)
   end
-  local found, why, code = scripts.look("status", place)
+  local found, why, code = scripts.look("status", place, CHECK_SECONDS)
   if not found then
     local level = code == "EACCES" and check.UNKNOWN or check.CRITICAL
     print(check.line(level, why))

@@ -4,7 +4,10 @@ local M = {}
 --- One line of printable text; what is not is shown as a blank.
 local function clean(cell)
   local text = tostring(cell == nil and "" or cell):gsub("%c+", " ")
-  return utf8.len(text) and text or text:gsub("[\128-\255]", "?")
+  if not utf8.len(text) then
+    return (text:gsub("[\128-\255]", "?"))
+  end
+  return (text:gsub("\xC2[\x80-\x9F]", " "))
 end
 
 --- How many columns a text takes on the screen.

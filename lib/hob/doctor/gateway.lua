@@ -21,7 +21,7 @@ local SILENT = 3600 -- seconds without an answer of the service after which that
 ---@param socket string
 ---@return hob.doctor.running|nil running
 ---@return string|nil message
----@return string|nil code  ENOENT, EREFUSED: none runs; else it could not be asked
+---@return string|nil code  ENOENT, EREFUSED: none runs; ETIMEDOUT: it hangs; else it may not be
 function M.ask(socket)
   local gateway, why, code = gateways.connect(socket)
   if not gateway then
@@ -29,12 +29,12 @@ function M.ask(socket)
   end
   local things = {}
   local running
-  running, why = gateway:ask({ command = "doctor" }, function(line)
+  running, why, code = gateway:ask({ command = "doctor" }, function(line)
     things[#things + 1] = line.thing
   end, PATIENCE)
   if not running then
     gateway.connection:close()
-    return nil, why, "EPROTO"
+    return nil, why, code == "ETIMEDOUT" and code or "EPROTO"
   end
   running.things = things
   running.handlers = {}
@@ -146,7 +146,10 @@ end
 function M.check(report, about)
   report:check("gateway", nil, function(say)
     local running, why = about.running, about.not_asked
-    if why then
+    if about.hangs then
+      return say:failed(why, "hob support keeps what explains it; then start it again: systemctl "
+        .. "restart hob. Jobs go on where they were")
+    elseif why then
       return say:warning(why, "run hob doctor as root, or as the user that Hob runs as")
     elseif not running then
       return say[about.socket_given and "failed" or "info"](say, about.socket_given

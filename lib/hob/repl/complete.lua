@@ -93,8 +93,37 @@ local function root_of(session, chain)
   return ok and value or nil
 end
 
+-- What ends a chain such as `jobs[1].why`, each with the key that it stands for.
+local LINKS = {
+  { pattern = "^(.*)[.:]([%a_][%w_]*)$" },
+  { pattern = "^(.*)%[(%d+)%]$", key = math.tointeger },
+  { pattern = "^(.*)%[\"([^\"]*)\"%]$" },
+  { pattern = "^(.*)%['([^']*)'%]$" },
+}
+
+-- @return table|nil keys  of the chain that a text ends with, the global first; nil: none
+local function chain_of(text)
+  local keys = {}
+  while not text:find("^[%a_][%w_]*$") and not text:find("[^%w_.:%])}\"'][%a_][%w_]*$") do
+    local before, key
+    for _, link in ipairs(LINKS) do
+      before, key = text:match(link.pattern)
+      if before then
+        table.insert(keys, 1, link.key and link.key(key) or key)
+        break
+      end
+    end
+    if not before then
+      return nil
+    end
+    text = before
+  end
+  table.insert(keys, 1, text:match("[%a_][%w_]*$"))
+  return keys
+end
+
 local function own_words(session, text)
-  local path, word = text:match("([%a_][%w_%.:]*[%.:])([%w_]*)$")
+  local path, word = text:match("^(.*[^.][.:])([%w_]*)$")
   if not path then
     word = text:match("[%a_][%w_]*$") or ""
     if word == "" and text:find("[%w%)%]\"'}]%s*$") then

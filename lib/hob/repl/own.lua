@@ -25,15 +25,13 @@ local function ask(request, member)
   return list, last
 end
 
--- Also by name: jobs["fw-12"].
+-- Also by name: jobs["fw-12"]; the first of several. A table, so that completion looks through it.
 local function named(list, member)
-  return setmetatable(list, { __index = function(_, name)
-    for _, item in ipairs(list) do
-      if item[member] == name then
-        return item
-      end
-    end
-  end })
+  local by_name = {}
+  for _, item in ipairs(list) do
+    by_name[item[member]] = by_name[item[member]] or item
+  end
+  return setmetatable(list, { __index = by_name })
 end
 
 local LIVE = {
@@ -159,8 +157,9 @@ end
 ---@param text string
 ---@return boolean
 function M.is_incomplete(text)
-  local chunk, why = compile(text, {})
-  return not chunk and why:find("near <eof>$") ~= nil
+  local chunk, as_statement = compile(text, {})
+  local _, as_expression = load("return " .. text, "=repl", "t", {})
+  return not chunk and (as_statement:find("near <eof>$") or as_expression:find("near <eof>$")) ~= nil
 end
 
 --- Run a text; calls in it may wait.
