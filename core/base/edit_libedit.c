@@ -96,6 +96,20 @@ static void erase_line(struct hob_edit_terminal *t)
     fputs("\033[J", stdout);
 }
 
+/* The cursor is behind the last character, so that what comes next overwrites none. */
+static void go_behind_line(struct hob_edit_terminal *t)
+{
+    const LineInfoW *line = el_wline(t->el);
+    size_t columns = (size_t)columns_of(), prompt = width_of_prompt(t->prompt);
+    size_t here = prompt + width_of(line->buffer, line->cursor);
+    size_t end = prompt + width_of(line->buffer, line->lastchar);
+    if (end / columns > here / columns)
+        fprintf(stdout, "\033[%zuB", end / columns - here / columns);
+    fputc('\r', stdout);
+    if (end % columns)
+        fprintf(stdout, "\033[%zuC", end % columns);
+}
+
 static void print_above(struct hob_edit_terminal *t, const struct hob_edit_item *message)
 {
     erase_line(t);
@@ -186,21 +200,32 @@ static bool handle_while_reading(struct hob_edit_terminal *t, struct hob_edit_it
     return t->interrupted || t->ended;
 }
 
+/* @return whether the reading of this line is over */
+static bool handle_all_while_reading(struct hob_edit_terminal *t)
+{
+    struct hob_edit_item *message;
+    while ((message = hob_edit_queue_take(&t->todo)))
+        if (handle_while_reading(t, message))
+            return true;
+    return false;
+}
+
 /* Waits for a key (or not, with `keys` false), for `ms` (-1: for ever), and does what the loop
- * wants done meanwhile. @return whether there is a key, or the reading is over */
+ * wants done meanwhile; first what came together with the wish to read, which has had its wake.
+ * @return whether there is a key, or the reading is over */
 static bool wait_for(struct hob_edit_terminal *t, bool keys, int ms)
 {
     struct pollfd fds[] = {{.fd = t->wake, .events = POLLIN},
                            {.fd = STDIN_FILENO, .events = POLLIN}};
+    if (handle_all_while_reading(t) || (!keys && t->candidates))
+        return true;
     int ready = poll(fds, keys ? 2 : 1, ms);
     if (ready > 0 && fds[0].revents) {
         uint64_t count;
         ssize_t ignored = read(t->wake, &count, sizeof count);
         (void)ignored;
-        for (struct hob_edit_item *message = hob_edit_queue_take(&t->todo); message;
-             message = hob_edit_queue_take(&t->todo))
-            if (handle_while_reading(t, message))
-                return true;
+        if (handle_all_while_reading(t))
+            return true;
     }
     return keys && ready > 0 && fds[1].revents;
 }
@@ -238,6 +263,8 @@ static int next_key(EditLine *el, wchar_t *out)
     el_get(el, EL_CLIENTDATA, &t);
     for (;;) {
         bool ready = wait_for(t, true, -1);
+        if (t->interrupted)
+            go_behind_line(t);
         if (t->interrupted || t->ended) {
             errno = ECANCELED;
             return -1;
@@ -247,8 +274,10 @@ static int next_key(EditLine *el, wchar_t *out)
         if (got > 0 && *out == 0 && is_empty(el))
             *out = CTRL_D;
         t->interrupted = got > 0 && *out == t->interrupt_key;
-        if (t->interrupted)
+        if (t->interrupted) {
+            go_behind_line(t);
             return -1;
+        }
         if (got)
             return got > 0 ? 1 : 0;
     }

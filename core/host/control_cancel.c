@@ -121,8 +121,8 @@ static int cancel(struct hob_control_request *request, const struct search *sear
                                  "Hob is stopping: cancel it after the next start");
     }
     snprintf(who, sizeof who, "by %s here", request->peer->who);
-    hob_control_log_change(request, thing.name, search->job_id, "cancel, execution %" PRId64,
-                           search->found_number);
+    hob_control_log_change(request, thing.name, search->job_id, search->found_number,
+                           "cancel, execution %" PRId64, search->found_number);
     int result = hob_thing_cancel(thing.thing, search->job_id, search->found_number, who, &err);
     if (result < 0) {
         return hob_control_error(request->out, request->id, result, "%s", err.message);

@@ -71,7 +71,7 @@ static int change(struct hob_control_request *request, bool on, const char *reas
     }
     snprintf(next.who, sizeof next.who, "%s", request->peer->who);
     snprintf(next.reason, sizeof next.reason, "%s", reason);
-    hob_control_log_change(request, NULL, NULL, "drain %s%s%s", on ? "on" : "off",
+    hob_control_log_change(request, NULL, NULL, 0, "drain %s%s%s", on ? "on" : "off",
                            *reason ? ": " : "", reason);
     int rc = options->set_drain(options->user, &next, &err);
     return rc ? hob_control_error(request->out, request->id, rc, "%s", err.message)

@@ -118,10 +118,11 @@ int hob_control_put_things(struct hob_control_request *request, hob_control_put_
 int hob_control_find_thing(struct hob_control_request *request);
 
 /** Say in the log that somebody changes something: event `control.command`, "process 4711 of root:
- * drain on, because ...". `job` (NULL: none) and `thing` (NULL) are put into the record. */
+ * drain on, because ...". `thing`, `job` (NULL: none) and `execution` (0) are put into the record.
+ */
 void hob_control_log_change(const struct hob_control_request *request, const char *thing,
-                            const char *job, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+                            const char *job, int64_t execution, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 void hob_control_peer_fill(struct hob_control_peer *peer, int pid, unsigned uid);
 

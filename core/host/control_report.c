@@ -203,7 +203,7 @@ static int retry_all(struct hob_control_request *request, struct report *report)
     struct hob_control_thing thing;
     const struct hob_control_options *options = &request->control->options;
     report->before = count(request->control).untold;
-    hob_control_log_change(request, NULL, NULL, "retry-report: %zu wait", report->before);
+    hob_control_log_change(request, NULL, NULL, 0, "retry-report: %zu wait", report->before);
     for (size_t i = 0; options->thing_at(options->user, i, &thing); i++) {
         if (thing.thing) {
             hob_thing_report_now(thing.thing);
@@ -224,8 +224,9 @@ static int retry_one(struct hob_control_request *request, struct report *report,
     int rc = hob_store_get(options->store, search->row, &execution, &err);
     if (rc == 0 && !is_settled(&execution) &&
         options->thing_at(options->user, report->thing, &thing) && thing.thing) {
-        hob_control_log_change(request, thing.name, search->job_id, "retry-report%s%s",
-                               *execution.told ? ", which was refused: " : "", execution.told);
+        hob_control_log_change(request, thing.name, search->job_id, execution.execution_number,
+                               "retry-report%s%s", *execution.told ? ", which was refused: " : "",
+                               execution.told);
         rc = hob_thing_report_again(thing.thing, search->row, &err);
     }
     if (rc) {

@@ -103,16 +103,18 @@ void hob_control_peer_fill(struct hob_control_peer *peer, int pid, unsigned uid)
 }
 
 void hob_control_log_change(const struct hob_control_request *request, const char *thing,
-                            const char *job, const char *format, ...)
+                            const char *job, int64_t execution, const char *format, ...)
 {
     char text[CHANGE_MAX];
     va_list values;
     va_start(values, format);
     vsnprintf(text, sizeof text, format, values);
     va_end(values);
-    hob_log_write(
-        request->control->options.log,
-        &(struct hob_log_record){
-            .level = HOB_LOG_INFO, .event = "control.command", .thing = thing, .job = job},
-        "%s: %s", request->peer->who, text);
+    hob_log_write(request->control->options.log,
+                  &(struct hob_log_record){.level = HOB_LOG_INFO,
+                                           .event = "control.command",
+                                           .thing = thing,
+                                           .job = job,
+                                           .execution = execution},
+                  "%s: %s", request->peer->who, text);
 }

@@ -121,7 +121,7 @@ int hob_control_reload(struct hob_control_request *request)
 {
     const struct hob_control_options *options = &request->control->options;
     struct hob_error err = {0};
-    hob_control_log_change(request, NULL, NULL, "reload");
+    hob_control_log_change(request, NULL, NULL, 0, "reload");
     int rc = options->reload(options->user, &err);
     if (rc) {
         return hob_control_error(request->out, request->id, rc, "%s", err.message);

@@ -7,10 +7,12 @@
 #include "net/mqtt.h"
 #include "work/store.h"
 
+#include <fcntl.h>
 #include <lua.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #define EXIT_USAGE 2
@@ -63,8 +65,19 @@ static int print_version(void)
     return 0;
 }
 
+/* Else what is opened first gets their numbers: what is printed would go into the store. */
+static void open_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            open("/dev/null", O_RDWR); /* the lowest that is free */
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    open_standard();
     signal(SIGPIPE, SIG_IGN); /* a peer that closed is an error code, not our end */
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "--version") == 0) {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct tool {
@@ -135,6 +136,21 @@ static int run_state(struct tool *tool)
     return tool->host.exit_code;
 }
 
+/* A reader that has left (`hob jobs | head`) had what it wanted; a full disk has not. */
+static int check_output(const char *name, int code)
+{
+    struct stat info;
+    int failed = ferror(stdout);
+    failed = fflush(stdout) || failed;
+    if (!failed || fstat(STDOUT_FILENO, &info) || S_ISFIFO(info.st_mode) ||
+        S_ISSOCK(info.st_mode)) {
+        return code;
+    }
+    fprintf(stderr, "hob %s: what it says could not be written; is there room on the disk?\n",
+            name);
+    return code ? code : 1;
+}
+
 int hob_tool_run(const char *name, int argc, char **argv)
 {
     struct hob_error err = {0};
@@ -149,7 +165,7 @@ int hob_tool_run(const char *name, int argc, char **argv)
         &(struct hob_debugger_options){.loop = tool.host.loop, .log = tool.host.log});
     int code = run_state(&tool);
     hob_debugger_free(tool.host.debugger);
-    fflush(stdout);
+    code = check_output(name, code);
     if (tool.host.reading) {
         _exit(code); /* nothing can end that thread's wait, and the loop would wait for it */
     }

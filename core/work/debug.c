@@ -58,6 +58,8 @@ static void forget_session(struct hob_debug_target *target, const struct hob_deb
 {
     drop_hits(target->hits, target->hit_count, session);
     drop_hits(target->named, target->named_count, session);
+    target->asker = target->asker == session ? NULL : target->asker;
+    target->pauser = target->pauser == session ? NULL : target->pauser;
     if (target->stepper == session) {
         target->steps = false;
         target->stepper = NULL;

@@ -90,13 +90,13 @@ static const void *function_of(lua_State *L, lua_Debug *ar)
 }
 
 /* In the hook: level 0 is the function that has come to a line. */
-static void note_place(struct hob_debug_target *target, lua_State *L, lua_Debug *ar)
+static struct hob_debug_place place_of(lua_State *L, lua_Debug *ar)
 {
-    target->at = (struct hob_debug_place){.task = hob_task_running(L),
-                                          .co = L,
-                                          .depth = hob_task_depth(L),
-                                          .levels = count_levels(L),
-                                          .function = function_of(L, ar)};
+    return (struct hob_debug_place){.task = hob_task_running(L),
+                                    .co = L,
+                                    .depth = hob_task_depth(L),
+                                    .levels = count_levels(L),
+                                    .function = function_of(L, ar)};
 }
 
 static bool find_level(const struct hob_debug_target *target, lua_State *co,
@@ -258,13 +258,55 @@ static void stop_here(struct hob_debug_target *target, lua_State *L, lua_Debug *
     const char *reason = reason_of(target, step);
     const char *source = ar->source;
     hob_debug_look_record(target->look, L, ar);
-    note_place(target, L, ar);
+    target->at = place_of(L, ar);
     snprintf(target->file, sizeof target->file, "%s",
              source[0] == '@' ? source + 1 : ar->short_src);
     target->line = ar->currentline;
     target->text[0] = '\0';
     target->in_hook = true;
     hob_debug_stop(target, reason);
+}
+
+/* An error has held it, and this is the line that it has come to since. The hook is not called for
+ * it a second time. */
+static void keep_line(struct hob_debug_target *target, lua_State *L, lua_Debug *ar)
+{
+    lua_getinfo(L, "Sl", ar);
+    if (ar->source[0] != '@' || hob_scheduler_is_own(target->scheduler, ar->source)) {
+        return;
+    }
+    hob_debug_look_keep(target->look, L, ar);
+    target->kept.at = place_of(L, ar);
+    target->kept.line = ar->currentline;
+    snprintf(target->kept.source, sizeof target->kept.source, "%s", ar->source);
+}
+
+static bool wants_kept_line(struct hob_debug_target *target, bool step)
+{
+    bool live = target->kept.line > 0 && target->seats && !target->doomed;
+    target->hit_count = 0;
+    if (live) {
+        find_hits(target, target->kept.source, target->kept.line, true);
+    }
+    return live && (step || target->pause || target->hit_count > 0);
+}
+
+bool hob_debug_stop_at_kept_line(struct hob_debug_target *target)
+{
+    bool step = target->steps && target->from.task == target->kept.at.task;
+    bool stops = wants_kept_line(target, step);
+    if (stops) {
+        const char *reason = reason_of(target, step);
+        hob_debug_look_use_kept(target->look);
+        target->at = target->kept.at;
+        snprintf(target->file, sizeof target->file, "%s", target->kept.source + 1);
+        target->line = target->kept.line;
+        target->text[0] = '\0';
+        target->in_hook = true;
+        hob_debug_stop(target, reason);
+    }
+    target->kept.line = 0;
+    return stops;
 }
 
 static bool on_line(void *user, lua_State *L, lua_Debug *ar, bool can_stop)
@@ -274,6 +316,9 @@ static bool on_line(void *user, lua_State *L, lua_Debug *ar, bool can_stop)
         return false;
     }
     if (target->stage != HOB_DEBUG_RUNS) {
+        if (can_stop) {
+            keep_line(target, L, ar);
+        }
         return true; /* an error has held it, or a pause */
     }
     lua_getinfo(L, "l", ar);

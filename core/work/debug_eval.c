@@ -9,8 +9,8 @@
 #define ENDED       "debug" /* the engine error of one that is not wanted any more */
 #define TRACE_MAX   20
 
-static const char refused[] = "nothing is changed while reading is all that is allowed "
-                              "(`:write on` in `hob repl`; an editor sets variables by itself)";
+static const char refused[] = "nothing was changed: this session only looks "
+                              "(`:write on` allows assignments; a watch never makes any)";
 
 /* A userdata of the target's state, which keeps it while its task is there. */
 struct hob_debug_eval {

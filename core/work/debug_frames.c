@@ -90,8 +90,10 @@ static int list_snapshot(struct hob_debug_look *look)
     int rc = 0;
     for (size_t i = 0; i < look->snapshot.count && rc == 0; i++) {
         const struct hob_debug_frame *frame = &look->snapshot.frames[i];
-        rc = add_frame(look, &(struct hob_look_frame){
-                                 .level = (int)i, .own = frame->own, .is_c = frame->is_c});
+        rc = add_frame(look, &(struct hob_look_frame){.level = (int)i,
+                                                      .coroutine = frame->coroutine,
+                                                      .own = frame->own,
+                                                      .is_c = frame->is_c});
     }
     return rc;
 }
@@ -334,10 +336,10 @@ bool hob_debug_look_place(struct hob_debug_look *look, char file[HOB_DEBUG_FILE_
 
 /* ---- what a hook records ---- */
 
-void hob_look_drop_record(struct hob_debug_look *look)
+void hob_look_drop_record(struct hob_look_record *record)
 {
-    free(look->record.names);
-    memset(&look->record, 0, sizeof look->record);
+    free(record->names);
+    memset(record, 0, sizeof *record);
 }
 
 /* Their values stay in their registers, whatever Lua says later about who is active. */
@@ -356,22 +358,41 @@ static size_t read_names(lua_State *L, lua_Debug *ar, struct hob_look_name *name
     return count;
 }
 
-void hob_debug_look_record(struct hob_debug_look *look, lua_State *L, lua_Debug *ar)
+static void fill_record(struct hob_debug_look *look, struct hob_look_record *record, lua_State *L,
+                        lua_Debug *ar)
 {
     struct hob_look_name names[LOOK_LOCALS_MAX];
     const struct hob_task *task = look->scheduler->now.current;
-    hob_debug_look_forget(look);
+    hob_look_drop_record(record);
     lua_getinfo(L, "l", ar);
     size_t count = read_names(L, ar, names, LOOK_LOCALS_MAX);
-    look->record = (struct hob_look_record){
+    *record = (struct hob_look_record){
         .L = L, .resumed = task ? task->resumed : 0, .line = ar->currentline};
-    look->record.names = malloc(count ? count * sizeof *names : 1);
-    if (!look->record.names) {
-        hob_look_drop_record(look);
+    record->names = malloc(count ? count * sizeof *names : 1);
+    if (!record->names) {
+        hob_look_drop_record(record);
         return;
     }
-    memcpy(look->record.names, names, count * sizeof *names);
-    look->record.count = count;
+    memcpy(record->names, names, count * sizeof *names);
+    record->count = count;
+}
+
+void hob_debug_look_record(struct hob_debug_look *look, lua_State *L, lua_Debug *ar)
+{
+    hob_debug_look_forget(look);
+    fill_record(look, &look->record, L, ar);
+}
+
+void hob_debug_look_keep(struct hob_debug_look *look, lua_State *L, lua_Debug *ar)
+{
+    fill_record(look, &look->kept, L, ar);
+}
+
+void hob_debug_look_use_kept(struct hob_debug_look *look)
+{
+    hob_look_drop_record(&look->record);
+    look->record = look->kept;
+    look->kept = (struct hob_look_record){0};
 }
 
 const struct hob_look_record *hob_look_record_of(const struct hob_debug_look *look,
@@ -386,7 +407,8 @@ const struct hob_look_record *hob_look_record_of(const struct hob_debug_look *lo
 
 struct snapshot {
     struct hob_debug_look *look;
-    lua_State *L; /* whose stack it is */
+    lua_State *L; /* where the error was raised */
+    int table;    /* on its stack: of the locals */
     struct hob_debug_frame *frames;
     size_t count;
 };
@@ -426,24 +448,42 @@ static void keep_locals(lua_State *L, lua_State *from, lua_Debug *ar)
     lua_rawseti(L, locals, 0);
 }
 
-static int take_snapshot(lua_State *L)
+/* From a level of `from` on: L itself, or one that it was resumed in. */
+static void take_frames(struct snapshot *taken, lua_State *from, int level, int coroutine)
 {
-    struct snapshot *taken = lua_touserdata(L, 1);
+    lua_State *L = taken->L;
+    const int all = taken->table;
     lua_Debug ar;
-    luaL_checkstack(L, 10, NULL);
-    hob_look_push_part(taken->look, L, SNAPSHOT);
-    int all = lua_gettop(L);
-    /* This function and the message handler stand above the error. */
-    for (int level = 2; taken->count < HOB_DEBUG_SNAPSHOT_FRAMES; level++) {
-        if (!lua_getstack(L, level, &ar)) {
-            break;
+    for (; taken->count < HOB_DEBUG_SNAPSHOT_FRAMES; level++) {
+        if (!lua_checkstack(from, 2) || !lua_getstack(from, level, &ar)) {
+            return;
         }
-        lua_getinfo(L, "nSl", &ar);
+        lua_getinfo(from, "nSl", &ar);
         struct hob_debug_frame *frame = &taken->frames[taken->count];
         describe_ar(&ar, frame);
         frame->own = hob_scheduler_is_own(taken->look->scheduler, ar.source);
-        keep_locals(L, L, &ar);
+        frame->coroutine = coroutine;
+        keep_locals(L, from, &ar);
         lua_rawseti(L, all, (lua_Integer)++taken->count);
+    }
+}
+
+static int take_snapshot(lua_State *L)
+{
+    struct snapshot *taken = lua_touserdata(L, 1);
+    lua_State *chain[HOB_TASK_CHAIN_MAX];
+    const struct hob_task *task = taken->look->scheduler->now.current;
+    luaL_checkstack(L, 10, NULL);
+    hob_look_push_part(taken->look, L, SNAPSHOT);
+    taken->table = lua_gettop(L);
+    size_t at = task ? hob_task_chain(task, chain, HOB_TASK_CHAIN_MAX) : 0;
+    while (at > 0 && chain[at - 1] != L) {
+        at--;
+    }
+    /* This function and the message handler stand above the error. */
+    take_frames(taken, L, 2, at > 0 ? (int)at : 1);
+    for (; at > 1; at--) {
+        take_frames(taken, chain[at - 2], 0, (int)at - 1);
     }
     return 0;
 }

@@ -87,6 +87,7 @@ void hob_debug_stop(struct hob_debug_target *target, const char *reason)
     target->reason = reason;
     target->looked = 0;
     target->point_count = 0;
+    target->asker = NULL;
     hob_scheduler_hold(target->scheduler);
     hob_timer_start(target->turn, 0);
 }
@@ -130,6 +131,18 @@ static void find_file(struct hob_debug_target *target)
     }
 }
 
+/* Others may be attached, too: of an error they are all told. */
+static const char *who_asked(const struct hob_debug_target *target)
+{
+    const struct hob_debug_session *session = target->asker;
+    if (!session && strcmp(target->reason, "step") == 0) {
+        session = target->stepper;
+    } else if (!session && strcmp(target->reason, "pause") == 0) {
+        session = target->pauser;
+    }
+    return (session ? session : target->seats->session)->who;
+}
+
 static void announce(struct hob_debug_target *target)
 {
     char where[HOB_DEBUG_FILE_MAX + 16], text[HOB_DEBUG_FILE_MAX + 256];
@@ -140,7 +153,7 @@ static void announce(struct hob_debug_target *target)
     find_file(target);
     put_where(target, where, sizeof where);
     snprintf(text, sizeof text, "held at %s (%s) for %s", where, target->reason,
-             target->alone ? "somebody who is to attach yet" : target->seats->session->who);
+             target->alone ? "somebody who is to attach yet" : who_asked(target));
     if (target->alone) {
         hob_debug_log(target, HOB_LOG_WARN, "debug.waits", text);
     } else {
@@ -185,6 +198,9 @@ void hob_debug_release(struct hob_debug_target *target, const char *why)
         hob_debug_say(target, NULL, "continued", why);
     }
     hob_debug_aim(target);
+    if (hob_debug_stop_at_kept_line(target)) {
+        return;
+    }
     if (target->pause) { /* asked for while it was looked at */
         hob_timer_start(target->turn, 0);
     }
@@ -216,10 +232,11 @@ void hob_debug_let_go(struct hob_debug_target *target, const char *why)
 
 static void look_on(struct hob_debug_target *target);
 
-static void add_point(struct hob_debug_target *target, int id)
+static void add_point(struct hob_debug_target *target, const struct hob_debug_hit *hit)
 {
     target->definite = true;
-    target->points[target->point_count++] = id;
+    target->asker = target->asker ? target->asker : hit->session;
+    target->points[target->point_count++] = hit->point;
 }
 
 static void cannot_say(struct hob_debug_target *target, const struct hob_debug_point *point,
@@ -243,7 +260,7 @@ static void on_answer(void *user, const struct hob_debug_result *result)
             hob_debug_say(target, hit->session, "output", target->text);
             target->text[0] = '\0';
         } else {
-            add_point(target, point->id);
+            add_point(target, hit);
         }
     } else if (point && result->text) {
         hob_debug_say(target, hit->session, "output", result->text);
@@ -253,7 +270,7 @@ static void on_answer(void *user, const struct hob_debug_result *result)
             look_on(target);
             return;
         }
-        add_point(target, point->id);
+        add_point(target, hit);
     }
     target->looked++;
     look_on(target);
@@ -292,7 +309,7 @@ static bool look_at(struct hob_debug_target *target, struct hob_debug_hit *hit)
         ask(target, point, HOB_DEBUG_EVAL_LOG, point->log);
         return true;
     }
-    add_point(target, point->id);
+    add_point(target, hit);
     return false;
 }
 
@@ -368,6 +385,7 @@ int hob_debug_pause(struct hob_debug_session *session, int thread, struct hob_er
     }
     if (target->stage != HOB_DEBUG_STOPPED && !target->pause) {
         target->pause = true;
+        target->pauser = session;
         target->pause_ticks = 0;
         hob_debug_aim(target);
     }

@@ -101,7 +101,7 @@ void hob_debug_look_forget(struct hob_debug_look *look)
 {
     hob_look_end_evals(look, false);
     hob_look_drop_frames(look);
-    hob_look_drop_record(look);
+    hob_look_drop_record(&look->record);
     hob_look_drop_snapshot(look);
     look->ref_count = 0;
     look->began = false;
@@ -259,6 +259,7 @@ void hob_debug_look_free(struct hob_debug_look *look)
     }
     hob_look_end_evals(look, true);
     hob_debug_look_forget(look);
+    hob_look_drop_record(&look->kept);
     if (look->boxed) {
         *look->boxed = NULL;
     }

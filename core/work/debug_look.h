@@ -52,6 +52,10 @@ void hob_debug_look_free(struct hob_debug_look *look);
  * of the running function, which Lua does not know any more afterwards. Never raises, allocates
  * nothing in L; without memory the previous line is seen, and not the newest local. */
 void hob_debug_look_record(struct hob_debug_look *look, struct lua_State *L, struct lua_Debug *ar);
+/** Likewise, but for a stop that may follow the one at hand: that is looked at as before until
+ * hob_debug_look_use_kept(), after hob_debug_look_forget(), puts this in its place. */
+void hob_debug_look_keep(struct hob_debug_look *look, struct lua_State *L, struct lua_Debug *ar);
+void hob_debug_look_use_kept(struct hob_debug_look *look);
 
 /** Inside a message handler, with the stack of the error intact: keep its innermost frames and
  * their locals, which are what is looked at until they are forgotten. Never raises. */

@@ -76,7 +76,7 @@ struct hob_debug_look {
     bool cut;
     struct hob_look_ref *refs;
     size_t ref_count, ref_room;
-    struct hob_look_record record;
+    struct hob_look_record record, kept;
     struct hob_look_snapshot snapshot;
     struct hob_debug_eval *evals;
     struct hob_timer *idle; /* what is stale must not keep the job's values for long */
@@ -118,7 +118,7 @@ const struct hob_look_frame *hob_look_innermost(struct hob_debug_look *look);
 const struct hob_look_record *hob_look_record_of(const struct hob_debug_look *look,
                                                  const struct hob_look_frame *frame);
 void hob_look_drop_frames(struct hob_debug_look *look);
-void hob_look_drop_record(struct hob_debug_look *look);
+void hob_look_drop_record(struct hob_look_record *record);
 void hob_look_drop_snapshot(struct hob_debug_look *look);
 
 /* ---- debug_names.c: L's stack as it was, but for what is said to be pushed; those that set leave

@@ -14,7 +14,7 @@
 
 #define HOB_DEBUG_RAISED_MAX 512
 #define HOB_DEBUG_HITS_MAX   16 /* breakpoints at one line */
-#define HOB_DEBUG_LINE_BITS  1024
+#define HOB_DEBUG_LINE_BITS  8192
 
 struct hob_debug_point { /* a breakpoint; its strings are its own */
     int id;
@@ -66,6 +66,13 @@ struct hob_debug_hit {
     bool passed; /* its condition is true */
 };
 
+/* The line at which an error's stop has kept the job. */
+struct hob_debug_kept {
+    int line; /* 0: none */
+    struct hob_debug_place at;
+    char source[HOB_DEBUG_FILE_MAX]; /* with its @ */
+};
+
 struct hob_debug_target {
     struct hob_debugger *debugger;
     struct hob_debug_target *next;
@@ -81,6 +88,7 @@ struct hob_debug_target {
 
     /* What is asked for. */
     bool pause, entry;
+    struct hob_debug_session *pauser;
     int pause_ticks; /* forced yields since */
     bool steps;
     enum hob_debug_step how;
@@ -94,13 +102,15 @@ struct hob_debug_target {
     /* The stop. */
     enum { HOB_DEBUG_RUNS, HOB_DEBUG_LOOKED_AT, HOB_DEBUG_STOPPED } stage;
     bool in_hook;
-    bool definite; /* it is told, whatever the conditions say */
-    bool alone;    /* by break_here, with nobody attached */
+    bool definite;                   /* it is told, whatever the conditions say */
+    bool alone;                      /* by break_here, with nobody attached */
+    struct hob_debug_session *asker; /* whose breakpoint it is; NULL: none's */
     struct hob_debug_place at;
     const char *reason;
     char text[HOB_DEBUG_TEXT_MAX];
     char file[HOB_DEBUG_FILE_MAX];
     int line;
+    struct hob_debug_kept kept;
     struct hob_debug_hit hits[HOB_DEBUG_HITS_MAX]; /* to be looked at */
     size_t hit_count, looked;
     int points[HOB_DEBUG_HITS_MAX]; /* that made it stop */
@@ -157,6 +167,8 @@ void hob_debug_describe_limit(struct hob_debug_target *target); /* into words */
 /** What the hook is asked for has changed. */
 void hob_debug_aim(struct hob_debug_target *target);
 void hob_debug_find_place(struct hob_debug_target *target, struct hob_debug_place *out);
+/** It is let go, and stands at a line that nobody was asked about: is that where to stop next? */
+bool hob_debug_stop_at_kept_line(struct hob_debug_target *target);
 void hob_debug_watch(struct hob_debug_target *target); /* sets the watcher's functions */
 
 /* ---- debug_points.c: the breakpoints of a session ---- */

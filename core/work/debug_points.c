@@ -189,6 +189,26 @@ static int module_source(struct hob_journal *journal, const char *file, struct h
     return HOB_ENOENT;
 }
 
+static const char *const handler_tails[] = {"", ".sh", NULL}; /* AWS's names often have it */
+
+/* One that a step of AWS's document names: with the name of its file, if not with another. */
+static int handler_source(struct hob_job *job, const char *file, struct hob_buf *out)
+{
+    char name[HOB_DEBUG_FILE_MAX];
+    struct hob_job_source source;
+    struct hob_error err = {0};
+    const char *slash = strrchr(file, '/');
+    snprintf(name, sizeof name, "%s", slash ? slash + 1 : file);
+    char *end = strstr(name, ".lua");
+    for (const char *const *tail = handler_tails; end && *tail; tail++) {
+        snprintf(end, sizeof name - (size_t)(end - name), "%s", *tail);
+        if (hob_job_begun_handler(job, name, &source, &err) == 0 && is_path(source.path, file)) {
+            return hob_buf_append(out, source.text, source.len);
+        }
+    }
+    return HOB_ENOENT;
+}
+
 int hob_debug_pinned_source(const struct hob_debug_target *target, const char *file,
                             struct hob_buf *out)
 {
@@ -199,7 +219,8 @@ int hob_debug_pinned_source(const struct hob_debug_target *target, const char *f
     if (hob_journal_source(journal, "", &path, &text, &len, &err) == 0 && is_path(path, file)) {
         return hob_buf_append(out, text, len);
     }
-    return module_source(journal, file, out);
+    return module_source(journal, file, out) == 0 ? 0
+                                                  : handler_source(target->options.job, file, out);
 }
 
 static int read_all(int fd, const char *path, struct hob_buf *out, struct hob_error *err)

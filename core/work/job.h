@@ -198,6 +198,9 @@ struct hob_job_source { /* borrowed until the store is asked again */
  * Only while the job is made. @return 0, HOB_ENOENT, HOB_EHANDLER (it is broken), or a code */
 int hob_job_other_handler(struct hob_job *job, const char *name, struct hob_job_source *out,
                           struct hob_error *err);
+/** Likewise, once it is made, and only if it was begun with one of that name. */
+int hob_job_begun_handler(struct hob_job *job, const char *name, struct hob_job_source *out,
+                          struct hob_error *err);
 bool hob_job_is_pinned(const struct hob_job *job); /* begun earlier: its sources are the store's */
 
 /** Is this the task of run() (or cleanup), not that of a callback? */

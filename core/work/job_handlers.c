@@ -30,15 +30,29 @@ static int find_now(struct hob_job *job, const char *name, const char *key,
     return 0;
 }
 
+static bool make_key(char *key, size_t size, const char *name)
+{
+    int n = snprintf(key, size, KEY_PREFIX "%s", name);
+    return n > 0 && (size_t)n < size;
+}
+
+int hob_job_begun_handler(struct hob_job *job, const char *name, struct hob_job_source *out,
+                          struct hob_error *err)
+{
+    char key[sizeof KEY_PREFIX + HOB_HANDLER_NAME_MAX];
+    return make_key(key, sizeof key, name)
+               ? hob_journal_source(job->journal, key, &out->path, &out->text, &out->len, err)
+               : HOB_ENOENT;
+}
+
 int hob_job_other_handler(struct hob_job *job, const char *name, struct hob_job_source *out,
                           struct hob_error *err)
 {
     char key[sizeof KEY_PREFIX + HOB_HANDLER_NAME_MAX];
-    int n = snprintf(key, sizeof key, KEY_PREFIX "%s", name);
-    if (n < 0 || (size_t)n >= sizeof key) {
+    if (!make_key(key, sizeof key, name)) {
         return HOB_ENOENT;
     }
-    int rc = hob_journal_source(job->journal, key, &out->path, &out->text, &out->len, err);
+    int rc = hob_job_begun_handler(job, name, out, err);
     if (rc != HOB_ENOENT || job->pinned) {
         return rc; /* one that came later must not take the place of a program */
     }

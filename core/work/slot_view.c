@@ -27,7 +27,7 @@ static const char *why_of(const struct hob_slot *slot)
         return "the store cannot be written; it is tried again until it can";
     }
     if (slot->held_where[0]) {
-        return "a person holds it, with the debugger";
+        return "the debugger holds it: `hob repl JOB` shows where";
     }
     if (slot->state == HOB_SLOT_WAITING) {
         return slot->wait_reason ? slot->wait_reason : "";

@@ -4,6 +4,7 @@ local exec = require("hob.exec")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local lives = require("spec.support.lives")
+local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
 local worlds = require("spec.support.world")
 
@@ -218,5 +219,31 @@ describe("hob cancel", function()
     assert.equal(2, (cancel()))
     assert.equal(2, (cancel("a", "b")))
     assert.equal(2, (cancel("a", "--execution", "0")))
+    local code, _, err = cancel("\xFF")
+    assert.equal(1, code)
+    assert.matches("^hob cancel: this cannot be asked: .*UTF%-8", err)
+  end)
+end)
+
+describe("hob cancel on a gateway of several things", function()
+  it("names those that have the job in hand, and wants to know which is meant", function()
+    local world = worlds.start({ tls = false })
+    finally(function() world:stop() end)
+    local gateway = world:gateway({ scripts = { ["waits.lua"] = [[
+      return { api = 1, run = function(job) job:retry_later(3600, "no depot") end } ]] },
+      config = { things = { lua = '{ { thing_name = "gw-1" }, { thing_name = "gw-2" } }' } } })
+    gateway:wait_event("jobs.subscribed", nil, 2)
+    world:control("create_job", "both", { document = '{"operation":"waits"}', targets = {
+      "arn:aws:iot:us-east-1:123456789012:thing/gw-1",
+      "arn:aws:iot:us-east-1:123456789012:thing/gw-2" } }, time.now())
+    gateway:wait_event("job.waits", nil, 2)
+    local function cancel(...)
+      return exec.run({ worlds.hob(), "cancel", "both", "--config", gateway.config, ... })
+    end
+    local result = cancel()
+    assert.equal(1, result.code)
+    assert.matches("in hand 2 times %(gw%-1 execution 1, gw%-2 execution 1%): say of which thing",
+      result.stderr)
+    assert.equal(0, cancel("--thing", "gw-2").code)
   end)
 end)

@@ -6,6 +6,7 @@ local fs = require("hob.fs")
 local options = require("hob.cli.options")
 local project = require("spec.support.source")
 local ptys = require("spec.support.pty")
+local time = require("hob.time")
 local worlds = require("spec.support.world")
 
 local function lines_of(text)
@@ -241,6 +242,15 @@ describe("hob completion", function()
       pty:expect(" --data " .. gateway.dir .. "/data fw-12")
       pty:send("\21exit\r")
       assert.equal(0, pty:wait())
+    end)
+
+    it("offers nothing after a second, silently, when the gateway hangs", function()
+      start("lamp")
+      gateway.process:kill("STOP")
+      local begun = time.mono()
+      assert.same({}, bash({ "log", "--data", gateway.dir .. "/data", "" }))
+      gateway.process:kill("CONT")
+      assert.is_true(time.mono() - begun < 25) -- not the half minute that commands wait
     end)
 
     it("offers nothing, silently, when no gateway runs", function()

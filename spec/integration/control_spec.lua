@@ -135,6 +135,29 @@ describe("the control socket", function()
     end
   end)
 
+  it("takes each member only as what it is to be", function()
+    start()
+    local connection = connect()
+    for _, request in ipairs({
+      '"command":"jobs","history":1', '"command":"jobs","history":"yes"',
+      '"command":"jobs","follow":null', '"command":"jobs","history":true,"limit":"5"',
+      '"command":"jobs","history":true,"limit":1.5', '"command":"jobs","history":true,"before":{}',
+      '"command":"log","lines":1e300', '"command":"log","jobId":["a"]',
+      '"command":"log","jobId":"a\\u0000"',
+      '"command":"journal","jobId":"a","thing":7', '"command":"metrics","from":"0"',
+      '"command":"cancel","jobId":7', '"command":"retry-report","jobId":true',
+      '"command":"version\\u0000"', '"command":"version","id":1.5', '"command":"version","id":null',
+      '"command":"version","id":"a\\nb"',
+      ('"command":"version","id":"%s"'):format(("x"):rep(65)),
+    }) do
+      local line = ask("{" .. request .. "}\n", connection)[1]
+      assert.equal("EINVAL", (line.error or {}).code, request)
+      assert.matches("expected ", line.error.message)
+    end
+    local id = ('"'):rep(64)
+    assert.equal(id, ask(json.encode({ command = "version", id = id }) .. "\n", connection)[1].id)
+  end)
+
   it("answers to half a line with an error object, and closes", function()
     start()
     local connection = connect()

@@ -186,6 +186,35 @@ describe("hob dap", function()
             editor:ask("disconnect")
         end)
 
+        it("says in the log what an editor changes, and what is typed in its console", function()
+            local editor = over_socket()
+            local id = hold(editor, { write = true })
+            editor:locals()
+            editor:ask("setVariable",
+                { variablesReference = editor.ref, name = "sum", value = "7" })
+            assert.matches("process %d+ of .*: sum = 7$",
+                gateway:wait_event("dap.command", { job = id }).msg)
+            editor:ask("setExpression",
+                { expression = "sum", value = "8", frameId = editor.frame })
+            assert.matches(": sum = 8$", gateway:wait_event("dap.command", { job = id }, 2).msg)
+            editor:ask("evaluate", { expression = "sum = sum + 1", frameId = editor.frame,
+                context = "repl" })
+            assert.matches(": sum = sum %+ 1$",
+                gateway:wait_event("dap.command", { job = id }, 3).msg)
+            for _, context in ipairs({ "watch", "hover" }) do
+                editor:ask("evaluate", { expression = "sum", frameId = editor.frame,
+                    context = context })
+            end
+            editor:ask("disconnect")
+            assert.equal(21, sum_of(id))
+            gateway:wait_event("job.finished", { job = id })
+            local count = 0
+            for _, event in ipairs(gateway.events) do
+                count = count + (event.event == "dap.command" and event.job == id and 1 or 0)
+            end
+            assert.equal(3, count, "looking is not logged line by line")
+        end)
+
         it("reads where nothing else was asked for", function()
             local editor = over_socket()
             local id = hold(editor)
@@ -473,6 +502,16 @@ describe("hob dap", function()
             end
         end)
 
+        it("warns of a document that a device would give to another handler", function()
+            write("shows", "return {}")
+            local editor = launch({ program = "scripts/shows.lua",
+                document = { operation = "other" } })
+            editor:event("output", function(body)
+                return body.output:find("warning: on a device this document is not for shows", 1, true)
+            end)
+            editor:event("terminated")
+        end)
+
         it("refuses what cannot be launched, by its name, and may be asked again", function()
             desk:write("broken.json", "{")
             local editor = over_stdio()
@@ -488,6 +527,9 @@ describe("hob dap", function()
                 ["document: expected an object"] = { handler = "counts", document = 7 },
                 ["the document is no JSON object"] = { handler = "counts", args = { a = "b" },
                     documentFile = "broken.json" },
+                ["^launch: args: expected object, got string"] = { handler = "counts", args = "a" },
+                ["^launch: documentFile: "] = { handler = "counts", documentFile = "none.json" },
+                ["^launch: answers: "] = { handler = "counts", dryRun = true, answers = "none" },
                 ["pathMappings%[1%]"] = { handler = "counts", pathMappings = { 1 } },
             }) do
                 case.cwd, case.scripts = desk.dir, case.scripts or "scripts"

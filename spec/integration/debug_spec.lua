@@ -12,15 +12,19 @@ local worlds = require("spec.support.world")
 
 local PATIENCE = worlds.PATIENCE
 
--- A line is a request: { "method", arguments... }; each event, and each answer, is a line.
+-- A line is a request: { "method", arguments... }; each event, and each answer, is a line. "as"
+-- begins anew under another name.
 local SERVER = [==[
 local debugger = require("hob.debug")
 local json = require("hob.json")
 local M = {}
 function M.serve(transport)
-  local session = debugger.open({ who = transport.who, on_event = function(event)
-    transport.write(json.encode(event) .. "\n")
-  end })
+  local function open(who)
+    return debugger.open({ who = who, on_event = function(event)
+      transport.write(json.encode(event) .. "\n")
+    end })
+  end
+  local session = open(transport.who)
   local text = ""
   while true do
     local bytes = transport.read()
@@ -28,7 +32,13 @@ function M.serve(transport)
     text = text .. bytes
     for line in text:gmatch("([^\n]*)\n") do
       local words = json.decode(line)
-      local result, message = session[words[1]](session, table.unpack(words, 2))
+      local result, message = true, nil
+      if words[1] == "as" then
+        session:close()
+        session = open(words[2])
+      else
+        result, message = session[words[1]](session, table.unpack(words, 2))
+      end
       transport.write(json.encode({ answer = result == nil and "no" or result, message = message })
         .. "\n")
     end
@@ -149,6 +159,48 @@ describe("a job that a person looks into", function()
     assert.matches("process %d+ of ", who)
     assert.equal("held", gateway:wait_event("debug.continued").job)
     assert.matches("process %d+ of ", gateway:wait_event("debug.held").msg)
+  end)
+
+  it("is logged with whoever asked for the stop, though another came later", function()
+    start()
+    local one, thread = hold()
+    local two = connect()
+    two.ask("attach") -- so that it stays held
+    one.ask("as", "Ada")
+    one.ask("attach")
+    two.ask("as", "Bob")
+    two.ask("attach")
+    one.event("stopped")
+    assert.is_true(one.ask("step", thread, "over"))
+    assert.equal(4, one.event("stopped").line)
+    assert.matches("%(step%) for Ada$", gateway:wait_event("debug.held", { job = "held" }, 2).msg)
+    one.ask("breakpoints", gateway.dir .. "/scripts/work.lua", { { line = 5 } })
+    assert.is_true(two.ask("continue", thread))
+    assert.equal(5, one.event("stopped").line)
+    assert.matches("%(breakpoint%) for Ada$",
+      gateway:wait_event("debug.held", { job = "held" }, 3).msg)
+    assert.is_true(two.ask("continue", thread))
+    assert.equal("42", world:ended("held").details.x)
+  end)
+
+  it("has the text that it was begun with, also of a handler that AWS's document names", function()
+    start()
+    local client = connect()
+    client.ask("attach")
+    world:create("named", [[{ "version": "1.0", "steps": [
+      { "action": { "name": "a", "type": "runHandler", "input": { "handler": "work.sh" } } }]}]])
+    local stop = client.event("stopped")
+    local path = gateway.dir .. "/scripts/work.lua"
+    assert.same({ path, 3 }, { stop.file, stop.line })
+    assert(fs.write(path, "return nil, 'another text'\n"))
+    assert.equal(SCRIPTS["work.lua"], client.ask("source", stop.thread, path))
+    assert.equal("run", client.ask("stack", stop.thread, {})[1].name)
+    local set = client.ask("breakpoints", path, { { line = 4 } })
+    assert.is_true(set[1].verified, set[1].message)
+    assert.is_true(client.ask("continue", stop.thread))
+    assert.equal(4, client.event("stopped").line)
+    assert.is_true(client.ask("continue", stop.thread))
+    assert.equal("42", world:ended("named").details.x)
   end)
 
   it("goes on when whoever held it is killed", function()

@@ -8,7 +8,7 @@ local worlds = require("spec.support.world")
 local PROGRAM = [==[
 local edit, process, time = require("hob.edit"), require("hob.process"), require("hob.time")
 local words = { "handlers", "help", "héllo", "hob", "jobs" }
-local ticks = 0
+local ticks, bursts = 0, 0
 local editor = assert(edit.open{ complete = function(editor, text)
   local word, found = text:match("[%w_\128-\255]*$"), {}
   for _, one in ipairs(words) do
@@ -36,6 +36,10 @@ while true do
     break
   elseif not line then
     editor:print("dropped: " .. code .. "\n")
+  elseif line == "burst" then
+    bursts = bursts + 1
+    local text = ("burst %d.\n"):format(bursts)
+    time.after(0, function() editor:print(text) end) -- about when it reads again
   else
     editor:print(("got [%s] %s\n"):format(line, ticks > before and "the loop went on" or ""))
   end
@@ -63,6 +67,13 @@ describe("hob.edit", function()
     pty:expect_line("hob> some words")
     pty:keys("enter")
     pty:expect("got [some words] the loop went on")
+  end)
+
+  it("prints at once what comes together with the wish to read", function()
+    for i = 1, 60 do
+      pty:send("burst\r")
+      pty:expect(("burst %d."):format(i))
+    end
   end)
 
   it("takes characters of more than a byte, and takes them back as one", function()
@@ -108,6 +119,16 @@ describe("hob.edit", function()
     pty:send("abc\3def\r")
     pty:expect("dropped: ECANCELED")
     pty:expect("got [def]")
+  end)
+
+  it("leaves a line that is dropped as it was typed, also one of several rows", function()
+    local text = ("x"):rep(100)
+    pty:send(text)
+    pty:expect_line(text:sub(76))
+    pty:keys("home")
+    pty:expect_line("hob> " .. text:sub(1, 75))
+    pty:keys("ctrl-c")
+    pty:expect("\n" .. text:sub(76) .. "^C\ndropped: ECANCELED\nhob>")
   end)
 
   it("ends by Ctrl-D on an empty line only", function()

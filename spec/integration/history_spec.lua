@@ -78,6 +78,15 @@ describe("hob jobs", function()
         { job.status, job.told, job.theirs, job.toldAs })
     end)
 
+    it("does not claim to know what the service has where that did not say so", function()
+      start()
+      telling.answer = always(is("SUCCEEDED"), refused("InvalidRequest"))
+      run("quick", "job")
+      gateway:wait_event("job.report_refused")
+      assert.matches("InvalidRequest 20%S+; it did not say what it has",
+        hob("--config", gateway.config, "--history").stdout)
+    end)
+
     it("shows that the service has no such execution any more", function()
       start()
       telling.answer = always(is("SUCCEEDED"), refused("ResourceNotFound"))
@@ -227,6 +236,24 @@ describe("hob jobs", function()
     assert.matches("there is no store", result.stderr)
     assert.is_nil(fs.stat(gateway.dir .. "/hob.db"))
     assert.equal(1, hob("--socket", gateway.dir .. "/nothing.sock").code)
+  end)
+
+  it("exits with 1 where the store is damaged, and leaves it for the next start", function()
+    start()
+    run("quick", "job")
+    gateway:kill()
+    local path = gateway.dir .. "/data/hob.db"
+    assert(fs.remove(path .. "-wal"))
+    assert(fs.write(path, "no database"))
+    for _, flag in ipairs({ "--json", "--history" }) do
+      local result = hob("--data", gateway.dir .. "/data", flag)
+      assert.equal(1, result.code, result.stdout)
+      assert.matches("hob%.db: is damaged: ", result.stderr)
+    end
+    local text = assert(exec.run({ worlds.hob(), "log", "x", "--data", gateway.dir .. "/data" }))
+    assert.matches("not known: " .. path:gsub("%W", "%%%0") .. ": is damaged", text.stderr)
+    assert.equal("no database", assert(fs.read(path)))
+    assert.is_nil(table.concat(fs.list(gateway.dir .. "/data"), " "):find("damaged-", 1, true))
   end)
 
   it("exits with 1 where a gateway runs whose socket is gone; the store is left alone", function()

@@ -167,6 +167,24 @@ describe("hob log", function()
     assert.equal("hob log: there is no job 'fw-2' here; known are: fw-1\n", result.stderr)
   end)
 
+  it("says of a job that has not begun that nothing has happened to it yet", function()
+    assert.equal(0, hob("drain").code)
+    create("fw-1", "plain")
+    wait_until(function()
+      return hob("jobs").stdout:find("fw-1", 1, true) ~= nil
+    end, PATIENCE, "a pending job")
+    local result = hob("log", "fw-1")
+    assert.equal(0, result.code)
+    assert.equal("hob log: nothing has happened to fw-1 yet: it is pending (hob jobs says why)\n",
+      result.stderr)
+  end)
+
+  it("says of a thing that nothing of it is kept", function()
+    local result = hob("log", "--thing", "nobody")
+    assert.equal(1, result.code)
+    assert.matches("nothing is kept of a thing 'nobody' in ", result.stderr)
+  end)
+
   it("says that nothing of a job is kept any more", function()
     work_off("fw-1", "plain")
     gateway:stop()

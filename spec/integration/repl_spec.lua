@@ -396,10 +396,28 @@ describe("hob repl", function()
       assert.equal("1\n", piped("1\n:quit\n2\n").stdout)
     end)
 
+    it("runs long lines, and says of one that is too long that it is", function()
+      local result = piped(("#'%s'\n#'%s'\n1 + 1\n"):format(("x"):rep(100000), ("x"):rep(300000)))
+      assert.equal("100000\ntoo long: at most 256 KB may be run at once\n2\n", result.stdout)
+      assert.equal(1, result.code)
+    end)
+
     it("does not go on without the job that it is for", function()
       local result = piped("1 + 1\n", "nothing")
       assert.equal("no job 'nothing' runs, and no other does\n", result.stdout)
       assert.equal(1, result.code)
+    end)
+
+    it("refuses a breakpoint whose condition makes no sense", function()
+      local path = world:path("go")
+      begin_job("makes-sense", "until_file", path)
+      local result = piped(":break until_file.lua:10 if turns ==\n:breaks\n"
+        .. ":break until_file.lua:10\n", "makes-sense")
+      assert.matches("\ncondition: the expression is not finished\nno breakpoints\n"
+        .. "breakpoint %d+  until_file.lua:10\n", result.stdout)
+      assert.equal(1, result.code)
+      assert(fs.write(path, ""))
+      assert.equal("SUCCEEDED", world:ended("makes-sense").status)
     end)
 
     it("works a job off between its stops", function()
@@ -435,7 +453,7 @@ total
     it("cancels a job", function()
       begin_job("count-3", "count")
       local result = piped(":cancel\n", "count-3")
-      assert.matches("count%-3 is cancelled", result.stdout)
+      assert.matches("count%-3 of .- %(running%): it is being ended", result.stdout)
       gateway:wait_event("job.finished", { job = "count-3" })
     end)
 

@@ -140,6 +140,18 @@ describe("a running gateway", function()
       assert.equal(0, hob("reload").code)
     end)
 
+    it("prints JSON, the other names of handlers in it", function()
+      start({ ["a.lua"] = simple("one"):gsub("api = 1,", '%0 names = { "b", "c d" },'),
+        ["lib/shared.lua"] = "return\n= 1\n" })
+      local result = hob("reload", "--json")
+      assert.equal("", result.stderr)
+      assert.equal(1, result.code)
+      local found = json.decode(result.stdout)
+      assert.same({ "b", "c d" }, found.handlers[1].names)
+      assert.equal("shared", found.modules[1].name)
+      assert.equal(1, found.broken)
+    end)
+
     it("says so when the directory cannot be read, and changes nothing", function()
       start({ ["a.lua"] = simple("one") })
       assert(os.rename(gateway.dir .. "/scripts", gateway.dir .. "/away"))

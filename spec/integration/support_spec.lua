@@ -227,8 +227,17 @@ describe("hob support", function()
     start({ plain = PLAIN })
     work_off("fw-1")
     gateway.process:kill("STOP")
-    local files = made("--config", gateway.config)
+    local files = made("--data", gateway.dir .. "/data")
     gateway.process:kill("CONT")
+    local found = json.decode(files["doctor.json"])
+    local hangs
+    for _, one in ipairs(found.checks) do
+      hangs = one.check == "gateway" and one or hangs
+    end
+    assert.equal("failed", hangs.state)
+    assert.matches(("process %d, took the request and gave no answer within %%d+ s: it hangs")
+      :format(gateway.process:pid()), hangs.text)
+    assert.is_string(files["hob.conf.lua"]) -- found by the process at the other end
     assert.truthy(files["README.txt"]:find("runs and does not answer", 1, true))
     assert.truthy(files["store.txt"]:find("^sound"), files["store.txt"])
     assert.truthy(files["job-fw-1/log.txt"]:find("finished, SUCCEEDED", 1, true))
@@ -269,6 +278,17 @@ describe("hob.support.mask", function()
   it("takes out what is known, wherever it stands", function()
     assert.equal("x *** y", mask("x s3cr.t-of-config y"))
     assert.equal("x s3crxt-of-config y", mask("x s3crxt-of-config y"))
+  end)
+
+  it("takes out words of a command line, of XML, and cookies", function()
+    assert.equal('mysql --password *** -h db --no-token-cache 5 --auth-token "***"',
+      mask('mysql --password PLANTED -h db --no-token-cache 5 --auth-token "PLANTED"'))
+    assert.equal('{"msg":"x --client-secret \\"***\\" --token --verbose"}',
+      mask('{"msg":"x --client-secret \\"PLANTED\\" --token --verbose"}'))
+    assert.equal("<a><Password kind='x'>***</Password><b>c</b></a>",
+      mask("<a><Password kind='x'>PLANTED</Password><b>c</b></a>"))
+    assert.equal("Set-Cookie: ***\nCookie: ***",
+      mask("Set-Cookie: s=PLANTED; Path=/\nCookie: s=PLANTED"))
   end)
 
   it("takes out keys and certificates, whole, cut off, in JSON or line by line", function()

@@ -25,7 +25,7 @@ describe("docs/reference/control-protocol.md", function()
 
   it("names each member of a command", function()
     local missing = {}
-    for members in commands:gmatch('{"[%w-]+",%s*[%w_]+,%s*{([^}]*)}') do
+    for members in commands:gmatch('{"[%w-]+",%s*[%w_]+,%s*(%b{})') do
       for name in members:gmatch('"([%w]+)"') do
         if not text:find('"' .. name .. '"', 1, true) and not text:find("`" .. name, 1, true) then
           missing[#missing + 1] = name

@@ -144,7 +144,8 @@ local function new_engine()
             return table.unpack(results, 1, results.n)
         end
     end
-    method("jobs", { engine.job })
+    local jobs = { engine.job }
+    method("jobs", jobs)
     method("attach", { text = "held at most 14 min" })
     method("write", true)
     method("step", true)
@@ -179,6 +180,9 @@ local function new_engine()
     session.function_breakpoints = session.breakpoints
     function session.close()
         engine.open_sessions = engine.open_sessions - 1
+    end
+    function engine.add_job(thread, thing)
+        jobs[#jobs + 1] = { thread = thread, jobId = "job-1", thing = thing }
     end
     function engine.open(options)
         engine.open_sessions = engine.open_sessions + 1
@@ -284,6 +288,17 @@ describe("a session of the Debug Adapter Protocol", function()
         assert.matches("'jbo%-1' does not run here; running: job%-1", result.responses[2].message)
         assert.is_true(result.responses[3].success)
         assert.equal(0, result.engine.open_sessions)
+    end)
+
+    it("does not choose between two things that have a job of that id", function()
+        local result = serve({ { "initialize", {} }, function(engine)
+            engine.add_job(4, "other")
+        end,
+            { "attach", { job = "job-1" } }, { "attach", { job = "job-1", thing = "other" } },
+            { "configurationDone" } })
+        assert.matches("several things have a job 'job%-1'.*%(gw%-1, other%)",
+            result.responses[2].message)
+        assert.same({ { "attach", 4 } }, result.engine:calls("attach"))
     end)
 
     it("tells of an argument that is nearly one: all jobs were not meant", function()
@@ -514,6 +529,19 @@ describe("a session of the Debug Adapter Protocol", function()
             end, { "disconnect" }))
             assert.equal("continued", result.events[#result.events - 1].event)
             assert.matches("the hold's limit", result.events[#result.events].body.output)
+        end)
+
+        it("nothing of a job that the editor itself let go, but the next time", function()
+            local function continued(engine)
+                engine.on_event({ event = "continued", thread = 3, text = "process 7 of root" })
+            end
+            local result = serve(begun(stop, { "continue", { threadId = 3 } }, continued,
+                { "disconnect" }))
+            assert.equal("stopped", result.events[#result.events].event)
+            result = serve(begun(stop, { "next", { threadId = 3 } }, continued, stop, continued,
+                { "disconnect" }))
+            assert.equal("continued", result.events[#result.events - 1].event)
+            assert.equal("stopped", result.events[#result.events - 2].event)
         end)
 
         it("what comes of a request after the answer to it", function()

@@ -484,6 +484,30 @@ end }
       assert.is_nil(work:event("stopped"))
     end)
 
+    -- The hook that holds the job after an error is the line's own: it is not called again.
+    it("that is caught hides neither a breakpoint nor a step at the line behind it", function()
+      local work <close> = debugged.run(handler [[
+return { api = 1, run = function(job)
+  local caught = pcall(error, "once")
+  local behind = 1
+  caught = pcall(error, "twice")
+  local last = behind + 1
+  return { last = tostring(last) }
+end }
+]], { exceptions = { raised = true }, breaks = { 3 } })
+      assert.equal("exception", work:stopped().reason)
+      local stop = work:go("continue")
+      assert.same({ "breakpoint", 3 }, { stop.reason, stop.line })
+      assert.equal("false", work:value("caught"))
+      assert.matches("twice", work:go("continue").text)
+      stop = work:go("over")
+      assert.same({ "step", 5 }, { stop.reason, stop.line })
+      assert.equal("1", work:value("behind"))
+      assert.equal(6, work:go("over").line)
+      assert.equal("2", work:finish().details.last)
+      assert.is_nil(work:event("stopped"))
+    end)
+
     it("in a callback is one, and the job goes on", function()
       local work <close> = debugged.run(handler [[
 local time = require("hob.time")
@@ -514,8 +538,13 @@ end }
 ]], { exceptions = { uncaught = true } })
       local stop = work:stopped()
       assert.matches("in the coroutine", stop.text)
-      assert.equal(4, work.session:stack(stop.thread, { first = 0, count = 1 })[1].line)
+      local frames = work.session:stack(stop.thread, { first = 0, count = 10 })
+      assert.same({ 4, 6 }, { frames[1].line, frames[2].line })
+      assert.same({ 2, 1, 2 }, { frames[1].coroutine, frames[2].coroutine, #frames })
       assert.equal('"here"', work:value("inside"))
+      local step = work.session:evaluate("type(step)", { thread = stop.thread,
+        frame = frames[2].id })
+      assert.equal('"function"', step[1].value)
       assert.equal("FAILED", work:finish().status)
     end)
   end)

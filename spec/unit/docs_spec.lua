@@ -47,6 +47,30 @@ local function broken_links(path, text)
     return broken
 end
 
+-- As the common hosts of Markdown make them of headings.
+local function anchors_of(text)
+    local anchors = {}
+    for heading in ("\n" .. text):gmatch("\n#+ ([^\n]+)") do
+        local shown = heading:gsub("%]%b()", ""):lower()
+        anchors[shown:gsub("[^%w%s%-_\128-\255]", ""):gsub("%s", "-")] = true
+    end
+    return anchors
+end
+
+-- Links to a chapter that is in no page any more.
+local function broken_anchors(path, text)
+    local broken = {}
+    local folder = path:match("^(.*)/") or "."
+    for file, anchor in text:gmatch("%]%(([^)%s#]*)#([^)%s]+)%)") do
+        local page = file == "" and text or file:match("%.md$") and not file:match("^%a+:")
+            and read(folder .. "/" .. file)
+        if page and not anchors_of(page)[anchor] then
+            broken[#broken + 1] = ("%s: %s#%s"):format(path, file, anchor)
+        end
+    end
+    return broken
+end
+
 describe("the documentation", function()
     it("has no link that leads nowhere", function()
         local broken = {}
@@ -56,6 +80,29 @@ describe("the documentation", function()
             end
         end
         assert.same({}, broken)
+    end)
+
+    it("has no link to a chapter that is not there", function()
+        local broken = {}
+        for _, path in ipairs(pages()) do
+            for _, link in ipairs(broken_anchors(path, read(path))) do
+                broken[#broken + 1] = link
+            end
+        end
+        assert.same({}, broken)
+    end)
+
+    it("has a chapter for each command that `hob --help` names", function()
+        local chapters = anchors_of(read("docs/reference/cli.md"))
+        local missing, count = {}, 0
+        for name in read("core/host/main.c"):gmatch('"[usage: ]+hob ([%a%-]+)') do
+            count = count + 1
+            if name ~= "--help" and not chapters["hob-" .. name] then
+                missing[#missing + 1] = name
+            end
+        end
+        assert.is_true(count > 15)
+        assert.same({}, missing)
     end)
 
     it("would see a link that leads nowhere", function()

@@ -107,6 +107,11 @@ describe("hob.repl.server", function()
         each({ job = { jobId = "later", thing = "gw", state = "waiting", why = "its window" } })
         return { things = { { thing = "gw" } } }
       end
+      if request.command == "journal" and request.jobId == "old" then
+        each({ journal = { jobId = "old", thing = request.thing or "gw", executionNumber = 1,
+          status = "FAILED", told = true } })
+        return {}
+      end
       return nil, "asked for " .. request.command, "ENOENT"
     end }
     return require("hob.repl.server")
@@ -213,7 +218,13 @@ describe("hob.repl.server", function()
       local text, ended = run("for i = 1, 2 do")
       assert.equal("", text)
       assert.is_true(ended.more)
-      assert.is_nil(select(2, run("x = = 1")).more)
+      for _, begun in ipairs({ "1 +", "{", "x = {", "f(", "[[", "'a' .." }) do
+        assert.is_true(select(2, run(begun)).more, begun)
+      end
+      for _, wrong in ipairs({ "x = = 1", "1 + )", "1 2", "'a", "end" }) do
+        assert.is_nil(select(2, run(wrong)).more, wrong)
+      end
+      assert.equal("3\n", (run("1 +\n2")))
     end)
 
     it("takes lines in pieces, and several at once", function()
@@ -225,6 +236,15 @@ describe("hob.repl.server", function()
         seen[one.id] = (seen[one.id] or 0) + 1
       end
       assert.same({ 2, 1 }, seen)
+    end)
+
+    it("takes a long line that comes in pieces", function()
+      local text = json.encode({ id = 7, run = "#'" .. ("x"):rep(200000) .. "'" }) .. "\n"
+      for at = 1, #text, 65536 do
+        send(text:sub(at, at + 65535))
+      end
+      assert.equal("200000\n", line().text)
+      assert.is_true(line().ok)
     end)
 
     it("refuses what it does not understand, and goes on", function()
@@ -279,6 +299,17 @@ describe("hob.repl.server", function()
       assert.matches("for a job", (run(":where")))
     end)
 
+    it("shows no line of its help wider than a terminal", function()
+      for line_of_it in run(":help"):gmatch("[^\n]+") do
+        assert.is_true(#line_of_it < 80, line_of_it)
+      end
+    end)
+
+    it("tells of a job that has ended, which may be named with its thing", function()
+      assert.equal("old of lamp, execution 1: no handler, run 0\n"
+        .. "it has ended: FAILED; its steps are not kept any more\n", (run(":journal lamp/old")))
+    end)
+
     it("completes", function()
       local function words(text)
         send(json.encode({ id = 3, complete = text }) .. "\n")
@@ -293,6 +324,13 @@ describe("hob.repl.server", function()
       assert.same({ "time", 5 }, { words("hob.ti") })
       run("deep = { inner = setmetatable({ one = 1 }, { __index = { other = 2 } }) }")
       assert.same({ "one other", 12 }, { words("deep.inner.o") })
+      run("deep[1], deep['a-b'] = { two = 2 }, deep")
+      assert.same({ "two", 15 }, { words("print(deep[1].") })
+      assert.same({ "two", 16 }, { words('deep["a-b"][1].t') })
+      assert.same({ "state", 9 }, { words("jobs[1].st") })
+      assert.same({ "state", 12 }, { words("jobs.later.st") })
+      assert.same({ "", 1 }, { words("print().st") })
+      assert.same({ "string", 4 }, { words("1..stri") })
       assert.same({ "", 1 }, { words("nothing.at.all.") })
     end)
 
@@ -309,10 +347,12 @@ describe("hob.repl.server", function()
       end)
 
       it("names the jobs when it is not clear which one is meant", function()
-        assert.matches("several: gw/same, lamp/same", (run(":attach same")))
+        assert.matches("several: gw/same, lamp/same; say THING/ID", (run(":attach same")))
         assert.matches("attached to same of lamp", (run(":attach lamp/same")))
         assert.matches("no job 'x' runs; these do: gw/fw", (run(":attach x")))
         assert.matches("'later' does not run: it is waiting: its window", (run(":attach later")))
+        assert.matches("'gw/later' does not run: it is waiting", (run(":attach gw/later")))
+        assert.matches("'old' has ended: FAILED; `:log old` shows", (run(":attach old")))
       end)
 
       it("evaluates in the frame that is looked at, reading only", function()
@@ -382,6 +422,8 @@ describe("hob.repl.server", function()
       end)
 
       it("waits for the stop that a step ends in, and shows it as the step's", function()
+        assert.equal("fw is not held: `:pause` first, or `:break`\n", (run(":next")))
+        debugger.state = "held"
         local text, ended = run(":next")
         assert.matches("fw stopped at /x/h.lua:4 %(after a step%)", text)
         assert.equal("fw h.lua:4> ", ended.prompt)

@@ -37,7 +37,8 @@ function M.ask(command, given, request, each)
   local gateway, why, code = gateways.connect(place.socket)
   local last
   if gateway then
-    last, why = gateway:ask(request, each or function() end)
+    last, why, code = gateway:ask(request, each or function() end)
+    why = code == "ETIMEDOUT" and why .. "; `hob doctor` says what to do" or why
   elseif code == "EACCES" then
     why = why .. "; only root and the user that the gateway runs as may ask it"
   else

@@ -56,13 +56,14 @@ end
 
 ---------------------------------------------------------------- what a gateway knows
 
+local PATIENCE = 1 -- seconds that a person waits for a Tab
+
 --- Answers of the gateway that the flags mean; nothing if none answers.
+--- @return table|nil last
 local function ask(given, request, each)
   local place = gateways.find(given)
   local gateway = place and gateways.connect(place.socket)
-  if gateway then
-    gateway:ask(request, each)
-  end
+  return gateway and gateway:ask(request, each, PATIENCE)
 end
 
 local function job_ids(given, ended)
@@ -74,17 +75,15 @@ local function job_ids(given, ended)
       ids[#ids + 1] = id
     end
   end
-  ask(given, { command = "jobs" }, each)
-  if ended then
+  if ask(given, { command = "jobs" }, each) and ended then
     ask(given, { command = "jobs", history = true, limit = ENDED_SHOWN }, each)
   end
   return ids
 end
 
 local function things(given)
-  local names, place = {}, gateways.find(given)
-  local gateway = place and gateways.connect(place.socket)
-  local last = gateway and gateway:ask({ command = "jobs" }, function() end)
+  local names = {}
+  local last = ask(given, { command = "jobs" }, function() end)
   for _, thing in ipairs(last and last.things or {}) do
     names[#names + 1] = thing.thing
   end
@@ -107,7 +106,7 @@ local KINDS = {
   job = function(given) return words_of(job_ids(given, true)) end,
   running = function(given) return words_of(job_ids(given, false)) end,
   shell = function() return words_of({ "bash", "zsh" }) end,
-  switch = function() return words_of({ "off", "on" }) end,
+  switch = function() return words_of({ "off", "on", "status" }) end,
 }
 
 ---------------------------------------------------------------- what a command accepts

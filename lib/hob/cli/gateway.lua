@@ -86,8 +86,19 @@ end
 
 function gateway:hangs(seconds)
   return ("%s: the gateway, process %s, took the request and gave no answer within %d s: it hangs, "
-    .. "or the machine is overloaded; `hob support` keeps what explains it, then start it again")
-    :format(self.path, self.connection:peer() or "?", seconds)
+    .. "or the machine is overloaded"):format(self.path, self.connection:peer() or "?", seconds)
+end
+
+--- A request as a line.
+---@param request table
+---@return string|nil line
+---@return string|nil message  a word of the command line is not UTF-8
+function M.line(request)
+  local text, why = json.encode(request)
+  if not text then
+    return nil, "this cannot be asked: " .. why
+  end
+  return text .. "\n"
 end
 
 --- Send a request; give each line of its answer but the last to `each`.
@@ -98,7 +109,11 @@ end
 ---@return string|nil message
 ---@return string|nil code  ETIMEDOUT: it does not answer
 function gateway:ask(request, each, seconds)
-  local ok, why, code = self.connection:send(json.encode(request) .. "\n")
+  local text, wrong = M.line(request)
+  if not text then
+    return nil, wrong, "EINVAL"
+  end
+  local ok, why, code = self.connection:send(text)
   while ok do
     local line, value
     line, why, code = self.connection:read_line(seconds or PATIENCE)
@@ -131,9 +146,11 @@ end
 ---@return string|nil code
 function M.stored(data, ended, before, limit)
   local path = data .. "/hob.db"
-  local sound, why, bad = core.store(path, CHECK_SECONDS)
-  if not sound then
-    return nil, why, bad
+  if fs.exists(path) then
+    local sound, why, bad = core.store(path, CHECK_SECONDS)
+    if not sound then
+      return nil, why, bad
+    end
   end
   local lines, following, code = store.executions(path, ended, before, limit)
   if not lines then

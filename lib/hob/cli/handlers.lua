@@ -31,6 +31,7 @@ M.SYNTAX = {
   },
 }
 
+local LEAST = 48 -- columns in which a description can be read
 local STATES = { ok = "ok", broken = "broken", last_good = "last good" }
 
 local function rows_of(handlers)
@@ -49,7 +50,8 @@ local HEAD = { "HANDLER", "VERSION", "LOADED", "STATE", "DONE", "FAILED", "ALSO"
 local function show(found)
   local rows = rows_of(found.handlers)
   if rows[1] then
-    tables.print(HEAD, rows, process.is_terminal() and { width = process.columns() } or nil)
+    tables.print(HEAD, rows, process.is_terminal() and { width = process.columns(), least = LEAST }
+      or nil)
   else
     print("no handlers in " .. found.scripts)
   end

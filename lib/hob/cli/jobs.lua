@@ -40,6 +40,7 @@ local SYNTAX = {
 }
 
 local PAGE = 100
+local LEAST = 48 -- columns in which a reason can be read
 
 ---------------------------------------------------------------- asking
 
@@ -132,8 +133,9 @@ local function theirs_of(job)
   elseif job.told == "theirs" then
     return "had ended it: " .. (job.theirs or "it was deleted")
   end
-  return ("%s; %s"):format((job.toldAs:match("^(%a+):") or "refused") .. " " ..
-    clock(job.toldAt), job.theirs and "it has " .. job.theirs or "it has no such execution")
+  local code = job.toldAs:match("^(%a+):") or "refused"
+  return ("%s %s; %s"):format(code, clock(job.toldAt), job.theirs and "it has " .. job.theirs
+    or code == "ResourceNotFound" and "it has no such execution" or "it did not say what it has")
 end
 
 local function live_rows(jobs)
@@ -175,7 +177,8 @@ local function show(found, given)
     head, rows = live_rows(found.jobs)
   end
   if rows[1] then
-    tables.print(head, rows, process.is_terminal() and { width = process.columns() } or nil)
+    tables.print(head, rows, process.is_terminal() and { width = process.columns(), least = LEAST }
+      or nil)
   else
     print(given.history and "no job has ended here yet" or "no job in hand")
   end

@@ -100,8 +100,8 @@ end
 
 function follower:request()
   local given = self.given
-  return json.encode({ command = "log", follow = true, jobId = given[1], thing = given.thing,
-    executionNumber = given.execution, lines = given.lines }) .. "\n"
+  return gateways.line({ command = "log", follow = true, jobId = given[1], thing = given.thing,
+    executionNumber = given.execution, lines = given.lines })
 end
 
 --- Wait until a gateway is there again.
@@ -127,7 +127,11 @@ function M.run(gateway, place, given, explain)
     place = place, given = given, count = 0, maybe_over = given[1] ~= nil,
     screen = screens.new({ job = given[1], json = given.json }),
   }, follower)
-  local ok, message = gateway.connection:send(self:request())
+  local request, message = self:request()
+  local ok = request
+  if request then
+    ok, message = gateway.connection:send(request)
+  end
   local how = ok and "ended" or "refused"
   while ok do
     how, message = self:read(gateway.connection)

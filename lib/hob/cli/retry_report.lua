@@ -65,9 +65,9 @@ local function show_all(last)
   elseif last.untold == 0 then
     print(("told: %d; nothing waits any more"):format(last.untoldBefore))
   else
-    print(("told: %d; %d wait%s: `hob jobs --history` shows them%s"):format(
+    print(("told: %d; %d wait%s%s (`hob jobs --history` shows which)"):format(
       math.max(0, last.untoldBefore - last.untold), last.untold, last.untold == 1 and "s" or "",
-      last.offline > 0 and ", and are sent when there is a connection" or ""))
+      last.offline > 0 and ", to be sent when there is a connection" or ""))
   end
   return last.untold == 0 and 0 or 1
 end

@@ -20,10 +20,11 @@ function M.look(command, place, seconds)
   local found
   local handlers, modules = {}, {}
   if gateway then
-    found, why = gateway:ask({ command = command }, function(line)
+    found, why, code = gateway:ask({ command = command }, function(line)
       handlers[#handlers + 1] = line.handler
       modules[#modules + 1] = line.module
     end, seconds)
+    why = code == "ETIMEDOUT" and why .. "; `hob doctor` says what to do" or why
   elseif code == "EACCES" then
     why = why .. "; only root and the user that the gateway runs as may ask it"
   else

@@ -104,7 +104,8 @@ function check:thing(thing)
   local age = thing.oldestSeconds or 0
   self.age, self.untold = math.max(self.age, age), self.untold + thing.untold
   self:say(level_of(self.limits["outbox-age"], age),
-    "%s: %d outcomes are not told, the oldest for %s", thing.thing, thing.untold, words.span(age))
+    "%s: %d outcome%s not told, the oldest for %s", thing.thing, thing.untold,
+    thing.untold == 1 and " is" or "s are", words.span(age))
   for _, one in ipairs(thing.certificates or {}) do
     self:certificate(thing, one)
   end

@@ -98,8 +98,8 @@ Configuration: %s
 Gateway: %s]]
 
 local function about(archive, place, job)
-  local gateway = place.pid and "process " .. place.pid
-    or place.silent and "runs and does not answer: " .. place.silent or "does not run"
+  local gateway = place.silent and "runs and does not answer: " .. place.silent
+    or place.pid and "process " .. place.pid or "does not run"
   return ABOUT:format(time.text(archive.made), job and " for job " .. job or "", place.data,
     place.config or "not known", gateway)
 end

@@ -38,10 +38,14 @@ function M.pad(text, width)
   return text .. (" "):rep(width - M.width(text))
 end
 
+---@class hob.cli.table.options
+---@field width integer?  cut the last column so that no line is longer
+---@field least integer?  where less room than that is left for it, it is not cut: lines may wrap
+
 --- The lines of a table.
 ---@param head string[]|nil    nil: no heading
 ---@param rows any[][]         a nil in a row shortens it: use ""
----@param options { width: integer? }?  width: cut the last column so that no line is longer
+---@param options hob.cli.table.options?
 ---@return string[]
 function M.lines(head, rows, options)
   local all, widths = {}, {}
@@ -57,7 +61,7 @@ function M.lines(head, rows, options)
   for n, cells in ipairs(all) do
     local used = 0
     for i, cell in ipairs(cells) do
-      if i == #widths and limit then
+      if i == #widths and limit and limit - used >= (options.least or 0) then
         cell = M.cut(cell, math.max(limit - used, 4))
       end
       cells[i] = i == #widths and cell or M.pad(cell, widths[i])
@@ -71,7 +75,7 @@ end
 --- Print a table on standard output.
 ---@param head string[]|nil
 ---@param rows any[][]
----@param options { width: integer? }?
+---@param options hob.cli.table.options?
 function M.print(head, rows, options)
   for _, line in ipairs(M.lines(head, rows, options)) do
     io.stdout:write(line, "\n")

@@ -43,7 +43,8 @@ function M.check(args, schema)
     if value == nil and not optional then
       return ("%s is missing"):format(name)
     elseif value ~= nil and not fits(value, (wanted:gsub("%?$", ""))) then
-      return ("%s: expected %s, got %s"):format(name, (wanted:gsub("%?$", "")), type_of(value))
+      wanted = wanted:gsub("%?$", ""):gsub("^table$", "object")
+      return ("%s: expected %s, got %s"):format(name, wanted, type_of(value))
     end
   end
 end

@@ -36,7 +36,7 @@ function kinds.stopped(self, event)
       words.span(math.max(0, math.floor(event.holdLeft))))
   end
   forget(self, event.thread)
-  self.stops[event.thread] = event
+  self.stops[event.thread], self.let_go[event.thread] = event, nil
   self:event("stopped", {
     reason = reason[1], description = description, threadId = event.thread, text = event.text,
     allThreadsStopped = false,
@@ -46,6 +46,10 @@ end
 
 function kinds.continued(self, event)
   forget(self, event.thread)
+  if self.let_go[event.thread] then -- the editor knows
+    self.let_go[event.thread] = nil
+    return
+  end
   self:event("continued", { threadId = event.thread, allThreadsContinued = false })
   if event.text then
     self:say(("the job goes on: %s"):format(event.text))

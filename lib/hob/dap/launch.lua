@@ -106,7 +106,8 @@ end
 -- What hob.handler.run makes of a command line.
 local function read_request(args)
   local place, why = places.find({ scripts = args.scripts, config = args.config })
-  local request = { name = args.handler, given = { dry_run = args.dryRun, retries = args.retries } }
+  local request = { name = args.handler, given = { dry_run = args.dryRun, retries = args.retries,
+    document = not args.config and (args.document ~= json.null or args.documentFile ~= nil) } }
   if place then
     request.options, why = settings.options(place, args.thing, args.config)
   end
@@ -116,8 +117,8 @@ local function read_request(args)
   if request.document and args.answers then
     request.answers, why = settings.answers(args.answers)
   end
-  if why then
-    return nil, why
+  if why then -- the command line's words, of members
+    return nil, (why:gsub("^%-%-document", "documentFile"):gsub("^%-%-", ""))
   end
   return request
 end
@@ -205,6 +206,10 @@ local function run(self, session)
   local record, why = self.bench:run(self.request.name, self.request.document, options)
   if record then
     tell_outcome(session, record)
+    local other = runs.other_handler(self.request, self.bench)
+    if other then
+      session:say("warning: " .. other)
+    end
   else
     session:say("hob dap: " .. tostring(why), "important")
   end

@@ -101,9 +101,12 @@ local function begun(self, args, schema)
 end
 
 local function names_of(jobs)
-  local names = {}
-  for i, job in ipairs(jobs) do
-    names[i] = job.jobId
+  local names, seen = {}, {}
+  for _, job in ipairs(jobs) do
+    if not seen[job.jobId] then
+      names[#names + 1] = job.jobId
+    end
+    seen[job.jobId] = true
   end
   table.sort(names)
   return names[1] and "running: " .. table.concat(names, ", ") or "no job is running"
@@ -114,12 +117,19 @@ local function find_job(self, args)
   if not args.job then
     return true
   end
-  local jobs = self.engine:jobs()
+  local jobs, found, things = self.engine:jobs(), nil, {}
   for _, job in ipairs(jobs) do
     if job.jobId == args.job and (not args.thing or job.thing == args.thing) then
-      self.only, self.job = job.thread, job.jobId
-      return true
+      found, things[#things + 1] = job, job.thing
     end
+  end
+  if things[2] then
+    table.sort(things)
+    return nil, ("several things have a job '%s' that runs: say in `thing` which one (%s)"):format(
+      args.job, table.concat(things, ", "))
+  elseif found then
+    self.only, self.job = found.thread, found.jobId
+    return true
   end
   return nil, ("the job '%s' does not run here%s; %s"):format(args.job,
     args.thing and " for " .. args.thing or "", names_of(jobs))

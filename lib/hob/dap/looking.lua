@@ -1,12 +1,14 @@
 --- Requests that look into a job: threads, its stack, values.
 local arguments = require("hob.dap.arguments")
 local json_text = require("hob.service.json_text")
+local log = require("hob.log")
 local sources = require("hob.dap.sources")
 
 local M = { requests = {} }
 local requests = M.requests
 
 local FRAMES = 50 -- where the editor does not say how many
+local LOGGED_MAX = 1000
 
 -- A handler that checks the arguments first, and names the request in what goes wrong.
 local function define(name, schema, handle, more)
@@ -138,6 +140,30 @@ define("variables", { variablesReference = "integer", filter = "string?", start 
     return { variables = list }
   end)
 
+local function thread_of(self, frame)
+  if frame then
+    return self.frame_threads[frame]
+  elseif self.only then
+    return self.only
+  end
+  local only, count = nil, 0
+  for thread in pairs(self.stops) do
+    only, count = thread, count + 1
+  end
+  return count == 1 and only or nil
+end
+
+-- What somebody does to a job, for the gateway's log.
+local function note(self, text, frame)
+  if self.transport.kind ~= "attach" then
+    return -- a bench of the editor's own
+  end
+  local thread = thread_of(self, frame)
+  local job = thread and self.engine:info(thread)
+  log.info("dap.command", ("%s: %s"):format(self.transport.who, text:sub(1, LOGGED_MAX)),
+    job and { job = job.jobId, thing = job.thing, execution = job.executionNumber })
+end
+
 local READS = "only looks: for assignments attach with \"write\": true, or say `:write on` in the "
   .. "debug console"
 
@@ -146,6 +172,7 @@ define("setVariable", { variablesReference = "integer", name = "string", value =
     if not self.writing then
       return nil, "this session " .. READS
     end
+    note(self, ("%s = %s"):format(args.name, args.value))
     local variable, why = self.engine:set(args.variablesReference, args.name, args.value)
     if not variable then
       return nil, why
@@ -165,19 +192,6 @@ local function only_reads(text)
       or index:find("^[%a_][%w_%.]*$")) and "" or "("
   end)
   return rest:find("^%s*[%a_][%w_%.%s]*$") ~= nil
-end
-
-local function thread_of(self, frame)
-  if frame then
-    return self.frame_threads[frame]
-  elseif self.only then
-    return self.only
-  end
-  local only, count = nil, 0
-  for thread in pairs(self.stops) do
-    only, count = thread, count + 1
-  end
-  return count == 1 and only or nil
 end
 
 local function shown(self, values, expression)
@@ -225,6 +239,9 @@ define("evaluate", { expression = "string", frameId = "integer?", context = "str
     elseif context == "hover" and not only_reads(text) then
       return nil, "only names and their members are looked up under the mouse"
     end
+    if context == "repl" then
+      note(self, text, args.frameId)
+    end
     local values, why = evaluate(self, text, args.frameId, context == "repl" and self.writing)
     if not values then
       return nil, why
@@ -237,7 +254,9 @@ define("setExpression", { expression = "string", value = "string", frameId = "in
     if not self.writing then
       return nil, "this session " .. READS
     end
-    local values, why = evaluate(self, args.expression .. " = " .. args.value, args.frameId, true)
+    local assignment = args.expression .. " = " .. args.value
+    note(self, assignment, args.frameId)
+    local values, why = evaluate(self, assignment, args.frameId, true)
     if values then
       values, why = evaluate(self, args.expression, args.frameId, false)
     end

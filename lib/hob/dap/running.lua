@@ -15,8 +15,10 @@ local function let_run(name, act)
     end
     local stop = self.stops[args.threadId]
     events.forget(self, args.threadId)
+    self.let_go[args.threadId] = true
     local ok, why = act(self, args.threadId)
     if not ok then
+      self.let_go[args.threadId] = nil
       self.stops[args.threadId] = stop
       return nil, name .. ": " .. tostring(why)
     end

@@ -232,6 +232,7 @@ local function new(transport)
     transport = transport, phase = "new", seq = 0,
     lines_from = 1, columns_from = 1, -- the client's first line and column
     aside = {}, texts = {}, frame_threads = {}, stops = {}, references = {}, expressions = {},
+    let_go = {}, -- threads that the editor itself let go, until the engine has said so
     turns = serial.new(function(message)
       if transport.complain then
         transport.complain(message)

@@ -70,7 +70,8 @@ local function flapping(say, thing, uptime)
 end
 
 local function connection(say, thing)
-  local untold = thing.untold > 0 and ("; %d outcomes are not told yet"):format(thing.untold) or ""
+  local untold = thing.untold > 0 and ("; %d outcome%s not told yet"):format(thing.untold,
+    thing.untold == 1 and " is" or "s are") or ""
   if thing.online then
     return say:ok(("the running gateway is connected as %s for %s (%s)%s"):format(thing.clientId,
       words.span(thing.forSeconds), thing.how or "?", untold))

@@ -121,16 +121,17 @@ local function watch_signal(request, bench)
   end)
 end
 
--- NAME is run, whatever the document says; on a device the document decides.
-local function warn_of_other(request, bench)
+--- NAME is run, whatever the document says; on a device the document decides.
+---@return string|nil warning
+function M.other_handler(request, bench)
   local given, config = request.given, request.config or {}
   if not given.document or config.routes or config.job_types then
-    return
+    return nil
   end
   local name, message = bench:choose(request.document)
   if name ~= request.name then
-    io.stdout:write(("warning: on a device this document is not for %s: %s\n"):format(request.name,
-      name and "it is for " .. name or message))
+    return ("on a device this document is not for %s: %s"):format(request.name,
+      name and "it is for " .. name or message)
   end
 end
 
@@ -150,8 +151,9 @@ local function run_once(request, bench, keep)
     return mistake("%s", message)
   end
   screens[given.json and "json" or "outcome"](record)
-  if not given.json then
-    warn_of_other(request, bench)
+  local other = not given.json and M.other_handler(request, bench)
+  if other then
+    io.stdout:write("warning: ", other, "\n")
   end
   if keep and not given.json then
     io.stdout:write("kept: ", keep, "\n")

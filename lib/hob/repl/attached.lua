@@ -221,7 +221,7 @@ function attached:find(word)
   if #found == 1 then
     return found[1]
   elseif found[1] then
-    return nil, ("there are several: %s"):format(names(found))
+    return nil, ("there are several: %s; say THING/ID"):format(names(found))
   elseif jobs[1] then
     return nil, ("no job '%s' runs; these do: %s"):format(word, names(jobs))
   end
@@ -435,11 +435,15 @@ function attached:add_break(breakpoint)
   breakpoint.number = self.last_number
   table.insert(self.breaks, breakpoint)
   local ok, why = tell_debugger(self, breakpoint.file)
-  if ok then
+  local wrong = ok and not breakpoint.verified and breakpoint.message or ""
+  if ok and not wrong:find("^condition: ") then
     return breakpoint
   end
   remove(self, breakpoint.number)
-  return nil, why
+  if ok then -- it would never stop; a file that is not there may come yet
+    ok, why = tell_debugger(self, breakpoint.file)
+  end
+  return nil, ok and wrong or why
 end
 
 ---@return boolean|nil

@@ -17,14 +17,18 @@ local client = {}
 client.__index = client
 
 local function send(self, request)
-  local ok, why, code
+  local text, why, code = json.encode(request)
+  if not text then
+    return nil, why, code
+  end
+  local ok
   repeat
-    ok, why, code = self.connection:send(json.encode(request) .. "\n")
+    ok, why, code = self.connection:send(text .. "\n")
     if code == "EMSGSIZE" then -- the gateway is busy
       time.sleep(BUSY_SECONDS)
     end
   until ok or code ~= "EMSGSIZE"
-  return ok, why
+  return ok, why, code
 end
 
 ---------------------------------------------------------------- what comes
@@ -86,10 +90,10 @@ local function ask(self, request, on_text)
   request.id = self.last_id
   local waiting = { answer = futures.new(), on_text = on_text }
   self.waiting[request.id] = waiting
-  local ok, why = send(self, request)
+  local ok, why, code = send(self, request)
   if not ok then
     self.waiting[request.id] = nil
-    return nil, why
+    return nil, why, code
   end
   return waiting.answer:result()
 end
@@ -100,7 +104,12 @@ end
 ---@return table|nil answer  { ok, more, quit }
 ---@return string|nil message
 function client:run(text, on_text)
-  return ask(self, { run = text }, on_text)
+  local answer, why, code = ask(self, { run = text }, on_text)
+  if code == "EMSGSIZE" then -- of this line only; the session goes on
+    on_text("too long: at most 256 KB may be run at once\n")
+    return { ok = false }
+  end
+  return answer, why
 end
 
 ---@param text string  before the cursor
@@ -159,8 +168,12 @@ end
 function M.open(place, thing, given)
   local gateway, why, code = gateways.connect(place.socket)
   if not gateway then
-    local none = (code == "ENOENT" or code == "EREFUSED") and "no gateway runs there: " or ""
-    return nil, none .. why
+    if code == "ENOENT" or code == "EREFUSED" then
+      why = ("no gateway runs there: %s; give its --data DIR or --config FILE"):format(why)
+    elseif code == "EACCES" then
+      why = why .. "; only root and the user that the gateway runs as may"
+    end
+    return nil, why
   end
   local hello
   hello, why = first_lines(gateway.connection, thing)

@@ -93,60 +93,69 @@ local function root_of(session, chain)
   return ok and value or nil
 end
 
--- What ends a chain such as `jobs[1].why`, each with the key that it stands for.
+-- What a chain such as `jobs[1].why` ends with, and the key that it stands for.
 local LINKS = {
-  { pattern = "^(.*)[.:]([%a_][%w_]*)$" },
+  { pattern = "^(.*[^.])[.:]([%a_][%w_]*)$" },
   { pattern = "^(.*)%[(%d+)%]$", key = math.tointeger },
   { pattern = "^(.*)%[\"([^\"]*)\"%]$" },
   { pattern = "^(.*)%['([^']*)'%]$" },
 }
 
--- @return table|nil keys  of the chain that a text ends with, the global first; nil: none
-local function chain_of(text)
-  local keys = {}
-  while not text:find("^[%a_][%w_]*$") and not text:find("[^%w_.:%])}\"'][%a_][%w_]*$") do
-    local before, key
-    for _, link in ipairs(LINKS) do
-      before, key = text:match(link.pattern)
-      if before then
-        table.insert(keys, 1, link.key and link.key(key) or key)
-        break
-      end
+-- @return string|nil before, any key
+local function last_link(text)
+  for _, link in ipairs(LINKS) do
+    local before, key = text:match(link.pattern)
+    if before then
+      return before, link.key and link.key(key) or key
     end
-    if not before then
-      return nil
-    end
-    text = before
   end
-  table.insert(keys, 1, text:match("[%a_][%w_]*$"))
-  return keys
 end
 
-local function own_words(session, text)
-  local path, word = text:match("^(.*[^.][.:])([%w_]*)$")
-  if not path then
-    word = text:match("[%a_][%w_]*$") or ""
-    if word == "" and text:find("[%w%)%]\"'}]%s*$") then
-      return {}, 1
-    end
-    local names = session.own:names()
-    table.move(KEYWORDS, 1, #KEYWORDS, #names + 1, names)
-    return fitting(names, word, ""), #text - #word + 1
-  elseif path == "hob." then
-    return fitting(own.MODULES, word, ""), #text - #word + 1
+-- @return table|nil keys  of the chain that a text ends with, a global first; nil: what it ends
+-- with could only be known by running it
+local function chain_of(text)
+  local keys = {}
+  local before, key = last_link(text)
+  while before do
+    table.insert(keys, 1, key)
+    text = before
+    before, key = last_link(text)
   end
-  local chain = {}
-  for name in path:gmatch("[%w_]+") do
-    chain[#chain + 1] = name
+  local root = text:match("[%a_][%w_]*$")
+  if root then
+    table.insert(keys, 1, root)
+  end
+  return root and keys
+end
+
+local function members_of(session, text)
+  local chain = chain_of(text)
+  if not chain then
+    return {}
+  elseif chain[1] == "hob" and not chain[2] then
+    return own.MODULES
+  elseif chain[1] == "iotjobs" and not chain[2] then
+    return fields_of(require("iotjobs"))
   end
   local value = root_of(session, chain)
-  if path:find("^iotjobs") and not chain[2] then
-    value = require("iotjobs")
-  end
   for i = 2, #chain do
     value = field_of(value, chain[i])
   end
-  return fitting(fields_of(value), word, ""), #text - #word + 1
+  return fields_of(value)
+end
+
+local function own_words(session, text)
+  local before, word = text:match("^(.*[^.])[.:]([%w_]*)$")
+  if before then
+    return fitting(members_of(session, before), word, ""), #text - #word + 1
+  end
+  word = text:match("[%a_][%w_]*$") or ""
+  if word == "" and text:find("[%w%)%]\"'}]%s*$") then
+    return {}, 1
+  end
+  local names = session.own:names()
+  table.move(KEYWORDS, 1, #KEYWORDS, #names + 1, names)
+  return fitting(names, word, ""), #text - #word + 1
 end
 
 ---------------------------------------------------------------- in a job

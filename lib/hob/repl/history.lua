@@ -71,9 +71,10 @@ function M.open(path)
 end
 
 ---@param line string
+---@param belongs boolean|nil  to lines before it, which are kept: a blank is no wish then
 ---@return boolean kept
-function history:add(line)
-  if line:find("^%s") or line == "" or line == self.lines[#self.lines] then
+function history:add(line, belongs)
+  if line:find("^%s") and not belongs or not line:find("%S") or line == self.lines[#self.lines] then
     return false
   end
   self.lines[#self.lines + 1] = line

@@ -153,13 +153,18 @@ local function compile(text, globals)
   return load(text, "=repl", "t", globals)
 end
 
+-- A string in quotes does not become whole on the next line.
+local function wants_more(why)
+  return why:find("near <eof>$") ~= nil and not why:find("unfinished string near", 1, true)
+end
+
 --- Is it a beginning, which more lines would make whole?
 ---@param text string
 ---@return boolean
 function M.is_incomplete(text)
   local chunk, as_statement = compile(text, {})
   local _, as_expression = load("return " .. text, "=repl", "t", {})
-  return not chunk and (as_statement:find("near <eof>$") or as_expression:find("near <eof>$")) ~= nil
+  return not chunk and (wants_more(as_statement) or wants_more(as_expression))
 end
 
 --- Run a text; calls in it may wait.

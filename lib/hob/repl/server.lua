@@ -136,10 +136,11 @@ local function read_lines(self)
       return
     end
     rest = rest .. bytes
-    local from = 1
-    for line, after in rest:gmatch("([^\n]*)\n()") do
-      from = after
-      handle(self, line)
+    local from, stop = 1, rest:find("\n", 1, true)
+    while stop do
+      handle(self, rest:sub(from, stop - 1))
+      from = stop + 1
+      stop = rest:find("\n", from, true)
     end
     rest = rest:sub(from)
     if #rest > LINE_MAX then

@@ -124,7 +124,8 @@ local function read(self)
   elseif not line then
     return nil, true
   end
-  if self.history:add(line) then
+  self.kept = self.history:add(line, self.pending and self.kept)
+  if self.kept then
     self.editor:remember(line)
   end
   return self.pending and self.pending .. "\n" .. line or line

@@ -33,6 +33,32 @@ local function hide_long_strings(text)
   return table.concat(pieces)
 end
 
+local function names_a_secret(name)
+  name = name:lower():gsub("-", "_")
+  for _, word in ipairs(NAMES) do
+    if name:sub(-#word) == word then
+      return true
+    end
+  end
+  return false
+end
+
+--- Words of a command line and XML, where no "=" or ":" stands between a name and its value.
+local function hide_named(text)
+  if text:find("--", 1, true) then
+    text = text:gsub("(%-%-([%w_%-]+)[ \t]+)(\\?[\"']?)([^%s\"'\\]+)", function(flag,
+      name, quote, value)
+      return names_a_secret(name) and value:sub(1, 2) ~= "--" and flag .. quote .. HIDDEN or nil
+    end)
+  end
+  if text:find("</", 1, true) then
+    text = text:gsub("(<([%w_.:%-]+)[^<>\n]*>)([^<>]+)(</)", function(tag, name, _, stop)
+      return names_a_secret(name) and tag .. HIDDEN .. stop or nil
+    end)
+  end
+  return text
+end
+
 local function is_code(sign)
   return sign:find("^[%w+/=\\]$") ~= nil
 end
@@ -89,6 +115,7 @@ local MORE = {
   { "IA", "%f[%w](A[KS]IA)%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%f[^%w]", "%1" .. HIDDEN },
   { "eyJ", "%f[%w]eyJ[%w_-]+%.[%w_-]+%.[%w_-]+", HIDDEN }, -- a JSON web token
   { ":\\/\\/", "(:\\/\\/[^%s\"'<>?]*)%?[^%s\"'<>]*", "%1?..." }, -- an URL in another's JSON
+  { "ookie: ", "([Cc]ookie: )[^\n\"]+", "%1" .. HIDDEN },
   { "?", "(/[^%s\"'<>?]*)%?[%w_.%%~%-]+=[^%s\"'<>]*", "%1?..." },
 }
 
@@ -131,7 +158,7 @@ local function mask_piece(text, patterns, state)
   repeat -- "one " .. "secret"
     text, again = text:gsub('("%*%*%*")%s*%.%.%s*["\'][^"\'\n]*["\']', "%1")
   until again == 0
-  return hide_more(hide_code_lines(text, state))
+  return hide_more(hide_named(hide_code_lines(text, state)))
 end
 
 --- @param known string[]  secrets whose very text is known: they are taken out wherever they stand

@@ -19,7 +19,7 @@ M.DEFAULT_CONFIG = "/etc/hob/hob.conf.lua"
 ---@field values table?         what is in it, as far as it can be read
 ---@field problems string[]     of the configuration
 ---@field gateway hob.cli.gateway?  that answers
----@field pid integer?          of the running gateway
+---@field pid integer?          of the running gateway, also of one that does not answer
 ---@field silent string?        a gateway runs and does not answer: why
 ---@field exe string            this program
 ---@field notes string[]
@@ -76,7 +76,7 @@ local function find_gateway(place)
   if version then
     place.gateway, place.pid = gateway, version.pid
   else
-    place.silent = why
+    place.silent, place.pid = why, gateway.connection:peer()
   end
 end
 

@@ -62,6 +62,9 @@ function M.open(data)
     end
     time.sleep(PAUSE)
   end
+  why = why and why:gsub(self.path:gsub("%W", "%%%0"), function()
+    return data .. "/hob.db"
+  end) -- the copy is gone when somebody reads this
   self.why = why
   if not self.found and not fs.exists(self.path) then
     self:close()

@@ -11,10 +11,11 @@ local function help_all(session, commands)
   for _, command in ipairs(commands.list) do
     session:line("%s%s  %s", usage(command), (" "):rep(widest - #usage(command)), command.about)
   end
-  session:line("Anything else is Lua: %s. A command may be shortened.", session.jobs:is_attached()
-    and "an expression in the frame that is looked at (`:where`)"
-    or "jobs, things, handlers, iotjobs, hob.*; globals last as long as the session, and _ is the "
-    .. "last result")
+  session:line("%s", session.jobs:is_attached()
+    and "Anything else is Lua: an expression in the frame that is looked at (`:where`).\n"
+      .. "A command may be shortened."
+    or "Anything else is Lua: jobs, things, handlers, iotjobs, hob.*. Globals last as\n"
+      .. "long as the session, _ is the last result. A command may be shortened.")
   return true
 end
 
@@ -79,7 +80,7 @@ end
 ---@return hob.repl.command[]
 return function(commands)
   return {
-    { name = "more", about = "the last result again, with ten times as much of it", run = more },
+    { name = "more", about = "the last result again, ten times as much of it", run = more },
     { name = "set", args = "[depth|items|columns N]", about = "how much of a value is shown",
       more = "depth: how many tables inside one another; items: how many members of each; "
         .. "columns: how wide a line may be. Without anything: what they are.",

@@ -46,10 +46,14 @@ end
 
 ---------------------------------------------------------------- attaching
 
+-- THING/ID where things share an id.
 local function ids()
-  local list = {}
-  for i, job in ipairs(ask_jobs() or {}) do
-    list[i] = job.jobId
+  local found, times, list = ask_jobs() or {}, {}, {}
+  for _, job in ipairs(found) do
+    times[job.jobId] = (times[job.jobId] or 0) + 1
+  end
+  for i, job in ipairs(found) do
+    list[i] = times[job.jobId] > 1 and job.thing .. "/" .. job.jobId or job.jobId
   end
   return list
 end
@@ -64,13 +68,27 @@ local function stands(info)
   return "it computes"
 end
 
--- A job that is in hand but does not run cannot be looked into: why not?
+-- @return string id, string|nil thing  of "ID" or "THING/ID"
+local function id_and_thing(word)
+  local thing, id = word:match("^([^/]*)/(.*)$")
+  return id or word, thing
+end
+
+-- A job that does not run cannot be looked into: why not, and what there is instead?
 local function explain(word, why)
+  local id, thing = id_and_thing(word)
   for _, job in ipairs(ask_jobs() or {}) do
-    if job.jobId == word and job.state ~= "running" then
+    if job.jobId == id and job.thing == (thing or job.thing) and job.state ~= "running" then
       return ("job '%s' does not run: it is %s%s"):format(word, job.state,
         job.why and ": " .. job.why or "")
     end
+  end
+  local head
+  console.ask({ command = "journal", jobId = id, thing = thing }, function(line)
+    head = line.journal or head
+  end)
+  if head and head.status then
+    return ("job '%s' has ended: %s; `:log %s` shows what happened"):format(word, head.status, word)
   end
   return why
 end
@@ -107,12 +125,13 @@ end
 local function request_for(session, command, rest)
   local job = session.jobs.job
   if rest ~= "" then
-    return { command = command, jobId = rest }
+    local id, thing = id_and_thing(rest)
+    return { command = command, jobId = id, thing = thing }
   elseif job then
     return { command = command, jobId = job.jobId, thing = job.thing,
       executionNumber = job.executionNumber }
   end
-  return nil, ("expected the id of a job: `:%s ID`"):format(command)
+  return nil, ("expected the id of a job: `:%s ID`; `:jobs` lists them"):format(command)
 end
 
 local function result_text(step, session)
@@ -155,6 +174,10 @@ local function journal(session, rest)
     return nil, why
   elseif head and head.step and head.step ~= json.null then
     session:line("current   %s", head.step)
+  elseif head and head.told then
+    session:line("it has ended: %s; its steps are not kept any more", head.status)
+  elseif head and head.status then
+    session:line("it has ended: %s", head.status)
   elseif steps == 0 then
     session:line("no step has finished yet")
   end
@@ -224,8 +247,11 @@ local function cancel(session, rest)
   if not last then
     return nil, why
   end
-  session:line("%s is cancelled: it ends, its cleanup runs, and the cloud is told",
-    request.jobId)
+  local said = ("%s of %s (%s): %s"):format(last.jobId, last.thing, last.state, last.what)
+  if not last.cancelled then
+    return nil, said
+  end
+  session:line("%s", said)
   return true
 end
 
@@ -251,15 +277,19 @@ return {
   { name = "jobs", about = "what this gateway has in hand", run = jobs },
   { name = "attach", args = "ID", about = "look into a job that runs", words = ids, run = attach,
     more = "ID, or THING/ID. A job that waits can be looked at where it waits; one that computes\n"
-      .. "is looked at at its next yield. `:pause` holds it." },
+      .. "is stopped for that at its next yield. `:pause` holds it." },
   { name = "detach", about = "leave the job; it goes on", needs_job = true, run = detach },
   { name = "journal", args = "[ID]", about = "its durable steps, and what they gave", words = ids,
     run = journal,
     more = "What a resumed run would find: finished and failed steps with their saved results,\n"
       .. "the one it is in, and job.state." },
-  { name = "log", args = "[ID] [N]", about = "its newest lines: events, and what programs printed",
-    words = ids, run = show_log },
+  { name = "log", args = "[ID] [N]", about = "its newest events, and what programs printed",
+    words = ids, run = show_log,
+    more = "ID, or THING/ID; without it the job that is attached. N: how many lines (20)." },
   { name = "cancel", args = "[ID]", about = "end it as `hob cancel` does", words = ids,
-    run = cancel },
-  { name = "reload", about = "read the handlers again", run = reload },
+    run = cancel,
+    more = "Its programs are ended, its cleanup runs, and the cloud is told. ID, or THING/ID;\n"
+      .. "without it the job that is attached." },
+  { name = "reload", about = "read the handlers again", run = reload,
+    more = "Jobs that run keep the version that they began with." },
 }

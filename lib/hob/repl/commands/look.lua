@@ -158,7 +158,7 @@ end
 return {
   { name = "where", about = "its stack, and the source around the line", needs_job = true,
     run = where },
-  { name = "locals", about = "locals and upvalues of the frame that is looked at",
+  { name = "locals", about = "locals and upvalues of the frame looked at",
     needs_job = true, run = locals },
   { name = "up", args = "[N]", about = "look at the caller", needs_job = true,
     run = moved_by(1) },

@@ -22,6 +22,10 @@ end
 local function stepping(how)
   return function(session)
     local jobs = session.jobs
+    local info = jobs:refresh()
+    if info and info.state ~= "held" then
+      return nil, ("%s is not held: `:pause` first, or `:break`"):format(jobs.job.jobId)
+    end
     local ok, text = jobs:go_on(function()
       return jobs.debug:step(jobs.job.thread, how)
     end, patience(session))
@@ -170,7 +174,7 @@ return {
   { name = "continue", about = "let it go on", needs_job = true, run = continue,
     more = "On a terminal the next stop is shown when it comes; in a script `:continue` waits\n"
       .. "for it, or for the job's end." },
-  { name = "step", about = "to the next line, also inside a function that is called",
+  { name = "step", about = "to the next line, also into what it calls",
     needs_job = true, run = stepping("in") },
   { name = "next", about = "to the next line of this function", needs_job = true,
     run = stepping("over") },
