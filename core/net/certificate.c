@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define FILE_MAX (1024 * 1024)
 #define WHAT     "certificate file"
@@ -37,17 +36,6 @@ static char *read_text(const char *path, size_t *len, struct hob_error *err)
     return text;
 }
 
-static int64_t seconds_of(const mbedtls_x509_time *t)
-{
-    struct tm tm = {.tm_year = t->year - 1900,
-                    .tm_mon = t->mon - 1,
-                    .tm_mday = t->day,
-                    .tm_hour = t->hour,
-                    .tm_min = t->min,
-                    .tm_sec = t->sec};
-    return timegm(&tm);
-}
-
 static bool is_same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
 {
     return a->len == b->len && memcmp(a->p, b->p, a->len) == 0;
@@ -65,8 +53,8 @@ static bool may_issue(const mbedtls_x509_crt *crt)
 static void describe(const mbedtls_x509_crt *crt, struct hob_certificate *out)
 {
     const mbedtls_x509_crt *next = crt->next && crt->next->raw.p ? crt->next : NULL;
-    *out = (struct hob_certificate){.from_s = seconds_of(&crt->valid_from),
-                                    .to_s = seconds_of(&crt->valid_to),
+    *out = (struct hob_certificate){.from_s = hob_tls_words_seconds(&crt->valid_from),
+                                    .to_s = hob_tls_words_seconds(&crt->valid_to),
                                     .is_ca = may_issue(crt),
                                     .is_self_issued = is_same(&crt->issuer_raw, &crt->subject_raw)};
     out->is_issued_by_next = next && is_same(&crt->issuer_raw, &next->subject_raw);

@@ -14,7 +14,7 @@
 #define HOB_CERTIFICATE_NAME_MAX 256
 
 struct hob_certificate {
-    char subject[HOB_CERTIFICATE_NAME_MAX]; /* "CN=gateway-7, O=Farm" */
+    char subject[HOB_CERTIFICATE_NAME_MAX]; /* "CN=gateway-7, O=Example" */
     char issuer[HOB_CERTIFICATE_NAME_MAX];
     int64_t from_s, to_s; /* seconds since 1970 in which it is valid */
     bool is_ca;           /* may issue others */

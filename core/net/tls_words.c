@@ -91,7 +91,7 @@ static void say(char *out, const char *format, ...)
     va_end(args);
 }
 
-static int64_t seconds_of(const mbedtls_x509_time *t)
+int64_t hob_tls_words_seconds(const mbedtls_x509_time *t)
 {
     struct tm tm = {.tm_year = t->year - 1900,
                     .tm_mon = t->mon - 1,
@@ -110,7 +110,7 @@ static const char *date_of(int64_t seconds, char out[HOB_CLOCK_TEXT_MAX])
 static void say_expired(char *out, const char *who, const mbedtls_x509_crt *crt)
 {
     char span[HOB_CLOCK_TEXT_MAX], date[HOB_CLOCK_TEXT_MAX], now_text[HOB_CLOCK_TEXT_MAX];
-    int64_t now = hob_clock_wall_ms() / 1000, end = seconds_of(&crt->valid_to);
+    int64_t now = hob_clock_wall_ms() / 1000, end = hob_tls_words_seconds(&crt->valid_to);
     say(out, "%s expired %s ago, on %s; the clock says %s", who, hob_clock_span(now - end, span),
         date_of(end, date), date_of(now, now_text));
 }
@@ -118,7 +118,7 @@ static void say_expired(char *out, const char *who, const mbedtls_x509_crt *crt)
 static void say_future(char *out, const char *who, const mbedtls_x509_crt *crt)
 {
     char start[HOB_CLOCK_TEXT_MAX], now_text[HOB_CLOCK_TEXT_MAX], span[HOB_CLOCK_TEXT_MAX];
-    int64_t now = hob_clock_wall_ms() / 1000, from = seconds_of(&crt->valid_from);
+    int64_t now = hob_clock_wall_ms() / 1000, from = hob_tls_words_seconds(&crt->valid_from);
     date_of(from, start);
     date_of(now, now_text);
     if (now < CLOCK_IS_WRONG)

@@ -16,6 +16,7 @@
 #define HOB_TLS_WORDS_NO_ALERT (-1) /* there was one, and its number is not known */
 
 struct mbedtls_x509_crt;
+struct mbedtls_x509_time;
 
 /** Both sides of a handshake; all of it borrowed. */
 struct hob_tls_words_about {
@@ -36,6 +37,9 @@ const char *hob_tls_words_pem_label(const char *text, char *out, size_t len);
 /** Why mbedTLS could not read this key (`ret` is its code). @return HOB_ETLS */
 int hob_tls_words_key(int ret, const char *text, const char *path, bool has_pass,
                       struct hob_error *err);
+
+/** Seconds since 1970. */
+int64_t hob_tls_words_seconds(const struct mbedtls_x509_time *t);
 
 /** What is wrong with a certificate in the server's chain; `depth` 0 is the server's own. */
 void hob_tls_words_verify(char *out, const struct hob_tls_words_about *about,

@@ -507,7 +507,7 @@ describe("hob dap", function()
             local editor = launch({ program = "scripts/shows.lua",
                 document = { operation = "other" } })
             editor:event("output", function(body)
-                return body.output:find("warning: on a device this document is not for shows", 1, true)
+                return body.output:find("a device this document is not for shows", 1, true)
             end)
             editor:event("terminated")
         end)

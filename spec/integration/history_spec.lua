@@ -270,7 +270,7 @@ describe("hob jobs", function()
     ["--data /a --socket /b"] = "one of %-%-data, %-%-socket and %-%-config",
     ["--history --limit 0"] = "from 1 to 10000",
     ["--histroy"] = "unknown flag",
-    ["--config /nowhere"] = "%-%-config: reading /nowhere",
+    ["--config /nowhere"] = "%-%-config: /nowhere: cannot read the configuration",
     ["extra"] = "one word too many",
   }) do
     it("exits with 2 and says what is wrong: " .. misuse, function()

@@ -180,6 +180,15 @@ describe("hob repl", function()
         pty:expect("\n22\n")
       end)
 
+    it("takes code that is pasted with tabs as it is, and remembers all of it", function()
+      local pty = terminal()
+      pty:send("function g(a)\r\tlocal b = {\r\t\ta,\r\t}\r\treturn b\rend\rg(5)\r")
+      pty:expect("hob> g(5)\n{ 5 }\nhob>")
+      assert.is_nil(pty:text():find("coroutine", 1, true)) -- what Tab would list
+      assert.equal("function g(a)\nlocal b = {\na,\n}\nreturn b\nend\ng(5)\n",
+        fs.read(state .. "/hob/history"))
+    end)
+
     it("drops a line by Ctrl-C, and interrupts what runs", function()
       local pty = terminal()
       pty:send("this is nothing")

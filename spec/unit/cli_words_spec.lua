@@ -1,6 +1,7 @@
 -- Flags of Hob's commands, and tables for people.
 
 local exec = require("hob.exec")
+local fs = require("hob.fs")
 local tables = require("hob.cli.table")
 local worlds = require("spec.support.world")
 
@@ -20,6 +21,36 @@ describe("a flag of a command", function()
     local result = exec.run({ worlds.hob(), "status", "--data=--json" })
     assert.equal(1, result.code)
     assert.matches("%-%-json/hob%.sock", result.stderr)
+  end)
+end)
+
+describe("--config of a command", function()
+  local dir
+  before_each(function() dir = assert(fs.tempdir()) end)
+  after_each(function() fs.remove(dir, { recursive = true }) end)
+
+  local function status(text)
+    assert(fs.write(dir .. "/hob.conf.lua", text))
+    local result = exec.run({ worlds.hob(), "status", "--config", dir .. "/hob.conf.lua" })
+    return result.code, result.stderr
+  end
+
+  it("names the data directory, relative to the file, whatever else is wrong in it", function()
+    local code, text = status('return { data = "d", bogus = 1 }')
+    assert.equal(1, code)
+    assert.truthy(text:find(dir .. "/d/hob.sock: ", 1, true), text)
+  end)
+
+  it("is misused with a file that is none, or does not come to an end", function()
+    for text, why in pairs({
+      ["while true do end"] = "does not come to an end", ["return {"] = "unexpected symbol",
+      ["return { port = 1 }"] = "has no `data`", ["return 1"] = "a table",
+    }) do
+      local code, said = status(text)
+      assert.equal(2, code)
+      assert.truthy(said:find("hob status: --config: " .. dir .. "/hob.conf.lua:", 1, true), said)
+      assert.truthy(said:find(why, 1, true), said)
+    end
   end)
 end)
 

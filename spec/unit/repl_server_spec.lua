@@ -404,6 +404,13 @@ describe("hob.repl.server", function()
           { table.unpack(debugger.calls, 3) })
       end)
 
+      it("says how long a stop may last, no less than it may", function()
+        for left, words in pairs({ [899.997] = "15 min", [120] = "2 min", [59.2] = "60 s" }) do
+          debugger.tell({ event = "stopped", thread = 1, reason = "pause", holdLeft = left })
+          assert.equal(("fw stopped (paused); held for at most %s\n"):format(words), line().text)
+        end
+      end)
+
       it("tells a stop and an end by themselves, with the new prompt", function()
         debugger.tell({ event = "stopped", thread = 1, reason = "breakpoint", file = "/x/h.lua",
           line = 3, breakpoints = {}, holdLeft = 60 })

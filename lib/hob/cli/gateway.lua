@@ -20,29 +20,18 @@ M.FLAGS = {
   config = { value = "FILE" },
 }
 
---- `data` as a configuration says it, evaluated with nothing in reach, as `hob run` does.
+--- `data` as a configuration says it, whatever else is wrong with that.
 ---@return string|nil data
 ---@return string|nil message
 local function data_of(path)
-  local text, why = fs.read(path)
-  if not text then
-    return nil, why
-  end
-  local chunk, config
-  chunk, why = load(text, "@" .. path, "t", {})
-  if not chunk then
-    return nil, why
-  end
-  local ok
-  ok, config = pcall(chunk)
-  if not ok or type(config) ~= "table" then
-    return nil, ok and path .. ": expected a table" or tostring(config)
-  elseif type(config.data) ~= "string" then
+  local config, problems, readable = core.config({ "--config", path })
+  local data = readable and config:values().data
+  if not readable then
+    return nil, problems[1]
+  elseif data == "" then
     return nil, path .. ": has no `data`; give the directory as --data DIR"
-  elseif config.data:sub(1, 1) == "/" then
-    return config.data
   end
-  return (path:match("^(.*)/[^/]*$") or ".") .. "/" .. config.data
+  return data
 end
 
 --- Where the gateway is that the flags mean.

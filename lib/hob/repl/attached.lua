@@ -87,9 +87,9 @@ local function limit_of(seconds)
   if not seconds or seconds < 0 then
     return ""
   elseif seconds < 120 then
-    return ("; held for at most %d s"):format(math.floor(seconds))
+    return ("; held for at most %d s"):format(math.ceil(seconds))
   end
-  return ("; held for at most %d min"):format(seconds // 60)
+  return ("; held for at most %d min"):format(math.ceil(seconds / 60))
 end
 
 function attached:numbers_of(ids)

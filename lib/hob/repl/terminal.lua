@@ -52,7 +52,9 @@ end
 
 function terminal:complete(editor, text)
   local words, from
-  if self.client and not self.pending then
+  if self.pending and not text:find("%S") then -- code that is indented by tabs, and pasted
+    words = {}
+  elseif self.client and not self.pending then
     words, from = self.client:complete(text)
   elseif self.client then -- what was typed before counts, too; only its last line is replaced
     local before = self.pending .. "\n"
