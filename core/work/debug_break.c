@@ -347,6 +347,7 @@ static void on_tick(void *user, lua_State *L, lua_Debug *ar)
     struct hob_debug_target *target = user;
     if (!target->pause || target->doomed || target->stage != HOB_DEBUG_RUNS ||
         ++target->pause_ticks < TICKS_WITHOUT_LINE) {
+        hob_debug_look_keep(target->look, L, ar); /* for somebody who looks without holding it */
         return;
     }
     lua_getinfo(L, "Sl", ar);

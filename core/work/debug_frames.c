@@ -398,7 +398,7 @@ void hob_debug_look_use_kept(struct hob_debug_look *look)
 const struct hob_look_record *hob_look_record_of(const struct hob_debug_look *look,
                                                  const struct hob_look_frame *frame)
 {
-    const struct hob_look_record *record = &look->record;
+    const struct hob_look_record *record = look->record.L ? &look->record : &look->kept;
     bool is_it = record->L && frame->co == record->L && frame->level == 0;
     return is_it && look->resumed == record->resumed ? record : NULL;
 }

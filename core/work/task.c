@@ -87,7 +87,7 @@ static void look_at_slice(lua_State *L, struct hob_scheduler *scheduler, lua_Deb
     if (++now->ticks >= scheduler->slice_ticks || now->tick_ms - now->slice_ms >= slice_ms) {
         hob_task_check_cpu(L, 0);
         check_depth(L);
-        if (sees_lines(scheduler)) {
+        if (HOB_TASK_WATCHER(scheduler) && !now->current->aside) {
             HOB_TASK_WATCHER(scheduler)->on_tick(HOB_TASK_WATCHER(scheduler)->user, L, ar);
         }
         scheduler->passing = true;

@@ -290,6 +290,15 @@ describe("a session of the Debug Adapter Protocol", function()
         assert.equal(0, result.engine.open_sessions)
     end)
 
+    it("evaluates without a frame in the innermost that is not Hob's own", function()
+        local result = serve(begun({ "evaluate", { expression = "x", context = "watch" } }))
+        assert.is_nil(last_response(result).message)
+        assert.same({ "x", 5 }, { result.engine:calls("evaluate")[1][2],
+            result.engine:calls("evaluate")[1][3].frame })
+        assert.same({ 3, { first = 0, count = 1 } },
+            { table.unpack(result.engine:calls("stack")[1], 2) })
+    end)
+
     it("does not choose between two things that have a job of that id", function()
         local result = serve({ { "initialize", {} }, function(engine)
             engine.add_job(4, "other")

@@ -62,6 +62,31 @@ end }
       finish(work)
     end)
 
+    -- A forced yield leaves Lua at the instruction before.
+    it("of a job that computes is never at a line that it has left behind", function()
+      local work <close> = debugged.run([[
+return { api = 1, cpu = 0, run = function(job)
+  local n, stop = 0, false
+  while not stop do
+    n = n + 1
+  end
+end }
+]])
+      local thread
+      wait_until(function()
+        local job = work.session:jobs()[1]
+        thread = job and job.thread
+        local frames = job and work.session:stack(thread, { first = 0, count = 1 })
+        return frames and frames[1] and frames[1].line > 2
+      end, 20, "the loop")
+      for _ = 1, 100 do
+        local frame = work.session:stack(thread, { first = 0, count = 1 })[1]
+        assert.is_true(frame.line == 3 or frame.line == 4, "line " .. frame.line)
+        time.sleep(0.001)
+      end
+      work.bench:cancel("enough")
+    end)
+
     it("comes page by page, with numbers that stay the same while the job waits", function()
       local work <close> = waits(NESTED)
       local all = work.session:stack(work.thread)

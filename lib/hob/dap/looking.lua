@@ -210,10 +210,14 @@ local function shown(self, values, expression)
   return { result = table.concat(texts, ", "), variablesReference = 0 }
 end
 
+-- Without a frame: in the script's innermost, which is not Hob's own (`job:break_here`, a sleep).
 local function evaluate(self, text, frame, write)
-  return self.engine:evaluate(text, {
-    thread = thread_of(self, frame), frame = frame, write = write,
-  })
+  local thread = thread_of(self, frame)
+  if thread and not frame then
+    local frames = self.engine:stack(thread, { first = 0, count = 1 })
+    frame = frames and frames[1] and frames[1].id
+  end
+  return self.engine:evaluate(text, { thread = thread, frame = frame, write = write })
 end
 
 -- Commands of the debug console; the rest of what is typed there is Lua.
