@@ -420,6 +420,14 @@ static void on_error(void *user, lua_State *L, bool caught, bool late)
 
 /* ---- steps of the job, and break_here ---- */
 
+/* The steps of AWS's documents have a number before their name: "1 first". */
+static bool is_step_of(const char *wanted, const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+    const char *behind = digits && name[digits] == ' ' ? name + digits + 1 : name;
+    return strcmp(wanted, name) == 0 || strcmp(wanted, behind) == 0;
+}
+
 void hob_debug_step_begins(struct hob_debug_target *target, const char *name)
 {
     if (!target || !target->seats || target->doomed) {
@@ -430,7 +438,7 @@ void hob_debug_step_begins(struct hob_debug_target *target, const char *name)
     for (const struct hob_debug_seat *seat = target->seats; name && seat; seat = seat->next) {
         for (size_t i = 0; i < seat->session->count; i++) {
             const struct hob_debug_point *point = seat->session->points[i];
-            if (point->name && strcmp(point->name, name) == 0) {
+            if (point->name && is_step_of(point->name, name)) {
                 add_hit(target->named, &target->named_count, seat->session, point);
             }
         }

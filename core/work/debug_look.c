@@ -9,6 +9,7 @@
 /* A person may look into a job that has used all of its memory. */
 #define ALLOWANCE_BYTES (4u << 20)
 #define REFS_MAX        50000
+#define KEPT_MAX        2000 /* over the moments of a job that is not held */
 /* A number names its target, too: editors ask for values without saying of which thread. */
 #define SERIAL_BITS 21
 #define IDLE_MS     30000
@@ -62,10 +63,34 @@ static bool is_over(const struct hob_debug_look *look, const struct hob_task *ta
     return look->began && (look->task != task || look->resumed != resumed_of(task));
 }
 
+static void drop_stack(struct hob_debug_look *look)
+{
+    hob_look_end_evals(look, false);
+    hob_look_drop_frames(look);
+    hob_look_drop_record(&look->record);
+    hob_look_drop_snapshot(look);
+}
+
+/* Of a job that nobody holds, which goes on between any two questions: its frames are of the past,
+ * but a table is what it is. */
+static void keep_values(struct hob_debug_look *look)
+{
+    size_t kept = 0;
+    drop_stack(look);
+    for (size_t i = 0; i < look->ref_count; i++) {
+        if (look->refs[i].kind == REF_VALUE) {
+            look->refs[kept++] = look->refs[i];
+        }
+    }
+    look->ref_count = kept;
+}
+
 void hob_look_refresh(struct hob_debug_look *look)
 {
     const struct hob_task *task = hob_debug_target_task(look->target);
-    if (is_over(look, task)) {
+    if (is_over(look, task) && look->ref_count < KEPT_MAX) {
+        keep_values(look);
+    } else if (is_over(look, task)) {
         hob_debug_look_forget(look);
     }
     look->began = true;
@@ -99,10 +124,7 @@ int hob_look_new_id(struct hob_debug_look *look)
 
 void hob_debug_look_forget(struct hob_debug_look *look)
 {
-    hob_look_end_evals(look, false);
-    hob_look_drop_frames(look);
-    hob_look_drop_record(&look->record);
-    hob_look_drop_snapshot(look);
+    drop_stack(look);
     look->ref_count = 0;
     look->began = false;
     luaL_unref(look->L, LUA_REGISTRYINDEX, look->table);

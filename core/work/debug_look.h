@@ -15,7 +15,8 @@
  *   ref       a number for what has members: a scope of a frame, a table, a function
  *   epoch     from the moment in which a frame or value is first asked for until the task that they
  *             belong to goes on. Numbers of frames and refs are of one epoch and one target, in the
- *             whole process: an old one is HOB_ESTALE
+ *             whole process: an old one is HOB_ESTALE. But the refs of tables and functions outlive
+ *             it where nobody held the job, for half a minute
  *   aside     a task that runs an expression: preempted as any other, it cannot wait, and neither
  *             its errors nor its processor time are the job's
  *

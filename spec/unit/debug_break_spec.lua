@@ -383,6 +383,20 @@ end }
       assert.equal("second", work.session:info(stop.thread).step)
       assert.equal("SUCCEEDED", work:finish().status)
     end)
+
+    it("takes the number before the name for no part of it, as steps of AWS's documents have", function()
+      local work <close> = debugged.run(handler [[
+return { api = 1, run = function(job)
+  job:step("1 first", function() return 1 end)
+  job:step("2 second", function()
+    return 2
+  end)
+end }
+]], { steps = { { name = "second" } } })
+      local stop = work:stopped()
+      assert.same({ "function breakpoint", 4 }, { stop.reason, stop.line })
+      assert.equal("SUCCEEDED", work:finish().status)
+    end)
   end)
 
   describe("an entry", function()

@@ -259,6 +259,33 @@ end }
       end, 20, "the frame to be stale")
       finish(work)
     end)
+
+    it("keep what a table holds while a job that nobody holds goes on", function()
+      local work <close> = waits([[
+return { api = 1, run = function(job)
+  local fs = require("hob.fs")
+  local list = { 7, 8 }
+  while not fs.exists("go") do
+    time.sleep(0.005)
+  end
+  nap()
+  return list
+end }
+]])
+      local frame, list
+      wait_until(function()
+        frame = frame_of(work, "run")
+        local found = work.session:evaluate("list", { frame = frame.id })
+        list = found and found[1]
+        return list
+      end, 20, "the list")
+      wait_until(function()
+        return select(3, work.session:scopes(frame.id)) == "ESTALE"
+      end, 20, "the frame to be stale")
+      local members = assert(work.session:variables(list.ref))
+      assert.same({ "7", "8" }, { members[1].value, members[2].value })
+      finish(work)
+    end)
   end)
 
   describe("a local of a frame that a breakpoint has stopped", function()
