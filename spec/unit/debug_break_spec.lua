@@ -384,7 +384,7 @@ end }
       assert.equal("SUCCEEDED", work:finish().status)
     end)
 
-    it("takes the number before the name for no part of it, as steps of AWS's documents have", function()
+    it("takes a name without the number that the steps of AWS documents have", function()
       local work <close> = debugged.run(handler [[
 return { api = 1, run = function(job)
   job:step("1 first", function() return 1 end)
