@@ -68,7 +68,7 @@ end
 if listing and ok then
     return
 end
-if report.passed + report.failed == 0 then
+if report.passed + report.failed + report.skipped == 0 then
     io.stderr:write("spec/run.lua: no spec ran\n")
     report.failed = 1
 end
