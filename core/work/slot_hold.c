@@ -22,7 +22,7 @@ static void say_held(struct hob_slot *slot)
     if (minutes > 0) {
         minutes += (int)((hold_ms + MINUTE_MS - 1) / MINUTE_MS);
     }
-    snprintf(text, sizeof text, "held by a person at %s", slot->held_where);
+    snprintf(text, sizeof text, "held by the debugger at %s", slot->held_where);
     slot->hold_said = true;
     hob_slot_say_for(slot, text, minutes);
 }

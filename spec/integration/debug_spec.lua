@@ -139,7 +139,7 @@ describe("a job that a person looks into", function()
     local minutes
     world:before(function(_, request)
       local progress = request.statusDetails and request.statusDetails.progress
-      if progress and progress:find("held by a person at", 1, true) then
+      if progress and progress:find("held by the debugger at", 1, true) then
         minutes = request.stepTimeoutInMinutes
       end
     end)
