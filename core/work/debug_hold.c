@@ -45,8 +45,9 @@ void hob_debug_describe_limit(struct hob_debug_target *target)
     char time[32];
     describe_time(hob_debug_hold_left_ms(target, &why), time, sizeof time);
     bool own = strcmp(why, "debug_hold") == 0;
-    snprintf(target->words, sizeof target->words, "held at most %s%s: %s", time,
-             target->stage == HOB_DEBUG_STOPPED ? " more" : "",
+    bool held = target->stage == HOB_DEBUG_STOPPED;
+    snprintf(target->words, sizeof target->words, "%s at most %s%s: %s",
+             held ? "held" : "a stop holds it", time, held ? " more" : "",
              own ? "the configuration's debug_hold; other jobs, the connection and the job's own "
                    "time-outs are not touched by it"
                  : why);

@@ -218,7 +218,7 @@ describe("a job that a person looks into", function()
     client.ask("attach")
     world:create("held", ('{"operation":"later","go":"%s"}'):format(go))
     local thread = client.event("started").thread
-    assert.matches("^held at most 15 min: .*debug_hold", client.ask("info", thread).text)
+    assert.matches("^a stop holds it at most 15 min: .*debug_hold", client.ask("info", thread).text)
     world.broker:stop()
     gateway:wait_event("conn.lost")
     assert(fs.write(go, ""))
