@@ -239,11 +239,8 @@ describe("the control socket", function()
     end
     start()
     exec.check({ "chmod", "0777", world.dir, gateway.dir, gateway.dir .. "/data", path })
-    local dir = world:path("bin")
-    exec.check({ "sh", "-c", [[mkdir -p "$1/a/b" && cp "$2" "$1/a/b/hob" && cp -r "$3" "$1/lib" &&
-      chmod -R a+rX "$1"]], "sh", dir, worlds.hob(), "lib" })
     local result = exec.run({ "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
-      dir .. "/a/b/hob", "lua", "-e", ([[
+      world:open_hob(), "lua", "-e", ([[
         local connection = assert(require("hob.local").connect(%q))
         print(connection:read_line(10))
       ]]):format(path) })

@@ -9,6 +9,7 @@ local framing = require("hob.dap.framing")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local shim = require("spec.support.shim")
+local sockets = require("hob.local")
 local tellings = require("spec.support.telling")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
@@ -322,7 +323,10 @@ describe("hob dap", function()
             here.process = assert(exec.spawn({ worlds.hob(), "run", "--config", "hob.conf.lua",
                 cwd = here.dir, on_line = function() end }))
             local socket = here.dir .. "/data/hob.sock"
-            wait_until(function() return fs.exists(socket) end, PATIENCE, "the control socket")
+            wait_until(function()
+                local connection <close> = sockets.connect(socket)
+                return connection ~= nil
+            end, PATIENCE, "the control socket")
             local go = world:path("go")
             world:create("relative", json.encode({ operation = "counts", go = go }), "gw-3")
             local editor = clients.socket(socket)

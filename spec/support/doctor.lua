@@ -38,10 +38,10 @@ function desk:gateway(config, scripts)
     launch = false })
 end
 
----@param options string[]  its flags; `env` and `user` beside them
+---@param options string[]  its flags; `env`, `user` and `program` beside them
 function desk.run(options)
-  return exec.run({ worlds.hob(), "doctor", env = options.env, user = options.user,
-    timeout = worlds.PATIENCE * 2, table.unpack(options) })
+  return exec.run({ options.program or worlds.hob(), "doctor", env = options.env,
+    user = options.user, timeout = worlds.PATIENCE * 2, table.unpack(options) })
 end
 
 ---What it found, by JSON; the exit status fits to it.

@@ -290,7 +290,7 @@ describe("hob.http", function()
         it("gives up at its time-out", function()
             local _, message, code = get("/stall", { timeout = 0.1 })
             assert.equals("ETIMEDOUT", code)
-            assert.matches("timed out after 0.1 s", message, 1, true)
+            assert.matches("timed out after 0%.1%d* s", message)
         end)
 
         it("says what went wrong with the connection", function()
