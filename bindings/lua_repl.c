@@ -6,7 +6,7 @@
  *                -> false, message, kind    an engine error ended it: "interrupted", "limit", ...
  * running:interrupt(message)      ends what it waits for, and then itself; no code can catch it
  * core.traceback(value [, level]) -> text
- * Spec: spec/unit/repl_spec.lua
+ * Spec: spec/unit/repl_server_spec.lua
  */
 #include "bindings.h"
 

@@ -2,7 +2,7 @@
  *
  * Why a link ended, or an attempt failed, is one of a few causes, so that a monitoring system may
  * keep one number for each.  Spec: spec/integration/metrics_spec.lua,
- * spec/unit/mqtt_counts_spec.lua
+ * spec/integration/metrics_spec.lua
  */
 #ifndef HOB_NET_MQTT_COUNTS_H
 #define HOB_NET_MQTT_COUNTS_H

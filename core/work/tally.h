@@ -6,7 +6,7 @@
  * in `hob jobs --history`.
  *
  * Life: hob_tally_new -> hob_tally_free, after everybody who counts. A NULL tally counts nothing.
- * Loop thread only.  Spec: spec/unit/tally_spec.lua
+ * Loop thread only.  Spec: spec/integration/metrics_spec.lua
  */
 #ifndef HOB_WORK_TALLY_H
 #define HOB_WORK_TALLY_H

@@ -1,6 +1,7 @@
 --- One request to a running gateway, for commands that need one: `hob drain`, `hob cancel`,
 --- `hob retry-report`.
 local gateways = require("hob.cli.gateway")
+local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 
 local M = {}
@@ -49,6 +50,28 @@ function M.ask(command, given, request, each)
     return nil, 1
   end
   return last
+end
+
+--- Flags that name an execution, beside those of `flags`.
+---@return table<string, hob.cli.flag>
+function M.execution_flags()
+  return M.flags({ json = {}, thing = { value = "T" },
+    execution = { value = "N", low = 1, high = 1 << 53 } })
+end
+
+--- Ask about an execution, as M.ask; with --json the answer is printed.
+---@param name string  of the control socket's command, and of `hob NAME`
+---@param given table  flags, of M.execution_flags
+---@return table|nil last
+---@return integer|nil code  what to exit with
+function M.about_execution(name, given)
+  local last, code = M.ask("hob " .. name, given, { command = name, jobId = given[1],
+    thing = given.thing, executionNumber = given.execution })
+  if last and given.json then
+    last["end"] = nil
+    print(json_text.encode(last))
+  end
+  return last, code
 end
 
 return M

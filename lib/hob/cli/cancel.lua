@@ -1,6 +1,5 @@
 --- `hob cancel`: end a job of a running gateway, here.
 local asking = require("hob.cli.asking")
-local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 
 local M = {}
@@ -25,8 +24,7 @@ hand, it was ending already, no gateway runs there; 2 for misuse.
 
 M.SYNTAX = {
   command = "hob cancel", usage = USAGE, words = 1,
-  flags = asking.flags({ json = {}, thing = { value = "T" },
-    execution = { value = "N", low = 1, high = 1 << 53 } }),
+  flags = asking.execution_flags(),
 }
 
 ---@param argv string[]
@@ -39,15 +37,11 @@ function M.run(argv)
     return select(2, options.mistake("hob cancel", "expected the JOB; `hob jobs` shows them"))
   end
   local last
-  last, code = asking.ask("hob cancel", given, { command = "cancel", jobId = given[1],
-    thing = given.thing, executionNumber = given.execution })
+  last, code = asking.about_execution("cancel", given)
   if not last then
     return code
   end
-  if given.json then
-    last["end"] = nil
-    print(json_text.encode(last))
-  else
+  if not given.json then
     print(("%s %s, execution %d (%s): %s"):format(last.thing, last.jobId, last.executionNumber,
       last.state, last.what))
   end

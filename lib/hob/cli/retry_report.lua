@@ -1,6 +1,5 @@
 --- `hob retry-report`: have a running gateway tell the service now what that does not have yet.
 local asking = require("hob.cli.asking")
-local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 
 local M = {}
@@ -25,8 +24,7 @@ there; 2 for misuse.
 
 M.SYNTAX = {
   command = "hob retry-report", usage = USAGE, words = 1,
-  flags = asking.flags({ json = {}, thing = { value = "T" },
-    execution = { value = "N", low = 1, high = 1 << 53 } }),
+  flags = asking.execution_flags(),
 }
 
 local function later(last)
@@ -56,7 +54,6 @@ local function show_one(last)
   local job = last.job
   print(("%s %s, execution %d: %s"):format(job.thing, job.jobId, job.executionNumber,
     (last.why and SAID.waiting or SAID[job.told])(job, last)))
-  return job.told == "accepted" and not last.why and 0 or 1
 end
 
 local function show_all(last)
@@ -69,7 +66,14 @@ local function show_all(last)
       math.max(0, last.untoldBefore - last.untold), last.untold, last.untold == 1 and "s" or "",
       last.offline > 0 and ", to be sent when there is a connection" or ""))
   end
-  return last.untold == 0 and 0 or 1
+end
+
+-- The service has the JOB's outcome, or all of them.
+local function is_told(last)
+  if last.job then
+    return last.job.told == "accepted" and not last.why
+  end
+  return last.untold == 0
 end
 
 ---@param argv string[]
@@ -82,18 +86,14 @@ function M.run(argv)
     return select(2, options.mistake("hob retry-report", "--thing and --execution need the JOB"))
   end
   local last
-  last, code = asking.ask("hob retry-report", given, { command = "retry-report", jobId = given[1],
-    thing = given.thing, executionNumber = given.execution })
+  last, code = asking.about_execution("retry-report", given)
   if not last then
     return code
   end
-  if given.json then
-    last["end"] = nil
-    print(json_text.encode(last))
-    return (last.job and last.job.told == "accepted" and not last.why or last.untold == 0) and 0
-      or 1
+  if not given.json then
+    (last.job and show_one or show_all)(last)
   end
-  return (last.job and show_one or show_all)(last)
+  return is_told(last) and 0 or 1
 end
 
 return M
