@@ -82,7 +82,7 @@ static void set_text(lua_State *L, const char *name, const char *value)
 static int handlers_list(lua_State *L)
 {
     const struct hob_handlers *list = check_handlers(L)->list;
-    const struct hob_handler *handler;
+    const struct hob_handlers_entry *handler;
     const struct hob_script *module;
     lua_newtable(L);
     for (size_t i = 0; (handler = hob_handlers_at(list, i)) != NULL; i++) {
@@ -113,7 +113,7 @@ struct ask {
     struct hob_sandbox *sandbox;
     struct hob_exec_set *children;
     struct hob_timer *timer;
-    const struct hob_handler *handler;
+    const struct hob_handlers_entry *handler;
     double seconds;
     bool late;
     char state[16];
@@ -224,7 +224,7 @@ static int handlers_ask(lua_State *L)
     double seconds = luaL_checknumber(L, 3);
     uint64_t ms = hob_lua_ms(L, seconds, "seconds");
     struct hob_task *waiter = hob_task_current(L);
-    const struct hob_handler *handler = hob_handlers_find(handlers->list, name);
+    const struct hob_handlers_entry *handler = hob_handlers_find(handlers->list, name);
     luaL_argcheck(L, handler && !handler->error.code, 2, "there is no such handler that loads");
     struct ask *ask = calloc(1, sizeof *ask);
     if (!ask) {

@@ -36,7 +36,8 @@ static const char *file_of(const char *directory, const char *path)
 }
 
 /* With the table of files on the stack, as all below. */
-static void add_handler(lua_State *L, const char *directory, const struct hob_handler *handler)
+static void add_handler(lua_State *L, const char *directory,
+                        const struct hob_handlers_entry *handler)
 {
     if (!handler->path) {
         return; /* out of memory while it was read */

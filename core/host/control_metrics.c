@@ -115,7 +115,7 @@ static void held(struct metrics *m)
 
 static void handlers(struct metrics *m)
 {
-    const struct hob_handler *handler;
+    const struct hob_handlers_entry *handler;
     int ok = 0, last_good = 0, broken = 0;
     for (size_t i = 0; (handler = hob_handlers_at(m->options->handlers, i)) != NULL; i++) {
         broken += handler->error.code != 0;

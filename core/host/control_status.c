@@ -26,12 +26,12 @@ static int put_error(struct hob_buf *out, const struct hob_error *err)
     return hob_control_put_text(out, "error", shown);
 }
 
-static const char *state_of(const struct hob_handler *handler)
+static const char *state_of(const struct hob_handlers_entry *handler)
 {
     return handler->error.code ? "broken" : handler->refused.code ? "last_good" : "ok";
 }
 
-static int put_aliases(struct hob_buf *out, const struct hob_handler *handler)
+static int put_aliases(struct hob_buf *out, const struct hob_handlers_entry *handler)
 {
     int rc = handler->aliases[0][0] ? hob_buf_append_string(out, ",\"names\":[") : 0;
     for (int i = 0; rc == 0 && i < HOB_HANDLER_ALIASES && handler->aliases[i][0]; i++) {
@@ -63,7 +63,8 @@ static struct hob_control_process process_of(const struct hob_control_request *r
     return process;
 }
 
-static int put_handler(struct hob_control_request *request, const struct hob_handler *handler)
+static int put_handler(struct hob_control_request *request,
+                       const struct hob_handlers_entry *handler)
 {
     struct hob_buf *out = request->out;
     int rc = hob_buf_printf(out, "{%s\"handler\":{\"name\":\"%s\",\"state\":\"%s\"", request->id,
@@ -101,7 +102,7 @@ static int put_module(struct hob_control_request *request, const struct hob_scri
 static int put_handlers(struct hob_control_request *request)
 {
     const struct hob_handlers *handlers = request->control->options.handlers;
-    const struct hob_handler *handler;
+    const struct hob_handlers_entry *handler;
     const struct hob_script *module;
     int broken = 0, rc = 0;
     for (size_t i = 0; rc == 0 && (handler = hob_handlers_at(handlers, i)) != NULL; i++) {

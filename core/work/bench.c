@@ -198,7 +198,7 @@ int hob_bench_begin(struct hob_bench *bench, const char *name, const char *docum
 {
     struct hob_error why = {0};
     char job_id[HOB_JOBS_ID_MAX + 1];
-    const struct hob_handler *handler = hob_handlers_find(bench->handlers, name);
+    const struct hob_handlers_entry *handler = hob_handlers_find(bench->handlers, name);
     if (!handler) {
         return hob_error_set(err, HOB_ENOENT, "no handler %s: there is no %s.lua in %s", name, name,
                              bench->scripts);
@@ -223,7 +223,7 @@ int hob_bench_begin(struct hob_bench *bench, const char *name, const char *docum
 const char *hob_bench_choose(struct hob_bench *bench, const char *document, size_t len,
                              struct hob_error *err)
 {
-    const struct hob_handler *handler = NULL;
+    const struct hob_handlers_entry *handler = NULL;
     struct hob_json *json = NULL;
     if (hob_json_new(&json, err) == 0 && hob_json_parse(json, document, len, err) == 0) {
         if (document[strspn(document, " \t\r\n")] == '{') {
@@ -259,7 +259,7 @@ static int prepare_known(struct hob_bench *bench, struct hob_store_execution *kn
     known->resume_at_s = 0; /* its time has come at once */
     hob_slot_take(bench->slot, &execution);
     hob_slot_known(bench->slot, known, past_of(bench), "");
-    const struct hob_handler *handler = hob_handlers_find(bench->handlers, name);
+    const struct hob_handlers_entry *handler = hob_handlers_find(bench->handlers, name);
     int rc = hob_slot_prepare(bench->slot, handler, document, len, err);
     free(document);
     if (hob_slot_is_passing(rc)) {

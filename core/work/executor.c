@@ -253,8 +253,9 @@ static void on_seat_timer(void *user)
 
 /* ---- handlers ---- */
 
-const struct hob_handler *hob_executor_choose(struct hob_executor *executor, const char *document,
-                                              size_t len, struct hob_error *err)
+const struct hob_handlers_entry *hob_executor_choose(struct hob_executor *executor,
+                                                     const char *document, size_t len,
+                                                     struct hob_error *err)
 {
     if (!document) {
         hob_error_set(err, HOB_EINVAL, "the execution came without a jobDocument");
@@ -290,7 +291,7 @@ int hob_executor_prepare(struct hob_executor_seat *seat, const struct hob_store_
         hob_slot_break(seat->slot, "out of memory");
         return 0;
     }
-    const struct hob_handler *handler =
+    const struct hob_handlers_entry *handler =
         name[0] ? hob_handlers_find(executor->options.handlers, name) : NULL;
     handler = handler ? handler : hob_executor_choose(executor, document, len, err);
     int rc = HOB_EHANDLER;

@@ -47,7 +47,7 @@ static void leave_alone(struct hob_executor *executor, const struct hob_jobs_exe
 }
 
 static void take_begun(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
-                       const struct hob_handler *handler)
+                       const struct hob_handlers_entry *handler)
 {
     struct hob_error err = {0};
     if (!handler || !handler->rerun) {
@@ -107,7 +107,7 @@ static void take_ready(struct hob_executor_seat *seat, const struct hob_jobs_exe
 }
 
 static void take_queued(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
-                        const struct hob_handler *handler, const struct hob_error *why)
+                        const struct hob_handlers_entry *handler, const struct hob_error *why)
 {
     struct hob_error err = {0};
     if (!handler) {
@@ -130,7 +130,7 @@ static void offer(struct hob_executor *executor, struct hob_executor_seat *seat,
         leave_alone(executor, execution, HOB_EXECUTOR_FOREIGN, "not this gateway's: job_filter");
         return;
     }
-    const struct hob_handler *handler =
+    const struct hob_handlers_entry *handler =
         hob_executor_choose(executor, execution->document, execution->document_len, &err);
     bool unknown = !handler && (err.code == HOB_ENOENT || err.code == HOB_EINVAL);
     if (unknown && executor->options.unknown == HOB_EXECUTOR_IGNORE) {

@@ -168,8 +168,9 @@ void hob_executor_try_later(struct hob_executor_seat *seat, const char *what, co
 
 /** The handler that a document asks for, or NULL with why this job cannot be done here (HOB_ENOENT:
  * nobody knows it). */
-const struct hob_handler *hob_executor_choose(struct hob_executor *executor, const char *document,
-                                              size_t len, struct hob_error *err);
+const struct hob_handlers_entry *hob_executor_choose(struct hob_executor *executor,
+                                                     const char *document, size_t len,
+                                                     struct hob_error *err);
 /** The slot takes over what the store knows, with the handler that it was begun with. That may be
  * gone or broken by now: hob_executor_run tells.
  * @return 0; HOB_EREJECTED and why this document can never work here; or another code: the store

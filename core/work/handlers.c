@@ -15,7 +15,7 @@
 /* In a throw-away sandbox: compile, run the file, look at the table it returns. */
 static int check_source(lua_State *L)
 {
-    struct hob_handler *handler = lua_touserdata(L, 1);
+    struct hob_handlers_entry *handler = lua_touserdata(L, 1);
     char chunk[PATH_MAX + 2];
     snprintf(chunk, sizeof chunk, "@%s", handler->path);
     if (luaL_loadbufferx(L, handler->source, handler->source_len, chunk, "t") != LUA_OK) {
@@ -60,7 +60,7 @@ static void in_a_sandbox(const struct hob_handlers *handlers, struct hob_scripts
 }
 
 /* Not every error has a place in a file: that of a raised table, of compiled code. */
-static void name_file(struct hob_handler *handler)
+static void name_file(struct hob_handlers_entry *handler)
 {
     struct hob_error err = handler->error;
     if (err.code && !strstr(err.message, ".lua:")) {
@@ -68,7 +68,7 @@ static void name_file(struct hob_handler *handler)
     }
 }
 
-void hob_handlers_check(const struct hob_handlers *handlers, struct hob_handler *handler)
+void hob_handlers_check(const struct hob_handlers *handlers, struct hob_handlers_entry *handler)
 {
     if (handler != &handlers->steps && strcmp(handler->name, HOB_HANDLERS_STEPS) == 0) {
         hob_error_set(&handler->error, HOB_EHANDLER,
@@ -90,7 +90,7 @@ void hob_handlers_compile(const struct hob_handlers *handlers, struct hob_script
 
 static int load_builtin(struct hob_handlers *handlers, struct hob_error *err)
 {
-    struct hob_handler *steps = &handlers->steps;
+    struct hob_handlers_entry *steps = &handlers->steps;
     char path[PATH_MAX];
     snprintf(steps->name, sizeof steps->name, HOB_HANDLERS_STEPS);
     snprintf(path, sizeof path, "%s/hob/steps.lua", handlers->lib);
@@ -179,7 +179,7 @@ const char *hob_handlers_lib(const struct hob_handlers *handlers)
     return handlers->lib;
 }
 
-const struct hob_handler *hob_handlers_at(const struct hob_handlers *handlers, size_t index)
+const struct hob_handlers_entry *hob_handlers_at(const struct hob_handlers *handlers, size_t index)
 {
     return index < handlers->count ? &handlers->list[index] : NULL;
 }

@@ -10,8 +10,8 @@
  * whatever is on disk by then. A module that does not compile is not taken, like a handler.
  *
  * Life: hob_handlers_new -> hob_handlers_load (again after a change; handlers_watch.h does so by
- * itself) -> hob_handlers_free. A struct hob_handler is borrowed until the next load. Loop thread
- * only.  Specs: spec/unit/handlers_spec.lua, spec/integration/reload_spec.lua
+ * itself) -> hob_handlers_free. A struct hob_handlers_entry is borrowed until the next load. Loop
+ * thread only.  Specs: spec/unit/handlers_spec.lua, spec/integration/reload_spec.lua
  */
 #ifndef HOB_WORK_HANDLERS_H
 #define HOB_WORK_HANDLERS_H
@@ -31,7 +31,7 @@
 #define HOB_HANDLER_NOTE_MAX        300
 #define HOB_HANDLER_DESCRIPTION_MAX 160
 
-struct hob_handler {
+struct hob_handlers_entry {
     char name[HOB_HANDLER_NAME_MAX + 1];
     const char *path;   /* as errors name it */
     const char *source; /* NUL-terminated */
@@ -98,7 +98,7 @@ int hob_handlers_try(const struct hob_handlers *handlers, const struct hob_handl
 
 /** What jobs may require that have no version of their own. Borrowed until the next load. */
 struct hob_scripts_modules *hob_handlers_modules(const struct hob_handlers *handlers);
-const struct hob_handler *hob_handlers_at(const struct hob_handlers *handlers, size_t index);
+const struct hob_handlers_entry *hob_handlers_at(const struct hob_handlers *handlers, size_t index);
 
 /** Which handler does the parsed document in `json` ask for? By the document's list in `steps`,
  * else by the first of `job_types` that is a text: what `routes` has for it, the file of that name,
@@ -106,13 +106,14 @@ const struct hob_handler *hob_handlers_at(const struct hob_handlers *handlers, s
  * `names` know with a "?". Never by a path.
  * @return the handler (its `error` may be set; borrowed until the next call), or NULL with the
  * reason in err: HOB_ENOENT (there is no such handler), HOB_EINVAL (the document names none) */
-const struct hob_handler *hob_handlers_choose(struct hob_handlers *handlers, struct hob_json *json,
-                                              struct hob_error *err);
+const struct hob_handlers_entry *hob_handlers_choose(struct hob_handlers *handlers,
+                                                     struct hob_json *json, struct hob_error *err);
 
-const struct hob_handler *hob_handlers_find(const struct hob_handlers *handlers, const char *name);
-/** The same, among the files of the directory only. */
-const struct hob_handler *hob_handlers_find_script(const struct hob_handlers *handlers,
+const struct hob_handlers_entry *hob_handlers_find(const struct hob_handlers *handlers,
                                                    const char *name);
+/** The same, among the files of the directory only. */
+const struct hob_handlers_entry *hob_handlers_find_script(const struct hob_handlers *handlers,
+                                                          const char *name);
 size_t hob_handlers_count(const struct hob_handlers *handlers);
 const char *hob_handlers_directory(const struct hob_handlers *handlers);  /* SCRIPTS */
 bool hob_handlers_is_watched(const struct hob_handlers *handlers);        /* by handlers_watch.h */

@@ -17,7 +17,8 @@ static const char *const *types_of(const struct hob_handlers *handlers)
 
 /* ---- by name ---- */
 
-static const struct hob_handler *by_file(const struct hob_handlers *handlers, const char *name)
+static const struct hob_handlers_entry *by_file(const struct hob_handlers *handlers,
+                                                const char *name)
 {
     if (strcmp(name, HOB_HANDLERS_STEPS) == 0) {
         return &handlers->steps;
@@ -30,16 +31,17 @@ static const struct hob_handler *by_file(const struct hob_handlers *handlers, co
     return NULL;
 }
 
-const struct hob_handler *hob_handlers_find(const struct hob_handlers *handlers, const char *name)
+const struct hob_handlers_entry *hob_handlers_find(const struct hob_handlers *handlers,
+                                                   const char *name)
 {
-    const struct hob_handler *handler = by_file(handlers, name);
+    const struct hob_handlers_entry *handler = by_file(handlers, name);
     return handler ? handler : hob_handlers_with_alias(handlers, name);
 }
 
-const struct hob_handler *hob_handlers_find_script(const struct hob_handlers *handlers,
-                                                   const char *name)
+const struct hob_handlers_entry *hob_handlers_find_script(const struct hob_handlers *handlers,
+                                                          const char *name)
 {
-    const struct hob_handler *handler = hob_handlers_find(handlers, name);
+    const struct hob_handlers_entry *handler = hob_handlers_find(handlers, name);
     return handler == &handlers->steps ? NULL : handler;
 }
 
@@ -53,10 +55,11 @@ static const char *route_of(const struct hob_handlers *handlers, const char *val
     return NULL;
 }
 
-static const struct hob_handler *follow_route(struct hob_handlers *handlers, const char *value,
-                                              const char *to, struct hob_error *err)
+static const struct hob_handlers_entry *follow_route(struct hob_handlers *handlers,
+                                                     const char *value, const char *to,
+                                                     struct hob_error *err)
 {
-    const struct hob_handler *handler = by_file(handlers, to);
+    const struct hob_handlers_entry *handler = by_file(handlers, to);
     handler = handler ? handler : hob_handlers_by_alias(handlers, to);
     if (!handler) {
         hob_error_set(err, HOB_ENOENT,
@@ -94,9 +97,10 @@ static void no_such_name(const struct hob_handlers *handlers, const char *member
                   member, HOB_HANDLER_NAME_MAX, value);
 }
 
-static const struct hob_handler *find_named(struct hob_handlers *handlers, struct hob_json *json,
-                                            const char *member, const char *value, size_t len,
-                                            struct hob_error *err)
+static const struct hob_handlers_entry *find_named(struct hob_handlers *handlers,
+                                                   struct hob_json *json, const char *member,
+                                                   const char *value, size_t len,
+                                                   struct hob_error *err)
 {
     char name[HOB_HANDLER_NAME_MAX + 1];
     bool is_name = to_file_name(value, len, name);
@@ -105,7 +109,7 @@ static const struct hob_handler *find_named(struct hob_handlers *handlers, struc
     if (to) {
         return follow_route(handlers, value, to, err);
     }
-    const struct hob_handler *handler = is_name ? by_file(handlers, name) : NULL;
+    const struct hob_handlers_entry *handler = is_name ? by_file(handlers, name) : NULL;
     handler = handler ? handler : hob_handlers_by_alias(handlers, value);
     handler = handler || !is_name ? handler : hob_handlers_by_alias(handlers, name);
     if (!handler && is_name && strcmp(member, "operation") == 0 &&
@@ -123,7 +127,7 @@ static const struct hob_handler *find_named(struct hob_handlers *handlers, struc
 struct presence {
     struct hob_handlers *handlers;
     struct hob_json *json;
-    const struct hob_handler *handler;
+    const struct hob_handlers_entry *handler;
     char member[HOB_HANDLER_ALIAS_MAX + 1]; /* that decided */
     struct hob_error *err;
     bool failed;
@@ -138,7 +142,8 @@ static bool is_there(struct hob_json *json, const char *member)
     return type != HOB_JSON_ABSENT && type != HOB_JSON_NULL && !empty;
 }
 
-static void decide(struct presence *presence, const char *member, const struct hob_handler *handler)
+static void decide(struct presence *presence, const char *member,
+                   const struct hob_handlers_entry *handler)
 {
     if (!handler) {
         presence->failed = true; /* a route that leads nowhere: said in err */
@@ -169,7 +174,7 @@ static void look_at_names(struct presence *presence)
 {
     struct hob_handlers *handlers = presence->handlers;
     for (size_t i = 0; i < handlers->count && !presence->failed; i++) {
-        struct hob_handler *handler = &handlers->list[i];
+        struct hob_handlers_entry *handler = &handlers->list[i];
         for (int k = 0; k < HOB_HANDLER_ALIASES && handler->aliases[k][0]; k++) {
             const char *alias = handler->aliases[k];
             if (alias[0] == '?' && !presence->failed && is_there(presence->json, alias + 1)) {
@@ -195,8 +200,8 @@ static void names_none(const struct hob_handlers *handlers, struct hob_error *er
                   list);
 }
 
-const struct hob_handler *hob_handlers_choose(struct hob_handlers *handlers, struct hob_json *json,
-                                              struct hob_error *err)
+const struct hob_handlers_entry *hob_handlers_choose(struct hob_handlers *handlers,
+                                                     struct hob_json *json, struct hob_error *err)
 {
     assert(handlers);
     enum hob_json_type steps = hob_json_type(json, "steps");

@@ -15,8 +15,8 @@
 #define DIGEST_TOLD 12
 
 struct entry {
-    struct hob_handler fresh; /* with the text of now */
-    struct hob_handler *old;  /* in the list; NULL: it is new */
+    struct hob_handlers_entry fresh; /* with the text of now */
+    struct hob_handlers_entry *old;  /* in the list; NULL: it is new */
     bool check;
 };
 
@@ -37,17 +37,17 @@ static int no_memory(struct hob_error *err)
 
 /* ---- a handler's parts ---- */
 
-void hob_handlers_free_handler(struct hob_handler *handler)
+void hob_handlers_free_handler(struct hob_handlers_entry *handler)
 {
     hob_script_release(handler->script);
     hob_script_release(handler->newer);
     hob_scripts_modules_release(handler->modules);
     hob_scripts_modules_release(handler->refused_with);
-    *handler = (struct hob_handler){0};
+    *handler = (struct hob_handlers_entry){0};
 }
 
 /* Takes the script. */
-void hob_handlers_set_script(struct hob_handler *handler, struct hob_script *script,
+void hob_handlers_set_script(struct hob_handlers_entry *handler, struct hob_script *script,
                              struct hob_scripts_modules *modules)
 {
     handler->script = script;
@@ -61,7 +61,7 @@ void hob_handlers_set_script(struct hob_handler *handler, struct hob_script *scr
     }
 }
 
-static void forget_refusal(struct hob_handler *handler)
+static void forget_refusal(struct hob_handlers_entry *handler)
 {
     hob_script_release(handler->newer);
     hob_scripts_modules_release(handler->refused_with);
@@ -156,7 +156,7 @@ static int read_modules(struct hob_handlers_round *round, struct hob_error *err)
 
 /* ---- which handlers are to be checked ---- */
 
-static struct hob_handler *handler_before(struct hob_handlers *handlers, const char *name)
+static struct hob_handlers_entry *handler_before(struct hob_handlers *handlers, const char *name)
 {
     for (size_t i = 0; i < handlers->count; i++) {
         if (strcmp(handlers->list[i].name, name) == 0) {
@@ -166,14 +166,14 @@ static struct hob_handler *handler_before(struct hob_handlers *handlers, const c
     return NULL;
 }
 
-static bool may_require(const struct hob_handler *handler)
+static bool may_require(const struct hob_handlers_entry *handler)
 {
     return handler->source && strstr(handler->source, "require") != NULL;
 }
 
 static bool must_check(const struct hob_handlers_round *round, const struct entry *entry)
 {
-    const struct hob_handler *old = entry->old;
+    const struct hob_handlers_entry *old = entry->old;
     if (!old) {
         return true;
     }
@@ -305,7 +305,7 @@ static void say(const struct hob_handlers *handlers, enum hob_log_level level, c
 }
 
 static void say_broken(const struct hob_handlers *handlers, const struct hob_error *err,
-                       const struct hob_handler *in_use)
+                       const struct hob_handlers_entry *in_use)
 {
     struct hob_buf words;
     hob_buf_init(&words, WORDS_MAX);
@@ -320,7 +320,7 @@ static void say_broken(const struct hob_handlers *handlers, const struct hob_err
     hob_buf_free(&words);
 }
 
-static void say_reloaded(const struct hob_handlers *handlers, const struct hob_handler *now,
+static void say_reloaded(const struct hob_handlers *handlers, const struct hob_handlers_entry *now,
                          const char *before)
 {
     struct hob_buf words;
@@ -337,7 +337,7 @@ static void say_reloaded(const struct hob_handlers *handlers, const struct hob_h
     hob_buf_free(&words);
 }
 
-static void say_removed(const struct hob_handlers *handlers, const struct hob_handler *gone)
+static void say_removed(const struct hob_handlers *handlers, const struct hob_handlers_entry *gone)
 {
     char words[HOB_ERROR_MESSAGE_MAX];
     snprintf(words, sizeof words, "%s is gone, and so is the handler %s@%.*s; jobs that run go on",
@@ -404,13 +404,13 @@ static void say_broken_modules(const struct hob_handlers_round *round)
 
 /* The text of now is broken, and the one before it is not. */
 static void keep_last_good(struct hob_handlers_round *round, struct entry *entry,
-                           struct hob_handler *out)
+                           struct hob_handlers_entry *out)
 {
     bool known = entry->old->refused.code &&
                  hob_script_same_text(entry->old->newer, entry->fresh.script) &&
                  strcmp(entry->old->refused.message, entry->fresh.error.message) == 0;
     *out = *entry->old;
-    *entry->old = (struct hob_handler){0};
+    *entry->old = (struct hob_handlers_entry){0};
     forget_refusal(out);
     out->newer = hob_script_hold(entry->fresh.script);
     out->refused = entry->fresh.error;
@@ -421,13 +421,13 @@ static void keep_last_good(struct hob_handlers_round *round, struct entry *entry
 }
 
 static void take_fresh(struct hob_handlers_round *round, struct entry *entry,
-                       struct hob_handler *out)
+                       struct hob_handlers_entry *out)
 {
-    const struct hob_handler *old = entry->old;
+    const struct hob_handlers_entry *old = entry->old;
     bool was_broken = old && (old->error.code || old->refused.code);
     bool same = old && strcmp(old->digest, entry->fresh.digest) == 0;
     *out = entry->fresh;
-    entry->fresh = (struct hob_handler){0};
+    entry->fresh = (struct hob_handlers_entry){0};
     out->loaded_at = same && !old->error.code ? old->loaded_at : hob_clock_wall_ms() / 1000;
     bool told = same && !round->by_hand && strcmp(old->error.message, out->error.message) == 0;
     if (out->error.code && !told) {
@@ -438,18 +438,20 @@ static void take_fresh(struct hob_handlers_round *round, struct entry *entry,
 }
 
 /* Nothing of it changed, or what changed cannot matter to it. */
-static void take_old(struct hob_handlers_round *round, struct entry *entry, struct hob_handler *out)
+static void take_old(struct hob_handlers_round *round, struct entry *entry,
+                     struct hob_handlers_entry *out)
 {
     assert(entry->old);
     *out = *entry->old;
-    *entry->old = (struct hob_handler){0};
+    *entry->old = (struct hob_handlers_entry){0};
     if (!out->refused.code && !out->error.code && entry->fresh.script) {
         hob_scripts_modules_release(out->modules);
         out->modules = hob_scripts_modules_hold(round->modules);
     }
 }
 
-static void place(struct hob_handlers_round *round, struct entry *entry, struct hob_handler *out)
+static void place(struct hob_handlers_round *round, struct entry *entry,
+                  struct hob_handlers_entry *out)
 {
     bool old_is_good = entry->old && !entry->old->error.code;
     if (!entry->check) {
@@ -461,7 +463,8 @@ static void place(struct hob_handlers_round *round, struct entry *entry, struct 
     }
 }
 
-static void replace_list(struct hob_handlers *handlers, struct hob_handler *list, size_t count)
+static void replace_list(struct hob_handlers *handlers, struct hob_handlers_entry *list,
+                         size_t count)
 {
     for (size_t i = 0; i < handlers->count; i++) {
         hob_handlers_free_handler(&handlers->list[i]);
@@ -505,7 +508,7 @@ static void replace_modules(struct hob_handlers_round *round)
 int hob_handlers_round_finish(struct hob_handlers_round *round, struct hob_error *err)
 {
     struct hob_handlers *handlers = round->handlers;
-    struct hob_handler *list = calloc(round->count + 1, sizeof *list);
+    struct hob_handlers_entry *list = calloc(round->count + 1, sizeof *list);
     assert(round->generation == handlers->generation && round->next == round->count);
     if (!list) {
         hob_handlers_round_free(round);

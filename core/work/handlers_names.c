@@ -15,7 +15,7 @@
 
 /* ---- the table ---- */
 
-static void read_aliases(lua_State *L, int index, struct hob_handler *handler)
+static void read_aliases(lua_State *L, int index, struct hob_handlers_entry *handler)
 {
     if (lua_getfield(L, index, "names") == LUA_TTABLE) {
         for (int i = 0; i < HOB_HANDLER_ALIASES && lua_rawgeti(L, -1, i + 1) == LUA_TSTRING; i++) {
@@ -26,7 +26,7 @@ static void read_aliases(lua_State *L, int index, struct hob_handler *handler)
     lua_settop(L, index);
 }
 
-static void read_description(lua_State *L, int index, struct hob_handler *handler)
+static void read_description(lua_State *L, int index, struct hob_handlers_entry *handler)
 {
     size_t len = 0;
     if (lua_getfield(L, index, "description") == LUA_TSTRING) {
@@ -38,7 +38,7 @@ static void read_description(lua_State *L, int index, struct hob_handler *handle
 }
 
 /* An example that its own `args` refuse is a mistake in one of the two, and no reason to stop. */
-static void read_examples(lua_State *L, int index, struct hob_handler *handler)
+static void read_examples(lua_State *L, int index, struct hob_handlers_entry *handler)
 {
     hob_sandbox_require(L, "hob.job");
     lua_getfield(L, -1, "check_examples");
@@ -55,7 +55,7 @@ static void read_examples(lua_State *L, int index, struct hob_handler *handler)
     lua_settop(L, index);
 }
 
-void hob_handlers_read_table(lua_State *L, int index, struct hob_handler *handler)
+void hob_handlers_read_table(lua_State *L, int index, struct hob_handlers_entry *handler)
 {
     lua_getfield(L, index, "rerun");
     handler->rerun = lua_toboolean(L, -1);
@@ -67,7 +67,7 @@ void hob_handlers_read_table(lua_State *L, int index, struct hob_handler *handle
 
 /* ---- who has which name ---- */
 
-static bool has_alias(const struct hob_handler *handler, const char *alias)
+static bool has_alias(const struct hob_handlers_entry *handler, const char *alias)
 {
     for (int i = 0; i < HOB_HANDLER_ALIASES && handler->aliases[i][0]; i++) {
         if (strcmp(handler->aliases[i], alias) == 0) {
@@ -77,11 +77,11 @@ static bool has_alias(const struct hob_handler *handler, const char *alias)
     return false;
 }
 
-static const struct hob_handler *next_with(const struct hob_handlers *handlers, const char *alias,
-                                           size_t *at)
+static const struct hob_handlers_entry *next_with(const struct hob_handlers *handlers,
+                                                  const char *alias, size_t *at)
 {
     while (*at < handlers->count) {
-        const struct hob_handler *handler = &handlers->list[(*at)++];
+        const struct hob_handlers_entry *handler = &handlers->list[(*at)++];
         if (has_alias(handler, alias)) {
             return handler;
         }
@@ -89,22 +89,22 @@ static const struct hob_handler *next_with(const struct hob_handlers *handlers, 
     return NULL;
 }
 
-const struct hob_handler *hob_handlers_with_alias(const struct hob_handlers *handlers,
-                                                  const char *alias)
+const struct hob_handlers_entry *hob_handlers_with_alias(const struct hob_handlers *handlers,
+                                                         const char *alias)
 {
     size_t at = 0;
-    const struct hob_handler *one = next_with(handlers, alias, &at);
+    const struct hob_handlers_entry *one = next_with(handlers, alias, &at);
     return one && next_with(handlers, alias, &at) ? NULL : one;
 }
 
-static const char *file_of(const struct hob_handler *handler)
+static const char *file_of(const struct hob_handlers_entry *handler)
 {
     const char *slash = handler->path ? strrchr(handler->path, '/') : NULL;
     return slash ? slash + 1 : handler->name;
 }
 
-static int dispute(struct hob_error *err, const char *alias, const struct hob_handler *one,
-                   const struct hob_handler *other)
+static int dispute(struct hob_error *err, const char *alias, const struct hob_handlers_entry *one,
+                   const struct hob_handlers_entry *other)
 {
     return hob_error_set(err, HOB_EHANDLER,
                          "%s and %s both have \"%.80s\" among their names; neither gets its jobs "
@@ -112,15 +112,16 @@ static int dispute(struct hob_error *err, const char *alias, const struct hob_ha
                          file_of(one), file_of(other), alias);
 }
 
-const struct hob_handler *hob_handlers_by_alias(struct hob_handlers *handlers, const char *alias)
+const struct hob_handlers_entry *hob_handlers_by_alias(struct hob_handlers *handlers,
+                                                       const char *alias)
 {
     size_t at = 0;
-    const struct hob_handler *one = next_with(handlers, alias, &at);
-    const struct hob_handler *other = one ? next_with(handlers, alias, &at) : NULL;
+    const struct hob_handlers_entry *one = next_with(handlers, alias, &at);
+    const struct hob_handlers_entry *other = one ? next_with(handlers, alias, &at) : NULL;
     if (!other) {
         return one;
     }
-    struct hob_handler *disputed = &handlers->disputed;
+    struct hob_handlers_entry *disputed = &handlers->disputed;
     snprintf(disputed->name, sizeof disputed->name, "%.*s", HOB_HANDLER_NAME_MAX, alias);
     disputed->rerun = false;
     dispute(&disputed->error, alias, one, other);
@@ -128,11 +129,11 @@ const struct hob_handler *hob_handlers_by_alias(struct hob_handlers *handlers, c
 }
 
 int hob_handlers_check_disputes(const struct hob_handlers *handlers,
-                                const struct hob_handler *handler, struct hob_error *err)
+                                const struct hob_handlers_entry *handler, struct hob_error *err)
 {
     for (int i = 0; i < HOB_HANDLER_ALIASES && handler->aliases[i][0]; i++) {
         const char *alias = handler->aliases[i];
-        const struct hob_handler *other = NULL;
+        const struct hob_handlers_entry *other = NULL;
         size_t at = 0;
         while ((other = next_with(handlers, alias, &at)) != NULL) {
             if (strcmp(other->name, handler->name) != 0) {
@@ -145,7 +146,8 @@ int hob_handlers_check_disputes(const struct hob_handlers *handlers,
 
 /* ---- after loading ---- */
 
-static const struct hob_handler *by_file(const struct hob_handlers *handlers, const char *name)
+static const struct hob_handlers_entry *by_file(const struct hob_handlers *handlers,
+                                                const char *name)
 {
     for (size_t i = 0; i < handlers->count; i++) {
         if (strcmp(handlers->list[i].name, name) == 0) {
@@ -174,16 +176,16 @@ static void say(struct warnings *warnings, const char *event, const char *action
     hob_log_write(handlers->log, &record, "%s", text);
 }
 
-static void check_alias(struct warnings *warnings, const struct hob_handler *handler,
+static void check_alias(struct warnings *warnings, const struct hob_handlers_entry *handler,
                         const char *alias)
 {
     const struct hob_handlers *handlers = warnings->handlers;
     char text[HOB_ERROR_MESSAGE_MAX];
     struct hob_error err = {0};
     size_t at = 0;
-    const struct hob_handler *owner = by_file(handlers, alias);
-    const struct hob_handler *one = next_with(handlers, alias, &at);
-    const struct hob_handler *other = next_with(handlers, alias, &at);
+    const struct hob_handlers_entry *owner = by_file(handlers, alias);
+    const struct hob_handlers_entry *one = next_with(handlers, alias, &at);
+    const struct hob_handlers_entry *other = next_with(handlers, alias, &at);
     if (owner && owner != handler) {
         snprintf(text, sizeof text, "%s has \"%.80s\" among its names, but %s gets those jobs",
                  file_of(handler), alias, file_of(owner));
@@ -208,7 +210,7 @@ static void check_route(struct warnings *warnings, const char *from, const char 
     }
 }
 
-static void check_handler(struct warnings *warnings, const struct hob_handler *handler)
+static void check_handler(struct warnings *warnings, const struct hob_handlers_entry *handler)
 {
     char text[HOB_ERROR_MESSAGE_MAX];
     for (int k = 0; k < HOB_HANDLER_ALIASES && handler->aliases[k][0]; k++) {

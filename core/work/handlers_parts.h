@@ -18,30 +18,31 @@ struct hob_handlers {
     char *lib;
     const char *const *job_types, *const *routes;
     const struct hob_policy *policy;
-    struct hob_handler *list; /* sorted by name; the built-in one is not in it */
+    struct hob_handlers_entry *list; /* sorted by name; the built-in one is not in it */
     size_t count;
-    struct hob_handler steps;
+    struct hob_handlers_entry steps;
     struct hob_scripts_modules *modules; /* of script_lib; NULL before the first load */
     struct hob_scripts_modules *broken;  /* texts of modules that are not in use */
     struct hob_scripts_look *loaded;     /* what all this was read from */
     uint64_t generation;                 /* of the list; 0: never loaded */
     bool watched;                        /* handlers_watch.c reads again what is not whole yet */
     char *warned; /* lines: what check_names found last; NULL: nothing was said yet */
-    struct hob_handler disputed; /* the latest name that two handlers claim: only its error */
+    struct hob_handlers_entry
+        disputed; /* the latest name that two handlers claim: only its error */
 };
 
 /* ---- handlers.c ---- */
 
 /** In a throw-away sandbox, with the handler's modules: sets its `error`. */
-void hob_handlers_check(const struct hob_handlers *handlers, struct hob_handler *handler);
+void hob_handlers_check(const struct hob_handlers *handlers, struct hob_handlers_entry *handler);
 /** Compile it only: sets its `error`. */
 void hob_handlers_compile(const struct hob_handlers *handlers, struct hob_script *script);
 
 /* ---- handlers_load.c ---- */
 
-void hob_handlers_free_handler(struct hob_handler *handler);
+void hob_handlers_free_handler(struct hob_handlers_entry *handler);
 /** Takes the script; holds the modules. */
-void hob_handlers_set_script(struct hob_handler *handler, struct hob_script *script,
+void hob_handlers_set_script(struct hob_handlers_entry *handler, struct hob_script *script,
                              struct hob_scripts_modules *modules);
 
 /* A round: files are read when it is made, checked one a call, and put in place at its end. */
@@ -60,19 +61,20 @@ void hob_handlers_round_free(struct hob_handlers_round *round); /* NULL is legal
 /* ---- handlers_names.c ---- */
 
 /** In a throw-away sandbox: what the checked table at `index` says beside its functions. */
-void hob_handlers_read_table(struct lua_State *L, int index, struct hob_handler *handler);
+void hob_handlers_read_table(struct lua_State *L, int index, struct hob_handlers_entry *handler);
 /** Is there another handler that has one of its names? Then neither would get the jobs.
  * @return 0, or HOB_EHANDLER and both files */
 int hob_handlers_check_disputes(const struct hob_handlers *handlers,
-                                const struct hob_handler *handler, struct hob_error *err);
+                                const struct hob_handlers_entry *handler, struct hob_error *err);
 /** After loading: say which names two handlers claim, and which routes lead nowhere; but what was
  * so after the load before only if somebody asked for this one. */
 void hob_handlers_check_names(struct hob_handlers *handlers, bool by_hand);
 /** The only one that has this among its `names`. */
-const struct hob_handler *hob_handlers_with_alias(const struct hob_handlers *handlers,
-                                                  const char *alias);
+const struct hob_handlers_entry *hob_handlers_with_alias(const struct hob_handlers *handlers,
+                                                         const char *alias);
 /** Likewise; if there are two, the disputed one, with the error set. */
-const struct hob_handler *hob_handlers_by_alias(struct hob_handlers *handlers, const char *alias);
+const struct hob_handlers_entry *hob_handlers_by_alias(struct hob_handlers *handlers,
+                                                       const char *alias);
 
 /** Has it the older form of AWS's documents, and is the program there that it names? */
 bool hob_handlers_old_form(const struct hob_handlers *handlers, struct hob_json *json,

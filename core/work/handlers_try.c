@@ -51,7 +51,7 @@ static struct hob_script *make_script(const struct hob_handlers *handlers,
 static int check(const struct hob_handlers *handlers, const char *name, struct hob_script *script,
                  struct hob_scripts_modules *modules, struct hob_error *err)
 {
-    struct hob_handler handler = {0};
+    struct hob_handlers_entry handler = {0};
     snprintf(handler.name, sizeof handler.name, "%.*s", HOB_HANDLER_NAME_MAX, name);
     hob_handlers_set_script(&handler, script, modules);
     hob_handlers_check(handlers, &handler);
@@ -89,7 +89,7 @@ static int try_with_module(const struct hob_handlers *handlers,
                            const struct hob_handlers_trial *trial, struct hob_script *script,
                            struct hob_error *err)
 {
-    const struct hob_handler *handler = hob_handlers_find_script(handlers, trial->for_whom);
+    const struct hob_handlers_entry *handler = hob_handlers_find_script(handlers, trial->for_whom);
     if (!handler || !handler->script) {
         hob_script_release(script);
         return hob_error_set(err, HOB_ENOENT, "there is no handler '%s'", trial->for_whom);

@@ -49,7 +49,7 @@ static int pinned_source(struct hob_job *job, struct source *source, struct hob_
 
 static int own_source(struct hob_job *job, struct source *source, struct hob_error *err)
 {
-    const struct hob_handler *handler = job->options.handler;
+    const struct hob_handlers_entry *handler = job->options.handler;
     if (!handler) {
         return hob_error_set(err, HOB_EHANDLER,
                              "its handler is gone, and the store has no copy of it");

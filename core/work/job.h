@@ -65,7 +65,8 @@ struct hob_job_options {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_store *store;
-    const struct hob_handler *handler;   /* borrowed for hob_job_new; NULL: only the store has it */
+    const struct hob_handlers_entry
+        *handler;                        /* borrowed for hob_job_new; NULL: only the store has it */
     const struct hob_handlers *handlers; /* likewise: the others, for AWS's steps; NULL: none */
     int64_t row;                         /* in the store; 0: new, nothing of it is stored yet */
     const char *script_lib, *lib;        /* as sandbox.h */

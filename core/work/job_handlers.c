@@ -12,7 +12,7 @@
 static int find_now(struct hob_job *job, const char *name, const char *key,
                     struct hob_job_source *out, struct hob_error *err)
 {
-    const struct hob_handler *handler =
+    const struct hob_handlers_entry *handler =
         job->options.handlers ? hob_handlers_find_script(job->options.handlers, name) : NULL;
     if (!handler) {
         return HOB_ENOENT;

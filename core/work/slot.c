@@ -90,8 +90,8 @@ void hob_slot_take(struct hob_slot *slot, const struct hob_jobs_execution *execu
     slot->was_claimed = execution->status == HOB_JOBS_IN_PROGRESS;
 }
 
-int hob_slot_prepare(struct hob_slot *slot, const struct hob_handler *handler, const char *document,
-                     size_t len, struct hob_error *err)
+int hob_slot_prepare(struct hob_slot *slot, const struct hob_handlers_entry *handler,
+                     const char *document, size_t len, struct hob_error *err)
 {
     int rc = hob_slot_new_job(slot, handler, document, len, err);
     if (rc && rc != HOB_EREJECTED) {

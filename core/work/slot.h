@@ -101,8 +101,8 @@ void hob_slot_take(struct hob_slot *slot, const struct hob_jobs_execution *execu
 /** Decode the document, compile the handler, check its arguments. @return 0, HOB_EREJECTED (this
  * document can never work here), or another code: the handler is broken, which hob_slot_run will
  * tell as FAILED */
-int hob_slot_prepare(struct hob_slot *slot, const struct hob_handler *handler, const char *document,
-                     size_t len, struct hob_error *err);
+int hob_slot_prepare(struct hob_slot *slot, const struct hob_handlers_entry *handler,
+                     const char *document, size_t len, struct hob_error *err);
 
 /** A code that hob_slot_prepare gave for what passes: the store or its file system could not be
  * read. */

@@ -121,8 +121,8 @@ void hob_slot_store_failed(struct hob_slot *slot, const struct hob_error *err);
 void hob_slot_store_works(struct hob_slot *slot);
 int hob_slot_own_directory(const char *path, struct hob_error *err);
 void hob_slot_remove_dir(const struct hob_slot *slot);
-int hob_slot_new_job(struct hob_slot *slot, const struct hob_handler *handler, const char *document,
-                     size_t len, struct hob_error *err);
+int hob_slot_new_job(struct hob_slot *slot, const struct hob_handlers_entry *handler,
+                     const char *document, size_t len, struct hob_error *err);
 int hob_slot_make_job(struct hob_slot *slot, struct hob_error *err); /* anew, from the store */
 void hob_slot_end_job(struct hob_slot *slot);                        /* and what it started */
 void hob_slot_at_work(struct hob_slot *slot); /* in the black box, with slot->job */

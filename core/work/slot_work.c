@@ -239,8 +239,8 @@ void hob_slot_end_job(struct hob_slot *slot)
     hob_exec_set_end_within(slot->children, HOB_SLOT_GRACE_MAX_MS);
 }
 
-int hob_slot_new_job(struct hob_slot *slot, const struct hob_handler *handler, const char *document,
-                     size_t len, struct hob_error *err)
+int hob_slot_new_job(struct hob_slot *slot, const struct hob_handlers_entry *handler,
+                     const char *document, size_t len, struct hob_error *err)
 {
     struct hob_job_options options = {.loop = slot->options.loop,
                                       .log = slot->options.log,
@@ -298,7 +298,8 @@ int hob_slot_make_job(struct hob_slot *slot, struct hob_error *err)
     memcpy(document, row.document, len);
     document[len] = '\0';
     /* For the case that the store has no copy of its source. */
-    const struct hob_handler *handler = hob_handlers_find(slot->options.handlers, slot->handler);
+    const struct hob_handlers_entry *handler =
+        hob_handlers_find(slot->options.handlers, slot->handler);
     rc = hob_slot_new_job(slot, handler, document, len, err);
     free(document);
     return rc;

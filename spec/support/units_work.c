@@ -56,7 +56,7 @@ static void push_choice(lua_State *L, struct hob_handlers *handlers, const char 
 {
     struct hob_error err = {0};
     struct hob_json *json = NULL;
-    const struct hob_handler *handler = NULL;
+    const struct hob_handlers_entry *handler = NULL;
     if (!hob_json_new(&json, &err) && !hob_json_parse(json, document, strlen(document), &err)) {
         handler = hob_handlers_choose(handlers, json, &err);
     }
