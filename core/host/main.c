@@ -88,7 +88,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (strcmp(command, "run") == 0) {
-        return hob_runtime_run(argc - 2, argv + 2);
+        return hob_runtime_main(argc - 2, argv + 2);
     }
     if (hob_tool_exists(command)) {
         return hob_tool_run(command, argc - 2, argv + 2);

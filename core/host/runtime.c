@@ -150,7 +150,7 @@ static void on_loaded(void *user)
     }
 }
 
-int hob_runtime_reload(void *user, struct hob_error *err)
+int hob_runtime_load_again(void *user, struct hob_error *err)
 {
     struct hob_runtime *runtime = user;
     int rc = hob_handlers_load(runtime->handlers, err);
@@ -169,7 +169,7 @@ static void reload(struct hob_runtime *runtime)
     if (hob_log_reopen(runtime->log, &err)) {
         say_reload_failed(runtime, &err);
     }
-    hob_runtime_reload(runtime, &err);
+    hob_runtime_load_again(runtime, &err);
     tell_ready(runtime);
 }
 
@@ -513,7 +513,7 @@ static int execute_again(const char *program, int argc, char **argv)
     return 1;
 }
 
-int hob_runtime_run(int argc, char **argv)
+int hob_runtime_main(int argc, char **argv)
 {
     char program[PATH_MAX] = "";
     if (!realpath("/proc/self/exe", program)) {

@@ -1,6 +1,6 @@
 /* runtime.h - one process of Hob: the loop, the log, the store, the handlers, and its things.
  *
- * Signals (hob_runtime_run): SIGTERM and SIGINT stop it in order (running jobs get stop_timeout to
+ * Signals (hob_runtime_main): SIGTERM and SIGINT stop it in order (running jobs get stop_timeout to
  * end, what is left is resumed by the next process); a second one ends it at once. SIGHUP loads the
  * handlers again and reopens the log.
  *
@@ -11,6 +11,6 @@
 
 /** `hob run` from its flags to its exit code: 0 stopped in order, 1 could not run, 2 config error.
  */
-int hob_runtime_run(int argc, char **argv);
+int hob_runtime_main(int argc, char **argv);
 
 #endif

@@ -83,7 +83,7 @@ void hob_runtime_open_control(struct hob_runtime *runtime)
                                           .path = path,
                                           .thing_at = thing_at,
                                           .handlers = runtime->handlers,
-                                          .reload = hob_runtime_reload,
+                                          .reload = hob_runtime_load_again,
                                           .process = describe_process,
                                           .each_job = each_job,
                                           .each_pending = each_pending,

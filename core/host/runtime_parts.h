@@ -69,7 +69,7 @@ struct hob_runtime {
 /* ---- runtime.c ---- */
 
 /** Load the handlers again, now. */
-int hob_runtime_reload(void *runtime, struct hob_error *err);
+int hob_runtime_load_again(void *runtime, struct hob_error *err);
 
 /* ---- runtime_control.c ---- */
 
