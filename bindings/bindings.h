@@ -34,6 +34,7 @@ int hob_lua_open_fs(lua_State *L);         /* hob.fs */
 int hob_lua_open_future(lua_State *L);     /* hob.future */
 int hob_lua_open_httpd(lua_State *L);      /* hob.httpd: `hob lua` only */
 int hob_lua_open_json(lua_State *L);       /* hob.json */
+int hob_lua_open_keys(lua_State *L);       /* hob.keys */
 int hob_lua_open_local(lua_State *L);      /* hob.local: `hob lua` only */
 int hob_lua_open_log(lua_State *L);        /* hob.log */
 int hob_lua_open_mqtt(lua_State *L);       /* hob.mqtt; in a job without connect: */

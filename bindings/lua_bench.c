@@ -1,5 +1,6 @@
 /* lua_bench.c - hob.bench: handlers at work without a cloud, for Hob's own commands; and
  * hob.bench.wire, the recorder's side of it, in the sandbox of a job on a bench. */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "device/policy.h"
@@ -7,7 +8,6 @@
 #include "work/debug.h"
 #include "work/task.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define BENCH_NAME "hob.bench.bench"
@@ -145,7 +145,7 @@ static void read_policy(lua_State *L, struct bench *bench, int index)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         count += count_list(L, index, names[i]);
     }
-    const char **next = calloc(count, sizeof *next);
+    const char **next = hob_calloc(count, sizeof *next);
     bench->lists = next;
     if (!next) {
         luaL_error(L, "out of memory");
@@ -243,7 +243,7 @@ static int bench_close(lua_State *L)
     bench->sink = LUA_NOREF;
     hob_bench_free(bench->bench);
     bench->bench = NULL;
-    free((void *)bench->lists);
+    hob_free((void *)bench->lists);
     bench->lists = NULL;
     return 0;
 }

@@ -2,6 +2,8 @@
  * allows (`topics` in the configuration).
  *
  * hob.cloud.core.open() -> connection | nil, message, "ENOTCONN"    of hob.mqtt, see lua_mqtt.c
+ * hob.cloud.core.files() -> { ca =, cert =, key = } | nil, message, "ENOTCONN"
+ * hob.cloud.core.reconnect(reason) -> true | nil, message, "ENOTCONN"
  * What handlers call is lib/hob/cloud.lua.  Spec: spec/integration/cloud_spec.lua
  */
 #include "lua_mqtt.h"
@@ -102,7 +104,48 @@ static int cloud_open(lua_State *L)
     return hob_lua_mqtt_push_agent(L, CLOUD_KEY, true, HOB_ENOTCONN);
 }
 
-static const luaL_Reg functions[] = {{"open", cloud_open}, {NULL, NULL}};
+static int no_gateway(lua_State *L)
+{
+    return hob_lua_mqtt_fail_with(L, HOB_ENOTCONN, "no gateway runs here");
+}
+
+static void set_file(lua_State *L, const char *name, const char *path)
+{
+    if (path && *path) {
+        lua_pushstring(L, path);
+        lua_setfield(L, -2, name);
+    }
+}
+
+static int cloud_files(lua_State *L)
+{
+    const struct hob_modules_agent *agent = hob_bindings_host(L)->agent;
+    if (!agent) {
+        return no_gateway(L);
+    }
+    lua_createtable(L, 0, 3);
+    set_file(L, "ca", agent->ca);
+    set_file(L, "cert", agent->cert);
+    set_file(L, "key", agent->key);
+    return 1;
+}
+
+static int cloud_reconnect(lua_State *L)
+{
+    const struct hob_modules_agent *agent = hob_bindings_host(L)->agent;
+    const char *reason = luaL_checkstring(L, 1);
+    if (!agent) {
+        return no_gateway(L);
+    }
+    hob_mqtt_reconnect(hob_mqtt_share_mqtt(agent->share), reason);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"open", cloud_open},
+                                     {"files", cloud_files},
+                                     {"reconnect", cloud_reconnect},
+                                     {NULL, NULL}};
 
 int hob_lua_open_cloud(lua_State *L)
 {

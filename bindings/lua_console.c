@@ -9,12 +9,11 @@
  *
  * Spec: spec/integration/control_sessions_spec.lua
  */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "host/console.h"
 #include "work/task.h"
-
-#include <stdlib.h>
 
 #define READ_MAX   65536
 #define ANSWER_MAX (1024 * 1024)
@@ -66,7 +65,7 @@ static void reader_free(void *op)
     struct reader *reader = op;
     hob_console_when_readable(reader->console, NULL, NULL);
     hob_timer_close(reader->timer);
-    free(reader);
+    hob_free(reader);
 }
 
 static bool is_ready(const struct hob_console *console)
@@ -78,7 +77,7 @@ static bool is_ready(const struct hob_console *console)
 
 static struct reader *new_reader(lua_State *L, struct hob_console *console, bool timed)
 {
-    struct reader *reader = calloc(1, sizeof *reader);
+    struct reader *reader = hob_calloc(1, sizeof *reader);
     if (!reader) {
         return NULL;
     }
@@ -87,7 +86,7 @@ static struct reader *new_reader(lua_State *L, struct hob_console *console, bool
     if (timed) {
         reader->timer = hob_timer_new(hob_bindings_host(L)->loop, on_readable, reader);
         if (!reader->timer) {
-            free(reader);
+            hob_free(reader);
             return NULL;
         }
     }

@@ -6,9 +6,9 @@
  */
 #include "lua_debug.h"
 
+#include "base/alloc.h"
 #include "work/task.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define SESSION_NAME  "hob.debug.session"
@@ -92,7 +92,7 @@ static struct note *copy_event(const struct hob_debug_event *event)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         size += (texts[i] ? strlen(texts[i]) : 0) + 1;
     }
-    struct note *note = malloc(sizeof *note + size);
+    struct note *note = hob_malloc(sizeof *note + size);
     if (!note) {
         return NULL;
     }
@@ -141,7 +141,7 @@ static void on_event(void *user, const struct hob_debug_event *event)
     struct hob_lua_debug *self = user;
     struct note *note = self->on_event == LUA_NOREF ? NULL : copy_event(event);
     if (note) {
-        hob_task_call(self->scheduler, self->on_event, push_event, note, free);
+        hob_task_call(self->scheduler, self->on_event, push_event, note, hob_free);
     }
 }
 

@@ -1,11 +1,11 @@
 /* lua_debug_look.c - methods of a session of hob.debug that look into a job: its stack and values,
  * expressions in the middle of it, its source. Values of a job never come into another state: what
  * is given out is how they look. */
+#include "base/alloc.h"
 #include "lua_debug.h"
 
 #include "work/task.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define SOURCE_MAX (2u << 20)
@@ -269,10 +269,10 @@ struct asking {
 static void asking_free(void *op)
 {
     struct asking *asking = op;
-    free(asking->message);
-    free(asking->text);
+    hob_free(asking->message);
+    hob_free(asking->text);
     hob_debug_variables_free(&asking->results);
-    free(asking);
+    hob_free(asking);
 }
 
 static void asking_cancel(void *op)
@@ -307,10 +307,10 @@ static void on_result(void *user, const struct hob_debug_result *result)
     struct asking *asking = user;
     size_t size = result->count * sizeof *result->values;
     asking->err.code = result->code;
-    asking->message = result->code ? strdup(result->message) : NULL;
-    asking->text = result->text ? strdup(result->text) : NULL;
+    asking->message = result->code ? hob_strdup(result->message) : NULL;
+    asking->text = result->text ? hob_strdup(result->text) : NULL;
     if (result->count) {
-        asking->results.items = malloc(size);
+        asking->results.items = hob_malloc(size);
         asking->err.code = asking->results.items ? 0 : HOB_ENOMEM;
     }
     if (asking->results.items) {
@@ -325,14 +325,14 @@ static int ask(lua_State *L, struct hob_debug_look *look,
 {
     struct hob_error err = {0};
     struct hob_task *task = hob_task_current(L);
-    struct asking *asking = calloc(1, sizeof *asking);
+    struct asking *asking = hob_calloc(1, sizeof *asking);
     if (!asking) {
         return luaL_error(L, "out of memory");
     }
     asking->task = task;
     asking->is_set = options->kind == HOB_DEBUG_EVAL_SET;
     if (hob_debug_look_evaluate(look, options, on_result, asking, &asking->eval, &err)) {
-        free(asking);
+        hob_free(asking);
         return hob_lua_fail(L, &err);
     }
     return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.debug.evaluate",

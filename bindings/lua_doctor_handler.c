@@ -6,6 +6,7 @@
  *   calls the handler's `doctor` in a throw-away sandbox: the policy of the configuration, programs
  *   as exec_user. Whatever it has started is ended before this returns.
  */
+#include "base/alloc.h"
 #include "lua_doctor.h"
 
 #include "device/exec.h"
@@ -15,7 +16,6 @@
 #include "work/task.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HANDLERS "hob.doctor.handlers"
@@ -192,7 +192,7 @@ static void ask_free(void *user)
     hob_sandbox_free(ask->sandbox);
     hob_exec_set_free(ask->children);
     hob_timer_close(ask->timer);
-    free(ask);
+    hob_free(ask);
 }
 
 static int begin(struct ask *ask, const struct handlers *handlers, struct hob_modules_host *host,
@@ -226,7 +226,7 @@ static int handlers_ask(lua_State *L)
     struct hob_task *waiter = hob_task_current(L);
     const struct hob_handlers_entry *handler = hob_handlers_find(handlers->list, name);
     luaL_argcheck(L, handler && !handler->error.code, 2, "there is no such handler that loads");
-    struct ask *ask = calloc(1, sizeof *ask);
+    struct ask *ask = hob_calloc(1, sizeof *ask);
     if (!ask) {
         return luaL_error(L, "out of memory");
     }

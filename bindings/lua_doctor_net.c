@@ -5,6 +5,7 @@
  *   -> { seconds =, how = "TLSv1.2, ...", alpn = string or nil } | nil, message, code
  *   without `ca` plain TCP; else `host` is the name that the certificate must have
  */
+#include "base/alloc.h"
 #include "lua_doctor.h"
 
 #include "base/clock.h"
@@ -15,7 +16,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ADDRESSES_MAX 32
@@ -47,7 +47,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 {
     struct lookup *lookup = (struct lookup *)request;
     struct resolve *op = lookup->op;
-    free(lookup);
+    hob_free(lookup);
     if (!op) {
         uv_freeaddrinfo(found);
         return;
@@ -105,13 +105,13 @@ static void resolve_free(void *user)
     }
     hob_timer_close(op->timer);
     uv_freeaddrinfo(op->found);
-    free(op);
+    hob_free(op);
 }
 
 static int start_lookup(struct resolve *op, struct hob_loop *loop, const char *name)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct lookup *lookup = calloc(1, sizeof *lookup);
+    struct lookup *lookup = hob_calloc(1, sizeof *lookup);
     if (!lookup) {
         return UV_ENOMEM;
     }
@@ -119,7 +119,7 @@ static int start_lookup(struct resolve *op, struct hob_loop *loop, const char *n
     int status =
         uv_getaddrinfo(hob_loop_uv(loop), &lookup->request, on_resolved, name, NULL, &hints);
     if (status) {
-        free(lookup);
+        hob_free(lookup);
         return status;
     }
     op->lookup = lookup;
@@ -133,13 +133,13 @@ static int doctor_resolve(lua_State *L)
     uint64_t ms = hob_lua_ms(L, seconds, "seconds");
     struct hob_loop *loop = hob_scheduler_loop(L);
     struct hob_task *task = hob_task_current(L);
-    struct resolve *op = calloc(1, sizeof *op);
+    struct resolve *op = hob_calloc(1, sizeof *op);
     if (op) {
         *op = (struct resolve){.task = task, .host = hob_bindings_host(L), .seconds = seconds};
         op->timer = hob_timer_new(loop, on_late, op);
     }
     if (!op || !op->timer) {
-        free(op);
+        hob_free(op);
         return luaL_error(L, "out of memory");
     }
     int status = start_lookup(op, loop, name);
@@ -174,7 +174,7 @@ static void connect_drop(struct connect *op)
     if (op->closed && op->released) {
         struct hob_loop *loop = op->loop;
         hob_tls_config_free(op->tls);
-        free(op);
+        hob_free(op);
         hob_loop_release(loop);
     }
 }
@@ -267,7 +267,7 @@ static int doctor_connect(lua_State *L)
     options.connect_timeout_ms = hob_lua_ms(L, hob_lua_opt_number(L, 1, "timeout", 5), "timeout");
     struct hob_loop *loop = hob_scheduler_loop(L);
     struct hob_task *task = hob_task_current(L);
-    struct connect *op = calloc(1, sizeof *op);
+    struct connect *op = hob_calloc(1, sizeof *op);
     if (!op) {
         return luaL_error(L, "out of memory");
     }
@@ -275,7 +275,7 @@ static int doctor_connect(lua_State *L)
     options.user = op;
     if (start_stream(L, op, &options, &err)) {
         hob_tls_config_free(op->tls);
-        free(op);
+        hob_free(op);
         return hob_lua_fail(L, &err);
     }
     hob_loop_hold(loop);

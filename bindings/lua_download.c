@@ -1,5 +1,6 @@
 /* lua_download.c - hob.http.core: one try of a download to a file, or of a request in memory. What
  * handlers see of it is lib/hob/http.lua, which checks the names of options. */
+#include "base/alloc.h"
 #include "lua_fs.h"
 
 #include "device/download.h"
@@ -8,7 +9,6 @@
 #include "work/task.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -172,10 +172,10 @@ static int push_progress(lua_State *L, void *user)
 static void on_progress(void *user, uint64_t bytes, uint64_t total)
 {
     struct op *op = user;
-    struct progress *progress = malloc(sizeof *progress);
+    struct progress *progress = hob_malloc(sizeof *progress);
     if (progress) {
         *progress = (struct progress){bytes, total};
-        hob_task_call(op->scheduler, op->on_progress, push_progress, progress, free);
+        hob_task_call(op->scheduler, op->on_progress, push_progress, progress, hob_free);
     }
 }
 
@@ -186,7 +186,7 @@ static char *copy_body(const struct hob_download_result *result, size_t *len)
     if (result->error.code && *len > REASON_MAX) {
         *len = REASON_MAX;
     }
-    char *body = malloc(*len + 1);
+    char *body = hob_malloc(*len + 1);
     if (body) {
         memcpy(body, result->body, *len);
     }
@@ -210,8 +210,8 @@ static void on_done(void *user, const struct hob_download_result *result)
     if (!result->error.code) {
         give(op);
     }
-    op->content_type = strdup(result->content_type);
-    op->headers = strdup(result->headers);
+    op->content_type = hob_strdup(result->content_type);
+    op->headers = hob_strdup(result->headers);
     op->body = copy_body(result, &op->result.body_len);
     op->no_memory = !op->content_type || !op->headers || !op->body;
     hob_task_wake(op->task);
@@ -292,21 +292,21 @@ static void free_op(void *user)
 {
     struct op *op = user;
     luaL_unref(op->L, LUA_REGISTRYINDEX, op->on_progress);
-    free(op->path);
-    free(op->body);
-    free(op->headers);
-    free(op->content_type);
-    free(op);
+    hob_free(op->path);
+    hob_free(op->body);
+    hob_free(op->headers);
+    hob_free(op->content_type);
+    hob_free(op);
 }
 
 /* ---- the calls ---- */
 
 static struct op *new_op(lua_State *L, const char *path)
 {
-    struct op *op = calloc(1, sizeof *op);
-    char *copy = path ? strdup(path) : NULL;
+    struct op *op = hob_calloc(1, sizeof *op);
+    char *copy = path ? hob_strdup(path) : NULL;
     if (!op || (path && !copy)) {
-        free(op);
+        hob_free(op);
         luaL_error(L, "out of memory");
         return NULL;
     }

@@ -14,12 +14,12 @@
  *
  * Spec: spec/integration/edit_spec.lua
  */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "base/edit.h"
 #include "work/task.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define NAME      "hob.edit.editor"
@@ -76,7 +76,7 @@ static void on_line(void *user, enum hob_edit_end end, const char *line, size_t 
     reader->editor = NULL;
     reader->end = end;
     reader->len = len;
-    reader->line = malloc(len + 1);
+    reader->line = hob_malloc(len + 1);
     if (reader->line) {
         memcpy(reader->line, line, len);
     } else {
@@ -105,8 +105,8 @@ static void reader_free(void *op)
     if (reader->editor) {
         reader->editor->reader = NULL;
     }
-    free(reader->line);
-    free(reader);
+    hob_free(reader->line);
+    hob_free(reader);
 }
 
 static int read_line(lua_State *L)
@@ -117,9 +117,9 @@ static int read_line(lua_State *L)
     if (editor->reader) {
         return luaL_error(L, "another task reads from this editor");
     }
-    struct reader *reader = calloc(1, sizeof *reader);
+    struct reader *reader = hob_calloc(1, sizeof *reader);
     if (!reader || hob_edit_read(editor->edit, prompt)) {
-        free(reader);
+        hob_free(reader);
         return luaL_error(L, "out of memory");
     }
     reader->task = task;
@@ -148,15 +148,15 @@ static int push_wish(lua_State *L, void *op)
 static void on_complete(void *user, const char *text, size_t len)
 {
     struct editor *editor = user;
-    struct wish *wish = malloc(sizeof *wish + len);
+    struct wish *wish = hob_malloc(sizeof *wish + len);
     if (!wish || editor->complete == LUA_NOREF) {
-        free(wish);
+        hob_free(wish);
         hob_edit_candidates(editor->edit, "", 0, 0);
         return;
     }
     *wish = (struct wish){.self = editor->self, .len = len};
     memcpy(wish->text, text, len);
-    hob_task_call(editor->scheduler, editor->complete, push_wish, wish, free);
+    hob_task_call(editor->scheduler, editor->complete, push_wish, wish, hob_free);
 }
 
 static int candidates(lua_State *L)

@@ -1,6 +1,7 @@
 /* lua_exec.c - hob.exec: run and check; spawn is in lua_exec_spawn.c. */
 #include "lua_exec.h"
 
+#include "base/alloc.h"
 #include "work/job.h"
 #include "work/modules.h"
 #include "work/task.h"
@@ -20,7 +21,7 @@ static const char *const run_options[] = {HOB_LUA_EXEC_OPTIONS, "report", NULL};
 
 static char *copy_bytes(const char *data, size_t len)
 {
-    char *copy = malloc(len + 1);
+    char *copy = hob_malloc(len + 1);
     if (copy) {
         memcpy(copy, data, len);
         copy[len] = '\0';
@@ -37,8 +38,8 @@ void hob_lua_exec_take(struct hob_lua_exec_outcome *outcome, const struct hob_ex
 
 void hob_lua_exec_drop(struct hob_lua_exec_outcome *outcome)
 {
-    free((char *)(uintptr_t)outcome->result.out);
-    free((char *)(uintptr_t)outcome->result.err);
+    hob_free((char *)(uintptr_t)outcome->result.out);
+    hob_free((char *)(uintptr_t)outcome->result.err);
     outcome->result.out = outcome->result.err = NULL;
 }
 
@@ -176,8 +177,8 @@ static void run_free(void *user)
 {
     struct run *run = user;
     hob_lua_exec_drop(&run->outcome);
-    free(run->command);
-    free(run);
+    hob_free(run->command);
+    hob_free(run);
 }
 
 static int last_line_start(const char *text, size_t len)
@@ -320,10 +321,10 @@ static struct run *new_run(lua_State *L, struct hob_task *task, bool check)
 {
     bool report = hob_lua_opt_boolean(L, 1, "report", false);
     push_command(L, 1);
-    struct run *run = calloc(1, sizeof *run);
-    char *command = run && check ? strdup(lua_tostring(L, -1)) : NULL;
+    struct run *run = hob_calloc(1, sizeof *run);
+    char *command = run && check ? hob_strdup(lua_tostring(L, -1)) : NULL;
     if (!run || (check && !command)) {
-        free(run);
+        hob_free(run);
         luaL_error(L, "out of memory");
     }
     run->task = task;

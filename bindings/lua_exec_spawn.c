@@ -3,6 +3,7 @@
  * `struct process` is shared by the Lua object, by the running child and by the task that gives
  * lines, and is freed with the last of them. The loop holds no reference to the Lua object, so that
  * one which is garbage is collected and its child ended. */
+#include "base/alloc.h"
 #include "lua_exec.h"
 
 #include "base/buf.h"
@@ -10,7 +11,6 @@
 
 #include <assert.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PROCESS_NAME     "hob.exec.process"
@@ -54,7 +54,7 @@ static void release(void *user)
     assert(!process->exec && !process->waiters);
     hob_lua_exec_drop(&process->outcome);
     hob_buf_free(&process->lines);
-    free(process);
+    hob_free(process);
 }
 
 static bool is_over(const struct process *process)
@@ -282,7 +282,7 @@ static void wait_free(void *user)
         waiter->end.free(waiter->end.user);
     }
     release(waiter->process);
-    free(waiter);
+    hob_free(waiter);
 }
 
 static int wait_push(lua_State *L, void *user)
@@ -315,12 +315,12 @@ static int process_wait(lua_State *L)
     if (process->gives_lines && process->drainer == task) {
         return luaL_error(L, "a process cannot be waited for in its own on_line");
     }
-    struct waiter *waiter = calloc(1, sizeof *waiter);
+    struct waiter *waiter = hob_calloc(1, sizeof *waiter);
     if (waiter && seconds >= 0) {
         waiter->timer = hob_timer_new(process->loop, wait_late, waiter);
     }
     if (!waiter || (seconds >= 0 && !waiter->timer)) {
-        free(waiter);
+        hob_free(waiter);
         return luaL_error(L, "out of memory");
     }
     if (waiter->timer) {
@@ -341,7 +341,7 @@ static int process_wait(lua_State *L)
 static struct process *new_process(lua_State *L)
 {
     struct hob_loop *loop = hob_scheduler_loop(L);
-    struct process *process = calloc(1, sizeof *process);
+    struct process *process = hob_calloc(1, sizeof *process);
     if (!process) {
         luaL_error(L, "out of memory");
         return NULL;
@@ -438,7 +438,7 @@ int hob_lua_exec_run_lines(lua_State *L, int on_line, struct hob_exec_options *o
                            struct hob_error *err, int *code)
 {
     struct process *process = push_process(L, on_line);
-    struct waiter *waiter = calloc(1, sizeof *waiter);
+    struct waiter *waiter = hob_calloc(1, sizeof *waiter);
     options->on_line = process_line;
     if (!waiter) {
         *code = hob_error_set(err, HOB_ENOMEM, "out of memory");
@@ -446,7 +446,7 @@ int hob_lua_exec_run_lines(lua_State *L, int on_line, struct hob_exec_options *o
     }
     *code = start_process(process, options, err);
     if (*code) {
-        free(waiter);
+        hob_free(waiter);
         return 0;
     }
     waiter->task = task;

@@ -264,6 +264,19 @@ static int fs_rename(lua_State *L)
     return hob_files_rename(from, to, &err) ? hob_lua_fail(L, &err) : done(L);
 }
 
+static int fs_symlink(lua_State *L)
+{
+    struct hob_error err;
+    size_t len;
+    const char *target = luaL_checklstring(L, 1, &len), *path = hob_lua_fs_path(L, 2);
+    luaL_argcheck(L, len > 0 && strlen(target) == len, 1, "expected a path");
+    int refused = hob_lua_fs_check(L, path, HOB_FILES_ENTRY);
+    if (refused) {
+        return refused;
+    }
+    return hob_files_symlink(target, path, &err) ? hob_lua_fail(L, &err) : done(L);
+}
+
 static int fs_tempdir(lua_State *L)
 {
     char path[PATH_MAX];
@@ -326,7 +339,8 @@ static const luaL_Reg functions[] = {
     {"copy", hob_lua_fs_copy}, {"rename", fs_rename},       {"remove", hob_lua_fs_remove},
     {"mkdir", fs_mkdir},       {"list", fs_list},           {"stat", fs_stat},
     {"exists", fs_exists},     {"free", fs_free},           {"sync", hob_lua_fs_sync},
-    {"tempdir", fs_tempdir},   {"chmod", fs_chmod},         {NULL, NULL}};
+    {"tempdir", fs_tempdir},   {"chmod", fs_chmod},         {"symlink", fs_symlink},
+    {NULL, NULL}};
 
 int hob_lua_open_fs(lua_State *L)
 {

@@ -3,6 +3,7 @@
  * A small file is read or written at once, and so is everything where no task can wait. A task that
  * is ended meanwhile leaves its work to its end, which comes soon: nobody is told of it then. The
  * thread sees nothing of Lua: it works on copies. */
+#include "base/alloc.h"
 #include "lua_fs.h"
 
 #include "work/task.h"
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,12 +44,12 @@ struct work {
 static void free_work(struct work *work)
 {
     if (work->owns_data) {
-        free(work->data);
+        hob_free(work->data);
     }
     hob_buf_free(&work->buf);
-    free(work->path);
-    free(work->to);
-    free(work);
+    hob_free(work->path);
+    hob_free(work->to);
+    hob_free(work);
 }
 
 static void on_thread(uv_work_t *request)
@@ -119,7 +119,7 @@ static struct work **new_work(lua_State *L, const char *path, const char *to)
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
-    struct work *work = *slot = calloc(1, sizeof *work);
+    struct work *work = *slot = hob_calloc(1, sizeof *work);
     if (!work) {
         luaL_error(L, "out of memory");
     }
@@ -127,8 +127,8 @@ static struct work **new_work(lua_State *L, const char *path, const char *to)
     work->loop = hob_scheduler_loop(L);
     work->request.data = work;
     work->push = push_true;
-    work->path = strdup(path);
-    work->to = to ? strdup(to) : NULL;
+    work->path = hob_strdup(path);
+    work->to = to ? hob_strdup(to) : NULL;
     if (!work->path || (to && !work->to)) {
         luaL_error(L, "out of memory");
     }
@@ -138,7 +138,7 @@ static struct work **new_work(lua_State *L, const char *path, const char *to)
 /* The thread outlives the state's values. */
 static void keep_data(lua_State *L, struct work *work)
 {
-    char *copy = malloc(work->len + 1);
+    char *copy = hob_malloc(work->len + 1);
     if (!copy) {
         luaL_error(L, "out of memory");
     }

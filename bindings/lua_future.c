@@ -6,12 +6,12 @@
  * future:result([seconds])   waits; -> what it was resolved with | nil, message, "ETIMEDOUT"
  * Spec: spec/unit/future_spec.lua
  */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "work/task.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define FUTURE_NAME "hob.future"
 #define VALUES      1 /* the user value: a table of the results, nil until then */
@@ -82,7 +82,7 @@ static void free_waiter(void *user)
     struct waiter *waiter = user;
     leave(waiter);
     hob_timer_close(waiter->timer);
-    free(waiter);
+    hob_free(waiter);
 }
 
 static int push_result(lua_State *L, void *user)
@@ -103,12 +103,12 @@ static struct waiter *make_waiter(lua_State *L, double seconds)
 {
     uint64_t ms = seconds >= 0 ? hob_lua_ms(L, seconds, "timeout") : 0;
     struct hob_task *task = hob_task_current(L);
-    struct waiter *waiter = calloc(1, sizeof *waiter);
+    struct waiter *waiter = hob_calloc(1, sizeof *waiter);
     if (waiter && seconds >= 0) {
         waiter->timer = hob_timer_new(hob_scheduler_loop(L), time_is_over, waiter);
     }
     if (!waiter || (seconds >= 0 && !waiter->timer)) {
-        free(waiter);
+        hob_free(waiter);
         luaL_error(L, "out of memory");
     }
     waiter->task = task;

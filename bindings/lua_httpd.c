@@ -1,4 +1,5 @@
 /* lua_httpd.c - hob.httpd: a small HTTP server, for `hob lua` only. */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "base/buf.h"
@@ -8,7 +9,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,7 +56,7 @@ static void free_exchange(void *user)
     struct exchange *exchange = user;
     answer_words(exchange, 500, "the request was given up\n"); /* its task was ended */
     hob_buf_free(&exchange->text);
-    free(exchange);
+    hob_free(exchange);
 }
 
 /* The strings stay in a table on the stack, since the list borrows them. */
@@ -239,7 +239,7 @@ static int add_pairs(struct hob_buf *text, const struct hob_httpd_header *list, 
 static struct exchange *new_exchange(struct hob_httpd_request *request,
                                      const struct hob_httpd_request_view *view)
 {
-    struct exchange *exchange = calloc(1, sizeof *exchange);
+    struct exchange *exchange = hob_calloc(1, sizeof *exchange);
     if (!exchange) {
         return NULL;
     }
@@ -251,7 +251,7 @@ static struct exchange *new_exchange(struct hob_httpd_request *request,
         add_pairs(&exchange->text, view->headers, view->headers_count) ||
         hob_buf_append(&exchange->text, view->body, view->body_len)) {
         hob_buf_free(&exchange->text);
-        free(exchange);
+        hob_free(exchange);
         return NULL;
     }
     exchange->request = request;

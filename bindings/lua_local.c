@@ -1,11 +1,11 @@
 /* lua_local.c - hob.local: Unix sockets of this machine, as a client: send text, read lines or
  * bytes. For `hob lua` and Hob's own commands, which talk to a running gateway. */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "net/local.h"
 #include "work/task.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -136,7 +136,7 @@ static void reader_free(void *op)
         reader->connection->reader = NULL;
     }
     hob_timer_close(reader->timer);
-    free(reader);
+    hob_free(reader);
 }
 
 static int start_reading(lua_State *L, bool raw)
@@ -150,12 +150,12 @@ static int start_reading(lua_State *L, bool raw)
     if (is_enough(connection, raw)) {
         return push_line(L, &(struct reader){.connection = connection, .raw = raw});
     }
-    struct reader *reader = calloc(1, sizeof *reader);
+    struct reader *reader = hob_calloc(1, sizeof *reader);
     if (reader) {
         reader->timer = hob_timer_new(connection->loop, on_late, reader);
     }
     if (!reader || !reader->timer) {
-        free(reader);
+        hob_free(reader);
         return luaL_error(L, "out of memory");
     }
     reader->connection = connection;
@@ -183,7 +183,7 @@ static int read_some(lua_State *L)
 
 static void on_written(uv_write_t *request, int status)
 {
-    free(request);
+    hob_free(request);
 }
 
 /** connection:send(text) -> true | nil, message, code */
@@ -197,7 +197,7 @@ static int send_text(lua_State *L)
     struct piece *piece = NULL;
     int rc = uv_stream_get_write_queue_size(stream) + len > SEND_MAX ? UV_EMSGSIZE : 0;
     if (rc == 0) {
-        piece = malloc(sizeof *piece + len);
+        piece = hob_malloc(sizeof *piece + len);
         rc = piece ? 0 : UV_ENOMEM;
     }
     if (rc == 0) {
@@ -206,7 +206,7 @@ static int send_text(lua_State *L)
         rc = uv_write(&piece->request, stream, &buf, 1, on_written);
     }
     if (rc) {
-        free(piece);
+        hob_free(piece);
         hob_error_set(&err, hob_error_from_uv(rc), "%s", uv_strerror(rc));
         return hob_lua_fail(L, &err);
     }
@@ -216,7 +216,7 @@ static int send_text(lua_State *L)
 
 static void on_shutdown(uv_shutdown_t *request, int status)
 {
-    free(request);
+    hob_free(request);
 }
 
 /** connection:peer() -> the process at the other end | nil: not known */
@@ -238,9 +238,9 @@ static int peer(lua_State *L)
 static int finish(lua_State *L)
 {
     struct connection *connection = check(L);
-    uv_shutdown_t *request = calloc(1, sizeof *request);
+    uv_shutdown_t *request = hob_calloc(1, sizeof *request);
     if (!request || uv_shutdown(request, (uv_stream_t *)&connection->pipe, on_shutdown)) {
-        free(request);
+        hob_free(request);
     }
     return 0;
 }
@@ -251,7 +251,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct connection *connection = handle->data;
     hob_buf_free(&connection->in);
-    free(connection);
+    hob_free(connection);
 }
 
 static int close_connection(lua_State *L)
@@ -289,7 +289,7 @@ static int connect_to(lua_State *L)
     if (hob_local_connect(path, &fd, &err)) {
         return hob_lua_fail(L, &err);
     }
-    struct connection *connection = calloc(1, sizeof *connection);
+    struct connection *connection = hob_calloc(1, sizeof *connection);
     if (!connection) {
         close(fd);
         return luaL_error(L, "out of memory");

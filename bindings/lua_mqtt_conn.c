@@ -2,11 +2,11 @@
  *
  * The Lua object points to its `struct hob_lua_mqtt_conn` until it is garbage, also when it has
  * been closed: what is still on its way to a script must find out whether its state is there. */
+#include "base/alloc.h"
 #include "lua_mqtt.h"
 
 #include "base/json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define FILTERS_MAX       64
@@ -83,7 +83,7 @@ static lua_State *main_thread(lua_State *L)
 struct hob_lua_mqtt_conn *hob_lua_mqtt_conn_push(lua_State *L)
 {
     struct hob_lua_mqtt_conn **object = lua_newuserdatauv(L, sizeof *object, 0);
-    struct hob_lua_mqtt_conn *conn = *object = calloc(1, sizeof *conn);
+    struct hob_lua_mqtt_conn *conn = *object = hob_calloc(1, sizeof *conn);
     if (!conn) {
         luaL_error(L, "out of memory");
     }
@@ -115,7 +115,7 @@ void hob_lua_mqtt_conn_release(void *user)
 {
     struct hob_lua_mqtt_conn *conn = user;
     if (conn && --conn->holders == 0) {
-        free(conn);
+        hob_free(conn);
     }
 }
 

@@ -1,8 +1,8 @@
 /* lua_mqtt_listen.c - what comes from a connection by itself: messages, up, down, closed. Each
  * starts a task that calls the listener's function, in the order of arrival. See lua_mqtt.h */
+#include "base/alloc.h"
 #include "lua_mqtt.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define LISTENER_NAME "hob.mqtt.listener"
@@ -44,7 +44,7 @@ struct event {
 static void release(struct hob_lua_mqtt_listener *listener)
 {
     if (--listener->holders == 0) {
-        free(listener);
+        hob_free(listener);
     }
 }
 
@@ -64,13 +64,13 @@ static void free_event(void *user)
         event->listener->waiting_bytes -= event->len;
     }
     release(event->listener);
-    free(event);
+    hob_free(event);
 }
 
 /* Takes the function on top of the stack. */
 static struct hob_lua_mqtt_listener *add(lua_State *L, struct hob_lua_mqtt_conn *conn)
 {
-    struct hob_lua_mqtt_listener *listener = calloc(1, sizeof *listener);
+    struct hob_lua_mqtt_listener *listener = hob_calloc(1, sizeof *listener);
     if (!listener) {
         luaL_error(L, "out of memory");
     }
@@ -205,7 +205,7 @@ static struct event *make_event(struct hob_lua_mqtt_listener *listener, enum kin
                                 const char *text, size_t payload_len)
 {
     size_t size = strlen(text) + 1;
-    struct event *event = calloc(1, sizeof *event + size + payload_len);
+    struct event *event = hob_calloc(1, sizeof *event + size + payload_len);
     if (!event) {
         const struct hob_modules_host *host = hob_scheduler_user(listener->conn->L);
         hob_log_event(host->log, HOB_LOG_ERROR, "lua.error", "out of memory: lost for a script: %s",

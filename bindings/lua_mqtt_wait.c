@@ -1,8 +1,8 @@
 /* lua_mqtt_wait.c - what was asked of a connection: an answer of the broker, or the connection
  * itself. A task waits for it, or a function is called with it. See lua_mqtt.h */
+#include "base/alloc.h"
 #include "lua_mqtt.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* What a handler may have in flight on the gateway's own connection: the gateway's own requests
@@ -18,14 +18,14 @@ void hob_lua_mqtt_wait_release(void *user)
         return;
     }
     hob_lua_mqtt_conn_release(op->owner);
-    free(op->granted);
-    free(op);
+    hob_free(op->granted);
+    hob_free(op);
 }
 
 static struct hob_lua_mqtt_op *make(lua_State *L, struct hob_lua_mqtt_conn *conn, int holders,
                                     struct hob_task *task)
 {
-    struct hob_lua_mqtt_op *op = calloc(1, sizeof *op);
+    struct hob_lua_mqtt_op *op = hob_calloc(1, sizeof *op);
     if (!op) {
         luaL_error(L, "out of memory");
     }
@@ -220,7 +220,7 @@ void hob_lua_mqtt_on_subscribed(void *user, int status, const int *granted, size
 {
     struct hob_lua_mqtt_op *op = user;
     if (status == 0 && count > 0) {
-        op->granted = calloc(count, sizeof *granted);
+        op->granted = hob_calloc(count, sizeof *granted);
         if (op->granted) {
             memcpy(op->granted, granted, count * sizeof *granted);
             op->count = count;

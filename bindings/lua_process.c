@@ -1,5 +1,6 @@
 /* lua_process.c - hob.process: this process, for `hob lua` and Hob's own commands: signals, the
  * exit code, standard input and output, the terminal. Not in a job's sandbox. */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "work/task.h"
@@ -52,7 +53,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static void free_handle(uv_handle_t *handle)
 {
-    free(handle);
+    hob_free(handle);
 }
 
 static int watch_close(lua_State *L)
@@ -77,7 +78,7 @@ static int process_on_signal(lua_State *L)
     watch->scheduler = hob_scheduler_of(L);
     lua_pushvalue(L, 2);
     watch->callback = luaL_ref(L, LUA_REGISTRYINDEX);
-    watch->handle = calloc(1, sizeof *watch->handle);
+    watch->handle = hob_calloc(1, sizeof *watch->handle);
     if (!watch->handle) {
         return luaL_error(L, "out of memory");
     }
@@ -104,7 +105,7 @@ struct reader {
 static ssize_t read_bytes(char **out)
 {
     ssize_t len;
-    *out = malloc(READ_BYTES);
+    *out = hob_malloc(READ_BYTES);
     if (!*out) {
         return -1;
     }
@@ -121,15 +122,14 @@ static ssize_t read_bytes(char **out)
 static void read_work(uv_work_t *work)
 {
     struct reader *reader = work->data;
-    size_t size = 0;
-    reader->len = reader->raw ? read_bytes(&reader->line) : getline(&reader->line, &size, stdin);
+    reader->len = reader->raw ? read_bytes(&reader->line) : hob_getline(&reader->line, stdin);
 }
 
 static void reader_free(struct reader *reader)
 {
-    free(reader->line);
-    free(reader->work);
-    free(reader);
+    hob_free(reader->line);
+    hob_free(reader->work);
+    hob_free(reader);
 }
 
 static void read_done(uv_work_t *work, int status)
@@ -172,11 +172,11 @@ static void read_release(void *op)
 static int start_reading(lua_State *L, bool raw)
 {
     struct hob_task *task = hob_task_current(L);
-    struct reader *reader = calloc(1, sizeof *reader);
-    uv_work_t *work = calloc(1, sizeof *work);
+    struct reader *reader = hob_calloc(1, sizeof *reader);
+    uv_work_t *work = hob_calloc(1, sizeof *work);
     if (!reader || !work) {
-        free(reader);
-        free(work);
+        hob_free(reader);
+        hob_free(work);
         return luaL_error(L, "out of memory");
     }
     *reader = (struct reader){.host = hob_bindings_host(L), .task = task, .work = work, .raw = raw};

@@ -1,10 +1,9 @@
 /* lua_time.c - hob.time: the clocks, sleeping, timers. */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "base/clock.h"
 #include "work/task.h"
-
-#include <stdlib.h>
 
 #define TIMER_NAME "hob.time.timer"
 
@@ -44,20 +43,20 @@ static void sleep_free(void *user)
 {
     struct sleep *op = user;
     hob_timer_close(op->timer);
-    free(op);
+    hob_free(op);
 }
 
 static int time_sleep(lua_State *L)
 {
     uint64_t ms = hob_lua_ms(L, luaL_checknumber(L, 1), "seconds");
     struct hob_task *task = hob_task_current(L);
-    struct sleep *op = calloc(1, sizeof *op);
+    struct sleep *op = hob_calloc(1, sizeof *op);
     if (op) {
         op->task = task;
         op->timer = hob_timer_new(hob_scheduler_loop(L), sleep_over, op);
     }
     if (!op || !op->timer) {
-        free(op);
+        hob_free(op);
         return luaL_error(L, "out of memory");
     }
     hob_timer_start(op->timer, ms);

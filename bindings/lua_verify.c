@@ -1,5 +1,6 @@
 /* lua_verify.c - hob.verify.core: digests of files and texts, one signature, the config's signers.
  * What handlers see of it is lib/hob/verify.lua. */
+#include "base/alloc.h"
 #include "bindings.h"
 
 #include "device/files.h"
@@ -9,7 +10,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SIGNER_MAX 65536
@@ -69,20 +69,20 @@ static int verify_digest(lua_State *L)
     if (hob_files_check(&place, path, HOB_FILES_TARGET, &err)) {
         return hob_lua_fail(L, &err);
     }
-    struct op *op = calloc(1, sizeof *op);
+    struct op *op = hob_calloc(1, sizeof *op);
     if (!op) {
         return luaL_error(L, "out of memory");
     }
     op->task = task;
     if (hob_verify_digest_start(hob_scheduler_loop(L), path, hash, on_done, op, &op->digest,
                                 &err)) {
-        free(op);
+        hob_free(op);
         return hob_lua_fail(L, &err);
     }
     return hob_task_suspend(L, &(struct hob_task_wait){.name = "hob.verify",
                                                        .push = push_result,
                                                        .cancel = cancel,
-                                                       .op_free = free,
+                                                       .op_free = hob_free,
                                                        .op = op});
 }
 

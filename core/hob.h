@@ -455,7 +455,7 @@ struct hob_connection_options {
     size_t size;
     /** @return 0, or a code: then no answer is due (HOB_ENOTCONN, HOB_EBUSY, ...) */
     int (*publish)(void *user, const char *topic, const void *payload, size_t len, int qos,
-                   uint64_t token);
+                   bool retain, uint64_t token);
     int (*subscribe)(void *user, const char *const *filters, size_t count, int qos, uint64_t token);
     int (*unsubscribe)(void *user, const char *const *filters, size_t count, uint64_t token);
     /** Hob had no answer for long: the link may be dead. May be NULL. */

@@ -1,6 +1,7 @@
 /* buf.c - see buf.h */
 #include "base/buf.h"
 
+#include "base/alloc.h"
 #include "base/error.h"
 
 #include <assert.h>
@@ -8,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FIRST_CAPACITY 64
@@ -21,7 +21,7 @@ void hob_buf_init(struct hob_buf *buf, size_t limit)
 
 void hob_buf_free(struct hob_buf *buf)
 {
-    free(buf->data);
+    hob_free(buf->data);
     *buf = (struct hob_buf){.limit = buf->limit};
 }
 
@@ -46,7 +46,7 @@ static bool grow(struct hob_buf *buf, size_t need)
     if (capacity < need)
         capacity = need;
     move_to_front(buf);
-    char *data = realloc(buf->data, capacity);
+    char *data = hob_realloc(buf->data, capacity);
     if (!data)
         return false;
     buf->data = data;

@@ -4,9 +4,8 @@
  * machine or a tool of a spec changes for this process alone. */
 #include "base/clock_watch.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
-
-#include <stdlib.h>
 
 #define LOOK_MS 1000
 #define SET_MS  2000 /* less is what NTP's slewing may come to in the time of a wait */
@@ -37,11 +36,11 @@ static void look(void *user)
 struct hob_clock_watch *hob_clock_watch_new(struct hob_loop *loop,
                                             void (*fn)(void *user, int64_t by_ms), void *user)
 {
-    struct hob_clock_watch *watch = calloc(1, sizeof *watch);
+    struct hob_clock_watch *watch = hob_calloc(1, sizeof *watch);
     if (watch)
         watch->timer = hob_timer_new(loop, look, watch);
     if (!watch || !watch->timer) {
-        free(watch);
+        hob_free(watch);
         return NULL;
     }
     watch->fn = fn;
@@ -64,5 +63,5 @@ void hob_clock_watch_close(struct hob_clock_watch *watch)
 {
     if (watch)
         hob_timer_close(watch->timer);
-    free(watch);
+    hob_free(watch);
 }

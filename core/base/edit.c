@@ -1,9 +1,9 @@
 /* edit.c - see edit.h: loads libedit's module and hands over to it. */
 #include "base/edit.h"
 
+#include "base/alloc.h"
 #include "base/module.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct hob_edit {
@@ -18,13 +18,13 @@ int hob_edit_open(const struct hob_edit_options *options, struct hob_edit **out,
     const struct hob_edit_module *module = hob_module_open("hob_edit", &why);
     if (!module)
         return hob_error_set(err, why.code, "%s", why.message);
-    struct hob_edit *edit = calloc(1, sizeof *edit);
+    struct hob_edit *edit = hob_calloc(1, sizeof *edit);
     if (!edit)
         return hob_error_set(err, HOB_ENOMEM, "opening the terminal: out of memory");
     edit->module = module;
     int rc = module->open(options, &edit->terminal, err);
     if (rc) {
-        free(edit);
+        hob_free(edit);
         return rc;
     }
     *out = edit;
@@ -76,6 +76,6 @@ void hob_edit_close(struct hob_edit *edit)
 {
     if (edit) {
         edit->module->close(edit->terminal);
-        free(edit);
+        hob_free(edit);
     }
 }

@@ -1,5 +1,6 @@
 /* edit_libedit.c - the module hob_edit: libedit on a thread of its own. See edit.h. */
 #include "base/edit.h"
+#include "base/alloc.h"
 
 #include "base/edit_queue.h"
 #include "base/edit_words.h"
@@ -120,12 +121,12 @@ static void print_above(struct hob_edit_terminal *t, const struct hob_edit_item 
 
 static void change_prompt(struct hob_edit_terminal *t, const char *text)
 {
-    char *prompt = strdup(text);
+    char *prompt = hob_strdup(text);
     if (!prompt)
         return; /* the old one will do */
     erase_line(t);
     fflush(stdout);
-    free(t->prompt);
+    hob_free(t->prompt);
     t->prompt = prompt;
     el_set(t->el, EL_REFRESH);
 }
@@ -196,7 +197,7 @@ static bool handle_while_reading(struct hob_edit_terminal *t, struct hob_edit_it
     default:
         break; /* a second READ: the binding lets no two at a time through */
     }
-    free(message);
+    hob_free(message);
     return t->interrupted || t->ended;
 }
 
@@ -305,12 +306,12 @@ static unsigned char put_words(struct hob_edit_terminal *t, const char *text, si
         fflush(stdout);
         return CC_REDISPLAY;
     }
-    char *whole = strndup(words.text, common);
+    char *whole = hob_strndup(words.text, common);
     if (!whole)
         return CC_ERROR;
     el_deletestr(t->el, hob_edit_words_characters(text + answer->from, typed));
     int failed = el_insertstr(t->el, whole);
-    free(whole);
+    hob_free(whole);
     return failed ? CC_ERROR : CC_REFRESH;
 }
 
@@ -320,7 +321,7 @@ static unsigned char on_tab(EditLine *el, int key)
     el_get(el, EL_CLIENTDATA, &t);
     const LineInfo *line = el_line(el);
     size_t len = (size_t)(line->cursor - line->buffer);
-    char *text = strndup(line->buffer, len);
+    char *text = hob_strndup(line->buffer, len);
     if (!text)
         return CC_ERROR;
     t->completing = true;
@@ -330,9 +331,9 @@ static unsigned char on_tab(EditLine *el, int key)
         wait_for(t, false, (int)(deadline - now_ms()));
     t->completing = false;
     unsigned char result = put_words(t, text, len);
-    free(t->candidates);
+    hob_free(t->candidates);
     t->candidates = NULL;
-    free(text);
+    hob_free(text);
     return result;
 }
 
@@ -341,8 +342,8 @@ static unsigned char on_tab(EditLine *el, int key)
 static void read_line(struct hob_edit_terminal *t, const char *prompt)
 {
     int len = 0;
-    free(t->prompt);
-    t->prompt = strdup(prompt);
+    hob_free(t->prompt);
+    t->prompt = hob_strdup(prompt);
     t->interrupted = t->hung_up = false;
     memset(&t->partial, 0, sizeof t->partial);
     if (t->el)
@@ -471,7 +472,7 @@ static void finish(struct hob_edit_terminal *t)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &t->found);
     if (t->history)
         history_end(t->history);
-    free(t->prompt);
+    hob_free(t->prompt);
     uselocale(LC_GLOBAL_LOCALE);
     if (t->locale)
         freelocale(t->locale);
@@ -490,7 +491,7 @@ static void *run(void *user)
         struct hob_edit_item *message;
         while (!t->ended && (message = hob_edit_queue_take(&t->todo))) {
             handle(t, message);
-            free(message);
+            hob_free(message);
         }
     }
     finish(t);
@@ -508,7 +509,7 @@ static void on_told(uv_async_t *async)
             t->options.on_complete(t->options.user, m->text, m->len);
         else if (!t->closed)
             t->options.on_line(t->options.user, (enum hob_edit_end)m->kind, m->text, m->len);
-        free(m);
+        hob_free(m);
     }
 }
 
@@ -530,7 +531,7 @@ static void on_closed(uv_handle_t *handle)
     hob_edit_queue_clear(&t->todo);
     hob_edit_queue_clear(&t->told);
     close(t->wake);
-    free(t);
+    hob_free(t);
 }
 
 static void close_terminal(struct hob_edit_terminal *t)
@@ -556,13 +557,13 @@ static int start_thread(struct hob_edit_terminal *t)
 static int open_terminal(const struct hob_edit_options *options, struct hob_edit_terminal **out,
                          struct hob_error *err)
 {
-    struct hob_edit_terminal *t = calloc(1, sizeof *t);
+    struct hob_edit_terminal *t = hob_calloc(1, sizeof *t);
     if (!t)
         return hob_error_set(err, HOB_ENOMEM, "opening the terminal: out of memory");
     t->options = *options;
     t->wake = eventfd(0, EFD_CLOEXEC);
     if (t->wake < 0) {
-        free(t);
+        hob_free(t);
         return hob_error_set(err, hob_error_from_errno(errno), "opening the terminal: %s",
                              strerror(errno));
     }

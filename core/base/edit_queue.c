@@ -1,8 +1,8 @@
 #include "base/edit_queue.h"
 
+#include "base/alloc.h"
 #include "base/error.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void hob_edit_queue_init(struct hob_edit_queue *queue)
@@ -16,14 +16,14 @@ void hob_edit_queue_clear(struct hob_edit_queue *queue)
 {
     struct hob_edit_item *item;
     while ((item = hob_edit_queue_take(queue)) != NULL)
-        free(item);
+        hob_free(item);
     pthread_mutex_destroy(&queue->lock);
 }
 
 int hob_edit_queue_put(struct hob_edit_queue *queue, int kind, const char *text, size_t len,
                        size_t from)
 {
-    struct hob_edit_item *item = malloc(sizeof *item + len + 1);
+    struct hob_edit_item *item = hob_malloc(sizeof *item + len + 1);
     if (!item)
         return HOB_ENOMEM;
     *item = (struct hob_edit_item){.kind = kind, .from = from, .len = len};

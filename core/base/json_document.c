@@ -1,4 +1,5 @@
 /* json_document.c - see json.h: a parsed document for C code, and slices of its text. */
+#include "base/alloc.h"
 #include "base/json.h"
 
 #include <lauxlib.h>
@@ -14,11 +15,11 @@ struct hob_json {
 
 int hob_json_new(struct hob_json **out, struct hob_error *err)
 {
-    struct hob_json *json = calloc(1, sizeof *json);
+    struct hob_json *json = hob_calloc(1, sizeof *json);
     if (json)
-        json->L = luaL_newstate();
+        json->L = hob_alloc_lua_state();
     if (!json || !json->L) {
-        free(json);
+        hob_free(json);
         return hob_error_set(err, HOB_ENOMEM, "making a JSON parser: out of memory");
     }
     lua_pushnil(json->L);
@@ -31,7 +32,7 @@ void hob_json_free(struct hob_json *json)
     if (!json)
         return;
     lua_close(json->L);
-    free(json);
+    hob_free(json);
 }
 
 struct request {

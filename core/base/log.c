@@ -1,6 +1,7 @@
 /* log.c - see log.h */
 #include "base/log.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/utf8.h"
@@ -9,7 +10,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -60,7 +60,7 @@ static int open_target(struct hob_log *log, const char *target, struct hob_error
         openlog("hob", LOG_PID, LOG_DAEMON);
         return 0;
     }
-    log->path = strdup(target);
+    log->path = hob_strdup(target);
     if (!log->path)
         return hob_error_set(err, HOB_ENOMEM, "opening the log file %s: out of memory", target);
     return open_file(target, &log->fd, err);
@@ -68,7 +68,7 @@ static int open_target(struct hob_log *log, const char *target, struct hob_error
 
 int hob_log_open(const struct hob_log_options *options, struct hob_log **out, struct hob_error *err)
 {
-    struct hob_log *log = calloc(1, sizeof *log);
+    struct hob_log *log = hob_calloc(1, sizeof *log);
     if (!log)
         return hob_error_set(err, HOB_ENOMEM, "opening the log: out of memory");
     log->level = options->level;
@@ -94,11 +94,11 @@ void hob_log_close(struct hob_log *log)
         close(log->fd);
     if (!log->path && log->fd < 0)
         closelog();
-    free(log->path);
+    hob_free(log->path);
     hob_buf_free(&log->line);
     hob_buf_free(&log->masked);
     hob_buf_free(&log->piece);
-    free(log);
+    hob_free(log);
 }
 
 void hob_log_configure(struct hob_log *log, enum hob_log_level level, enum hob_log_format format)

@@ -1,6 +1,8 @@
 /* loop.c - see loop.h */
 #include "base/loop.h"
 
+#include "base/alloc.h"
+#include "base/clock.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,8 @@ struct deferred {
 };
 
 struct hob_loop {
-    uv_loop_t uv;
+    uv_loop_t *uv; /* own, or the caller's */
+    uv_loop_t own;
     uv_idle_t idle; /* active while something is deferred, so that the poll does not block */
     struct deferred *first;
     struct deferred **end;
@@ -37,28 +40,59 @@ static void run_deferred(uv_idle_t *idle)
         struct deferred *one = batch;
         batch = one->next;
         one->fn(one->user);
-        free(one);
+        hob_free(one);
     }
     if (!loop->first)
         uv_idle_stop(idle);
 }
 
+static struct hob_loop *make(uv_loop_t *uv, struct hob_error *err)
+{
+    struct hob_loop *loop = hob_calloc(1, sizeof *loop);
+    if (!loop) {
+        hob_error_set(err, HOB_ENOMEM, "making an event loop: out of memory");
+        return NULL;
+    }
+    loop->uv = uv ? uv : &loop->own;
+    loop->end = &loop->first;
+    return loop;
+}
+
+static void fill(struct hob_loop *loop)
+{
+    uv_idle_init(loop->uv, &loop->idle);
+    loop->idle.data = loop;
+}
+
 int hob_loop_new(struct hob_loop **out, struct hob_error *err)
 {
-    struct hob_loop *loop = calloc(1, sizeof *loop);
+    struct hob_loop *loop = make(NULL, err);
     if (!loop)
-        return hob_error_set(err, HOB_ENOMEM, "making an event loop: out of memory");
-    int status = uv_loop_init(&loop->uv);
+        return HOB_ENOMEM;
+    int status = uv_loop_init(loop->uv);
     if (status) {
-        free(loop);
+        hob_free(loop);
         return hob_error_set(err, hob_error_from_uv(status), "making an event loop: %s",
                              uv_strerror(status));
     }
-    uv_idle_init(&loop->uv, &loop->idle);
-    loop->idle.data = loop;
-    loop->end = &loop->first;
+    fill(loop);
     *out = loop;
     return 0;
+}
+
+int hob_loop_new_on(uv_loop_t *uv, struct hob_loop **out, struct hob_error *err)
+{
+    struct hob_loop *loop = make(uv, err);
+    if (!loop)
+        return HOB_ENOMEM;
+    fill(loop);
+    *out = loop;
+    return 0;
+}
+
+bool hob_loop_is_own(const struct hob_loop *loop)
+{
+    return loop->uv == &loop->own;
 }
 
 static void close_left_open(uv_handle_t *handle, void *unused)
@@ -79,41 +113,90 @@ static void ask_to_leave(struct hob_loop *loop)
     }
 }
 
+static void note_closing(uv_handle_t *handle, void *some)
+{
+    if (uv_is_closing(handle))
+        *(bool *)some = true;
+}
+
+/* A handle closes in the turn after uv_close, and its callback may close another one. Whose it is
+ * cannot be seen; the caller's close in that turn, too. */
+static void finish_closing(uv_loop_t *uv)
+{
+    bool some;
+    do {
+        some = false;
+        uv_walk(uv, note_closing, &some);
+        if (some)
+            uv_run(uv, UV_RUN_NOWAIT);
+    } while (some);
+}
+
+static void finish_own(uv_loop_t *uv)
+{
+    uv_walk(uv, close_left_open, NULL);
+    while (uv_loop_close(uv) == UV_EBUSY)
+        uv_run(uv, UV_RUN_DEFAULT);
+}
+
 void hob_loop_free(struct hob_loop *loop)
 {
     if (!loop)
         return;
     ask_to_leave(loop);
     while (loop->first || loop->holds)
-        uv_run(&loop->uv, UV_RUN_ONCE);
+        uv_run(loop->uv, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&loop->idle, NULL);
-    uv_walk(&loop->uv, close_left_open, NULL);
-    while (uv_loop_close(&loop->uv) == UV_EBUSY)
-        uv_run(&loop->uv, UV_RUN_DEFAULT);
+    if (hob_loop_is_own(loop))
+        finish_own(loop->uv);
+    else
+        finish_closing(loop->uv);
     assert(!loop->first);
-    free(loop);
+    hob_free(loop);
 }
 
 void hob_loop_run(struct hob_loop *loop)
 {
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_run(loop->uv, UV_RUN_DEFAULT);
 }
 
 void hob_loop_stop(struct hob_loop *loop)
 {
-    uv_stop(&loop->uv);
+    uv_stop(loop->uv);
 }
 
 uv_loop_t *hob_loop_uv(struct hob_loop *loop)
 {
-    return &loop->uv;
+    return loop->uv;
 }
+
+/* ---- for who waits elsewhere ---- */
+
+int hob_loop_fd(const struct hob_loop *loop)
+{
+    return uv_backend_fd(loop->uv);
+}
+
+/* libuv counts from its latest turn, after which the caller may have worked for long; and it says 0
+ * where nothing is awaited at all. */
+int hob_loop_timeout_ms(struct hob_loop *loop)
+{
+    uv_update_time(loop->uv);
+    return uv_loop_alive(loop->uv) ? uv_backend_timeout(loop->uv) : -1;
+}
+
+void hob_loop_dispatch(struct hob_loop *loop)
+{
+    uv_run(loop->uv, UV_RUN_NOWAIT);
+}
+
+/* ---- soon ---- */
 
 /* A completion that is lost would hang whoever waits for it: without these few bytes there is no
  * way on, and the supervisor starts a fresh process. */
 void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user)
 {
-    struct deferred *one = malloc(sizeof *one);
+    struct deferred *one = hob_malloc(sizeof *one);
     if (!one) {
         fputs("hob: out of memory\n", stderr);
         abort();
@@ -159,10 +242,10 @@ static void fire(uv_timer_t *handle)
 
 struct hob_timer *hob_timer_new(struct hob_loop *loop, hob_loop_fn *fn, void *user)
 {
-    struct hob_timer *timer = calloc(1, sizeof *timer);
+    struct hob_timer *timer = hob_calloc(1, sizeof *timer);
     if (!timer)
         return NULL;
-    uv_timer_init(&loop->uv, &timer->handle);
+    uv_timer_init(loop->uv, &timer->handle);
     timer->handle.data = timer;
     timer->fn = fn;
     timer->user = user;
@@ -189,7 +272,7 @@ bool hob_timer_active(const struct hob_timer *timer)
 
 static void free_timer(uv_handle_t *handle)
 {
-    free(handle->data);
+    hob_free(handle->data);
 }
 
 void hob_timer_close(struct hob_timer *timer)

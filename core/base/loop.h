@@ -5,6 +5,9 @@
  *
  * Life: hob_loop_new -> hob_loop_run -> hob_loop_free. hob_loop_free runs the loop until every
  * handle that is closing has closed, then frees it; a handle that was left open is a bug (assert).
+ * A loop may be somebody else's uv_loop_t (hob_loop_new_on), who runs it: then hob_loop_run and
+ * _stop are not for it, hob_loop_free runs it for as long as something of ours ends, and leaves
+ * whatever else is on it alone.
  * Spec: spec/unit/loop_spec.lua
  */
 #ifndef HOB_BASE_LOOP_H
@@ -20,6 +23,8 @@ struct hob_loop;
 typedef void hob_loop_fn(void *user);
 
 int hob_loop_new(struct hob_loop **out, struct hob_error *err);
+/** On a loop that the caller runs; borrowed until hob_loop_free has returned. */
+int hob_loop_new_on(uv_loop_t *uv, struct hob_loop **out, struct hob_error *err);
 void hob_loop_free(struct hob_loop *loop); /* NULL is legal */
 
 /** Run until hob_loop_stop, or until nothing is left that could call back. */
@@ -27,13 +32,21 @@ void hob_loop_run(struct hob_loop *loop);
 void hob_loop_stop(struct hob_loop *loop);
 
 uv_loop_t *hob_loop_uv(struct hob_loop *loop); /* borrowed */
+bool hob_loop_is_own(const struct hob_loop *loop); /* not of hob_loop_new_on */
+
+/** For who waits with poll() or the like: readable when there is something to do; how long it may
+ * be waited for that, as of now (-1: for ever); do it, without waiting. */
+int hob_loop_fd(const struct hob_loop *loop);
+int hob_loop_timeout_ms(struct hob_loop *loop);
+void hob_loop_dispatch(struct hob_loop *loop);
 
 /** Call `fn` once, in the next turn of the loop, in the order of the calls. Cannot be taken back:
  * `user` must live till then; what is left when hob_loop_free is called runs there. */
 void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user);
 
 /** hob_loop_free waits until every hold is released: for what ends in the background, such as a
- * cancelled process that has its grace time. The handles of the holder may be open till then. */
+ * cancelled process that has its grace time, or a request to libuv (which is no handle). The
+ * handles of the holder may be open till then. */
 void hob_loop_hold(struct hob_loop *loop);
 void hob_loop_release(struct hob_loop *loop);
 

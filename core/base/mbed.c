@@ -1,12 +1,13 @@
 /* mbed.c - see mbed.h */
 #include "base/mbed.h"
 
+#include "base/alloc.h"
+
 #include <mbedtls/error.h>
 #include <mbedtls/md.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/version.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* 3.x dropped the _ret names that 2.28 has; both return a code. */
 #if MBEDTLS_VERSION_MAJOR < 3
@@ -42,7 +43,7 @@ static void write_hex(const unsigned char digest[DIGEST_BYTES], int failed,
 
 struct hob_sha256 *hob_sha256_new(void)
 {
-    struct hob_sha256 *sha = malloc(sizeof *sha);
+    struct hob_sha256 *sha = hob_malloc(sizeof *sha);
     if (sha)
         begin(sha);
     return sha;
@@ -66,7 +67,7 @@ void hob_sha256_free(struct hob_sha256 *sha)
     if (!sha)
         return;
     mbedtls_sha256_free(&sha->context);
-    free(sha);
+    hob_free(sha);
 }
 
 const char *hob_sha256_of(const void *data, size_t len, char out[HOB_SHA256_HEX_MAX])

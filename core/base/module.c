@@ -1,7 +1,10 @@
 /* module.c - see module.h */
 #include "base/module.h"
 
+#include "base/alloc.h"
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/module_begin.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -49,6 +52,17 @@ static bool is_name(const char *name)
     return *name && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
 }
 
+/* A module of no use but its table (a spec's) may have nothing to take over. */
+static void begin(void *handle)
+{
+    hob_module_begin_fn *take = NULL;
+    void *symbol = dlsym(handle, HOB_MODULE_BEGIN);
+    struct hob_module_begin ours = {.allocator = hob_alloc_get(), .clock = hob_clock_get()};
+    memcpy(&take, &symbol, sizeof take);
+    if (take)
+        take(&ours);
+}
+
 static const void *load(const char *path, const char *name, struct hob_error *err)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -60,6 +74,7 @@ static const void *load(const char *path, const char *name, struct hob_error *er
         return NULL;
     }
     const void *table = dlsym(handle, "hob_module");
+    begin(handle);
     if (!table) {
         hob_error_set(err, HOB_EUNSUPPORTED, "loading %s: it has no symbol hob_module", path);
         dlclose(handle);

@@ -4,6 +4,8 @@
  */
 #include "device/download_curl.h"
 
+#include "base/alloc.h"
+
 #include <ctype.h>
 #include <curl/curl.h>
 #include <stdio.h>
@@ -266,7 +268,7 @@ static void turn(struct hob_curl *curl)
 static void free_if_idle(struct hob_curl *curl)
 {
     if (curl->closed && curl->sockets == 0)
-        free(curl);
+        hob_free(curl);
 }
 
 /* ---- libcurl's sockets and timer on the loop ---- */
@@ -304,16 +306,16 @@ static void on_watch_closed(uv_handle_t *handle)
 {
     struct watch *watch = handle->data;
     struct hob_curl *curl = watch->curl;
-    free(watch);
+    hob_free(watch);
     curl->sockets--;
     free_if_idle(curl);
 }
 
 static struct watch *new_watch(struct hob_curl *curl, curl_socket_t fd)
 {
-    struct watch *watch = calloc(1, sizeof *watch);
+    struct watch *watch = hob_calloc(1, sizeof *watch);
     if (!watch || uv_poll_init_socket(hob_loop_uv(curl->loop), &watch->poll, fd)) {
-        free(watch);
+        hob_free(watch);
         return NULL;
     }
     watch->curl = curl;
@@ -443,7 +445,7 @@ static void set_multi(struct hob_curl *curl)
 int hob_curl_start(struct hob_loop *loop, const struct hob_curl_options *options,
                    struct hob_curl **out, struct hob_error *err)
 {
-    struct hob_curl *curl = calloc(1, sizeof *curl);
+    struct hob_curl *curl = hob_calloc(1, sizeof *curl);
     if (!curl)
         return hob_error_set(err, HOB_ENOMEM, "libcurl: out of memory");
     curl->loop = loop;

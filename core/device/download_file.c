@@ -1,12 +1,13 @@
 /* download_file.c - see download_file.h */
 #include "device/download_file.h"
 
+#include "base/alloc.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -80,7 +81,7 @@ static int open_part(struct hob_download_file *file, struct hob_error *err)
 
 int hob_download_file_open(const char *to, struct hob_download_file **out, struct hob_error *err)
 {
-    struct hob_download_file *file = calloc(1, sizeof *file);
+    struct hob_download_file *file = hob_calloc(1, sizeof *file);
     if (!file)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", to);
     file->fd = file->directory = -1;
@@ -108,7 +109,7 @@ static void close_file(struct hob_download_file *file)
     if (file->directory >= 0)
         close(file->directory);
     hob_sha256_free(file->sha);
-    free(file);
+    hob_free(file);
 }
 
 /* A descriptor that a worker is syncing may not be closed yet. */
@@ -122,7 +123,7 @@ void hob_download_file_free(struct hob_download_file *file)
 
 int hob_download_file_rehash(struct hob_download_file *file, struct hob_error *err)
 {
-    char *slice = malloc(SLICE_BYTES);
+    char *slice = hob_malloc(SLICE_BYTES);
     if (!slice)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", file->part);
     ssize_t n = pread(file->fd, slice, SLICE_BYTES, (off_t)file->hashed);
@@ -133,7 +134,7 @@ int hob_download_file_rehash(struct hob_download_file *file, struct hob_error *e
     }
     if (n == 0)
         file->bytes = file->hashed;
-    free(slice);
+    hob_free(slice);
     return code;
 }
 

@@ -1,11 +1,11 @@
 /* download_names.c - see download_names.h */
 #include "device/download_names.h"
 
+#include "base/alloc.h"
 #include "base/buf.h"
 
 #include <netdb.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HOST_MAX  256
@@ -55,7 +55,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         give(names, list);
     }
     uv_freeaddrinfo(list);
-    free(names);
+    hob_free(names);
 }
 
 struct hob_download_names *hob_download_names_start(struct hob_loop *loop, const char *host,
@@ -63,9 +63,9 @@ struct hob_download_names *hob_download_names_start(struct hob_loop *loop, const
                                                     void *user, struct hob_error *err)
 {
     static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct hob_download_names *names = calloc(1, sizeof *names);
+    struct hob_download_names *names = hob_calloc(1, sizeof *names);
     if (!names || strlen(host) >= sizeof names->host) {
-        free(names);
+        hob_free(names);
         hob_error_set(err, HOB_ERESOLVE, "%.80s: the name could not be resolved (too long)", host);
         return NULL;
     }
@@ -78,7 +78,7 @@ struct hob_download_names *hob_download_names_start(struct hob_loop *loop, const
         uv_getaddrinfo(hob_loop_uv(loop), &names->request, on_resolved, host, port, &hints);
     if (status == 0)
         return names;
-    free(names);
+    hob_free(names);
     hob_error_set(err, HOB_ERESOLVE, "%s: the name could not be resolved (%s)", host,
                   uv_strerror(status));
     return NULL;

@@ -1,9 +1,9 @@
 /* download_request.c - see download_request.h */
 #include "device/download_request.h"
 
+#include "base/alloc.h"
 #include "device/download_curl.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -69,13 +69,13 @@ static int check_options(const struct hob_download_options *o, struct hob_error 
 
 static bool copy(char **out, const char *text)
 {
-    *out = text ? strdup(text) : NULL;
+    *out = text ? hob_strdup(text) : NULL;
     return *out || !text;
 }
 
 static bool copy_body(struct hob_download_request *r, const struct hob_download_options *o)
 {
-    r->body = o->body ? malloc(o->body_len + 1) : NULL;
+    r->body = o->body ? hob_malloc(o->body_len + 1) : NULL;
     if (r->body)
         memcpy(r->body, o->body, o->body_len);
     r->body_len = o->body_len;
@@ -125,7 +125,7 @@ int hob_download_request_init(struct hob_download_request *request,
 
 static void drop(char **text)
 {
-    free(*text);
+    hob_free(*text);
     *text = NULL;
 }
 
@@ -140,15 +140,15 @@ static void drop_identity(struct hob_download_request *r)
 void hob_download_request_free(struct hob_download_request *request)
 {
     drop_identity(request);
-    free(request->proxy);
-    free(request->default_proxy);
+    hob_free(request->proxy);
+    hob_free(request->default_proxy);
     for (size_t i = 0; i < request->headers_count; i++)
-        free(request->headers[i]);
-    free(request->url);
-    free(request->method);
-    free(request->body);
-    free(request->sha256);
-    free(request->ca_file);
+        hob_free(request->headers[i]);
+    hob_free(request->url);
+    hob_free(request->method);
+    hob_free(request->body);
+    hob_free(request->sha256);
+    hob_free(request->ca_file);
     memset(request, 0, sizeof *request);
 }
 
@@ -173,7 +173,7 @@ static void drop_secrets(struct hob_download_request *r)
     drop_identity(r);
     for (size_t i = 0; i < r->headers_count; i++) {
         if (is_secret(r->headers[i]))
-            free(r->headers[i]);
+            hob_free(r->headers[i]);
         else
             r->headers[kept++] = r->headers[i];
     }
@@ -199,12 +199,12 @@ int hob_download_request_redirect(struct hob_download_request *r, const char *ta
                              "redirect from https to %s refused: not encrypted (allow_http = true "
                              "would follow it)",
                              hob_curl_shown(target, url));
-    char *copied = strdup(target);
+    char *copied = hob_strdup(target);
     if (!copied)
         return hob_error_set(err, HOB_ENOMEM, "redirect: out of memory");
     if (!is_same(&from, &to))
         drop_secrets(r);
-    free(r->url);
+    hob_free(r->url);
     r->url = copied;
     return 0;
 }

@@ -1,11 +1,11 @@
 /* download_run.c - the module hob_download: the life of a download, its timers and its ends; see
  * download.h and download_parts.h.
  */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "device/download_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the end ---- */
@@ -17,7 +17,7 @@ static void free_download(struct hob_download *d)
     hob_buf_free(&d->memory);
     hob_buf_free(&d->headers);
     hob_download_request_free(&d->request);
-    free(d);
+    hob_free(d);
 }
 
 /* Everything that could call back, but for what libuv ends in its own time. */
@@ -145,7 +145,7 @@ static void start_timers(struct hob_download *d)
 static int start(struct hob_loop *loop, const struct hob_download_options *options,
                  struct hob_download **out, struct hob_error *err)
 {
-    struct hob_download *d = calloc(1, sizeof *d);
+    struct hob_download *d = hob_calloc(1, sizeof *d);
     if (!d)
         return hob_error_set(err, HOB_ENOMEM, "download: out of memory");
     d->loop = loop;

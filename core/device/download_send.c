@@ -1,11 +1,11 @@
 /* download_send.c - one request of a download: whom to connect to, what to send; see
  * download_parts.h.
  */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "device/download_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -18,7 +18,7 @@ void hob_download_send_end(struct hob_download *d)
     hob_download_names_cancel(d->names);
     d->names = NULL;
     for (size_t i = 0; i < HOB_DOWNLOAD_ADDRESSES_MAX; i++) {
-        free(d->addresses[i]);
+        hob_free(d->addresses[i]);
         d->addresses[i] = NULL;
     }
 }
@@ -109,7 +109,7 @@ static void add_address(struct hob_download *d, const char *entry)
     while (i < HOB_DOWNLOAD_ADDRESSES_MAX && d->addresses[i])
         i++;
     if (entry && i < HOB_DOWNLOAD_ADDRESSES_MAX)
-        d->addresses[i] = strdup(entry); /* without: libcurl resolves, in a thread of its own */
+        d->addresses[i] = hob_strdup(entry); /* without: libcurl resolves, in a thread of its own */
 }
 
 static void on_target_name(void *user, const char *entry, const struct hob_error *err)

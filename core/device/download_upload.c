@@ -1,10 +1,11 @@
 /* download_upload.c - see download_upload.h */
 #include "device/download_upload.h"
 
+#include "base/alloc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ static int open_it(struct hob_download_upload *u, uint64_t limit, struct hob_err
 int hob_download_upload_open(const char *path, uint64_t limit, struct hob_download_upload **out,
                              struct hob_error *err)
 {
-    struct hob_download_upload *u = calloc(1, sizeof *u + strlen(path) + 1);
+    struct hob_download_upload *u = hob_calloc(1, sizeof *u + strlen(path) + 1);
     if (!u)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", path);
     memcpy(u->path, path, strlen(path) + 1);
@@ -59,7 +60,7 @@ void hob_download_upload_free(struct hob_download_upload *u)
 {
     if (u && u->fd >= 0)
         close(u->fd);
-    free(u);
+    hob_free(u);
 }
 
 uint64_t hob_download_upload_bytes(const struct hob_download_upload *u)

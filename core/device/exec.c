@@ -5,6 +5,7 @@
  * leader has, the group is looked at again and again. */
 #include "device/exec.h"
 
+#include "base/alloc.h"
 #include "device/child.h"
 #include "device/exec_parts.h"
 
@@ -40,10 +41,10 @@ static void free_exec(struct hob_exec *exec)
     hob_exec_lines_free(&exec->err.lines);
     hob_exec_file_free(exec->out.file);
     hob_exec_file_free(exec->err.file);
-    free(exec->input);
+    hob_free(exec->input);
     if (exec->held)
         hob_loop_release(exec->loop);
-    free(exec);
+    hob_free(exec);
 }
 
 static void on_closed(uv_handle_t *handle)

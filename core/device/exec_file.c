@@ -1,10 +1,11 @@
 /* exec_file.c - see exec_file.h */
 #include "device/exec_file.h"
 
+#include "base/alloc.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,12 +49,12 @@ int hob_exec_file_open(struct hob_loop *loop, const char *path, uint64_t limit,
                        const struct hob_user *user, struct hob_exec_file **out,
                        struct hob_error *err)
 {
-    struct hob_exec_file *file = calloc(1, sizeof *file);
-    char *copy = file ? strdup(path) : NULL;
+    struct hob_exec_file *file = hob_calloc(1, sizeof *file);
+    char *copy = file ? hob_strdup(path) : NULL;
     int number = copy ? make(path, user, &file->fd) : ENOMEM;
     if (number) {
-        free(copy);
-        free(file);
+        hob_free(copy);
+        hob_free(file);
         return hob_error_set(err, hob_error_from_errno(number), "output to %s: %s", path,
                              number == EINVAL ? "not a regular file" : strerror(number));
     }
@@ -69,8 +70,8 @@ static void destroy(struct hob_exec_file *file)
 {
     if (file->fd >= 0)
         close(file->fd);
-    free(file->path);
-    free(file);
+    hob_free(file->path);
+    hob_free(file);
 }
 
 void hob_exec_file_free(struct hob_exec_file *file)

@@ -1,7 +1,8 @@
 /* exec_output.c - see exec_output.h */
 #include "device/exec_output.h"
 
-#include <stdlib.h>
+#include "base/alloc.h"
+
 #include <string.h>
 
 #define LINE_MAX_BYTES (64 * 1024)
@@ -22,7 +23,7 @@ void hob_exec_tail_init(struct hob_exec_tail *tail, size_t limit)
 
 void hob_exec_tail_free(struct hob_exec_tail *tail)
 {
-    free(tail->data);
+    hob_free(tail->data);
     *tail = (struct hob_exec_tail){0};
 }
 
@@ -33,7 +34,7 @@ static void tail_grow(struct hob_exec_tail *tail, size_t want)
     while (capacity < want)
         capacity *= 2;
     capacity = smaller(capacity, tail->limit);
-    char *data = realloc(tail->data, capacity + 1); /* and a NUL */
+    char *data = hob_realloc(tail->data, capacity + 1); /* and a NUL */
     if (data) {
         tail->data = data;
         tail->capacity = capacity;

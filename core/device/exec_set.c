@@ -1,10 +1,10 @@
 /* exec_set.c - see exec.h */
 #include "device/exec_set.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PATIENCE_MS  10000
@@ -68,7 +68,7 @@ static void tell_gone(void *user)
 struct hob_exec_set *hob_exec_set_new(struct hob_loop *loop,
                                       const struct hob_exec_set_options *options)
 {
-    struct hob_exec_set *set = calloc(1, sizeof *set);
+    struct hob_exec_set *set = hob_calloc(1, sizeof *set);
     if (!set)
         return NULL;
     if (options)
@@ -94,7 +94,7 @@ void hob_exec_set_free(struct hob_exec_set *set)
     }
     hob_timer_close(set->turn);
     hob_timer_close(set->patience);
-    free(set);
+    hob_free(set);
 }
 
 size_t hob_exec_set_count(const struct hob_exec_set *set)

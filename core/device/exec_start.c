@@ -1,10 +1,10 @@
 /* exec_start.c - how a program begins: see exec.h */
+#include "base/alloc.h"
 #include "device/child.h"
 #include "device/exec_parts.h"
 #include "device/exec_pipes.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define GRACE_DEFAULT_MS 5000
@@ -87,13 +87,13 @@ static void init_stream(struct hob_exec *exec, struct hob_exec_stream *stream, s
 
 static struct hob_exec *new_exec(struct hob_loop *loop, const struct hob_exec_options *options)
 {
-    struct hob_exec *exec = calloc(1, sizeof *exec);
+    struct hob_exec *exec = hob_calloc(1, sizeof *exec);
     if (!exec)
         return NULL;
     if (options->input && options->input_len > 0) {
-        exec->input = malloc(options->input_len);
+        exec->input = hob_malloc(options->input_len);
         if (!exec->input) {
-            free(exec);
+            hob_free(exec);
             return NULL;
         }
         memcpy(exec->input, options->input, options->input_len);

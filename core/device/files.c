@@ -1,6 +1,7 @@
 /* files.c - see files.h */
 #include "device/files.h"
 
+#include "base/alloc.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -260,7 +261,7 @@ int hob_files_write(const char *path, const char *data, size_t len,
 
 static int copy_bytes(int from, int to, const atomic_bool *stop, uint64_t *bytes)
 {
-    char *piece = malloc(PIECE);
+    char *piece = hob_malloc(PIECE);
     ssize_t n = 1;
     int number = piece ? 0 : ENOMEM;
     while (!number && n != 0) {
@@ -274,7 +275,7 @@ static int copy_bytes(int from, int to, const atomic_bool *stop, uint64_t *bytes
         if (stop && atomic_load(stop))
             number = ECANCELED;
     }
-    free(piece);
+    hob_free(piece);
     return number;
 }
 
@@ -340,6 +341,36 @@ int hob_files_sync(const char *path, struct hob_error *err)
         close(fd);
     number = number ? number : sync_directory_of(path);
     return number ? fail(err, "syncing", path, number) : 0;
+}
+
+/* @return 0 or an errno value; then no link is left at `temp` */
+static int link_beside(const char *target, const char *path, char temp[static PATH_MAX])
+{
+    char suffix[SUFFIX_LEN + 1];
+    for (int tries = 0; tries < 16; tries++) {
+        hob_random_hex(suffix, sizeof suffix);
+        if (put_together(temp, path, ".", suffix))
+            return ENAMETOOLONG;
+        if (symlink(target, temp) == 0)
+            return 0;
+        if (errno != EEXIST)
+            return errno;
+    }
+    return EEXIST;
+}
+
+int hob_files_symlink(const char *target, const char *path, struct hob_error *err)
+{
+    char temp[PATH_MAX];
+    int number = link_beside(target, path, temp);
+    if (number)
+        return fail(err, "linking", path, number);
+    if (rename(temp, path)) {
+        number = errno;
+        unlink(temp);
+    }
+    number = number ? number : sync_directory_of(path);
+    return number ? fail(err, "linking", path, number) : 0;
 }
 
 int hob_files_rename(const char *from, const char *to, struct hob_error *err)

@@ -1,6 +1,7 @@
 /* power.c - see power.h */
 #include "device/power.h"
 
+#include "base/alloc.h"
 #include "device/child.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct reboot *reboot = handle->data;
     close(reboot->said);
-    free(reboot);
+    hob_free(reboot);
 }
 
 static void leave(void *user)
@@ -129,7 +130,7 @@ static int memory_for_words(struct hob_error *err)
 
 static struct reboot *new_reboot(struct hob_loop *loop, const char *program)
 {
-    struct reboot *reboot = calloc(1, sizeof *reboot);
+    struct reboot *reboot = hob_calloc(1, sizeof *reboot);
     if (!reboot)
         return NULL;
     reboot->loop = loop;
@@ -170,7 +171,7 @@ int hob_power_reboot(struct hob_loop *loop, const char *const *command,
     reboot->said = memory_for_words(err);
     if (reboot->said < 0) {
         int rc = reboot->said;
-        free(reboot);
+        hob_free(reboot);
         return rc;
     }
     int status = spawn(reboot, command);

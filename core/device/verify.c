@@ -1,6 +1,7 @@
 /* verify.c - see verify.h */
 #include "device/verify.h"
 
+#include "base/alloc.h"
 #include "base/mbed.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crt.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,7 +102,7 @@ static void after_work(uv_work_t *work, int status)
         hob_error_set(&d->result.error, HOB_ECANCELED, "%s: cancelled", d->path);
     if (d->done)
         d->done(d->user, &d->result);
-    free(d);
+    hob_free(d);
 }
 
 int hob_verify_digest_start(struct hob_loop *loop, const char *path, const char *hash,
@@ -112,7 +112,7 @@ int hob_verify_digest_start(struct hob_loop *loop, const char *path, const char 
     const mbedtls_md_info_t *info = find_hash(hash, err);
     if (!info)
         return HOB_EINVAL;
-    struct hob_verify_digest *d = calloc(1, sizeof *d + strlen(path) + 1);
+    struct hob_verify_digest *d = hob_calloc(1, sizeof *d + strlen(path) + 1);
     if (!d)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", path);
     memcpy(d->path, path, strlen(path) + 1);
@@ -122,7 +122,7 @@ int hob_verify_digest_start(struct hob_loop *loop, const char *path, const char 
     d->work.data = d;
     int status = uv_queue_work(hob_loop_uv(loop), &d->work, in_worker, after_work);
     if (status) {
-        free(d);
+        hob_free(d);
         return hob_error_set(err, hob_error_from_uv(status), "%s: %s", path, uv_strerror(status));
     }
     *out = d;

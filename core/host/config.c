@@ -1,19 +1,12 @@
 /* config.c - see config.h: the file, then the flags, then whether they make sense together. */
 #include "host/config.h"
 
+#include "base/alloc.h"
 #include "host/config_value.h"
-#include "jobs/protocol.h"
-#include "net/mqtt.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#define KEYS_MAX 64
 
 const char hob_config_usage[] =
     "usage: hob run [--config FILE] [flags]\n"
@@ -31,17 +24,8 @@ const char hob_config_usage[] =
     "  --log-target T     stderr, syslog or a file\n"
     "Every other key that has one value is a flag too: --stop-timeout 30 is stop_timeout = 30.\n";
 
-struct load {
-    struct hob_config *config;
-    const char *file; /* NULL: flags alone */
-    char *text;
-    bool by_flag[KEYS_MAX];
-    struct hob_config_looker looker;
-    struct hob_error *err;
-};
-
 /* A name in the file may hold anything; a message is one line. */
-static void make_one_line(struct hob_error *err)
+void hob_config_make_one_line(struct hob_error *err)
 {
     for (char *c = err->message; *c; c++) {
         if ((unsigned char)*c < ' ' || *c == 0x7f) {
@@ -55,7 +39,7 @@ int hob_config_tell(const struct hob_config_looker *looker, int rc, struct hob_e
     if (rc != HOB_ECONFIG || !looker->problem) {
         return rc;
     }
-    make_one_line(err);
+    hob_config_make_one_line(err);
     looker->problem(looker->user, err->message);
     *err = (struct hob_error){0};
     return 0;
@@ -119,7 +103,7 @@ static int next_flag(char **argv, int *i, struct flag *flag, struct hob_error *e
     return rc;
 }
 
-static int set_flag(struct load *load, const struct flag *flag)
+static int set_flag(struct hob_config_load *load, const struct flag *flag)
 {
     static const struct hob_config_origin origin = {0};
     struct hob_config *config = load->config;
@@ -128,6 +112,7 @@ static int set_flag(struct load *load, const struct flag *flag)
         for (size_t i = 0; i < config->thing_count; i++) {
             config->things[i].tls = false;
         }
+        config->common.tls = false;
     }
     config->wait_debugger = config->wait_debugger || strcmp(flag->name, "wait_debugger") == 0;
     if (!key) {
@@ -139,11 +124,18 @@ static int set_flag(struct load *load, const struct flag *flag)
                              key->name);
     }
     load->by_flag[key - hob_config_key_at(0)] = true;
-    void *base = key->of_thing ? (void *)&config->things[0] : (void *)config;
-    return hob_config_set_text(&origin, key, base, flag->value, load->err);
+    if (!key->of_thing) {
+        return hob_config_set_text(&origin, key, config, flag->value, load->err);
+    }
+    int rc = config->common.thing_name
+                 ? hob_config_set_text(&origin, key, &config->common, flag->value, load->err)
+                 : 0;
+    return rc || !config->thing_count
+               ? rc
+               : hob_config_set_text(&origin, key, &config->things[0], flag->value, load->err);
 }
 
-static int set_flags(struct load *load, int argc, char **argv)
+static int set_flags(struct hob_config_load *load, int argc, char **argv)
 {
     int rc = 0;
     for (int i = 0; i < argc && rc == 0;) {
@@ -155,7 +147,7 @@ static int set_flags(struct load *load, int argc, char **argv)
 }
 
 /* Which file, before any flag is set: the flags override it, wherever --config stands. */
-static int find_file(struct load *load, int argc, char **argv)
+static int find_file(struct hob_config_load *load, int argc, char **argv)
 {
     int rc = 0;
     for (int i = 0; i < argc && rc == 0;) {
@@ -179,196 +171,6 @@ static bool asks_for_help(int argc, char **argv)
     return false;
 }
 
-/* ---- whether it makes sense ---- */
-
-static struct hob_config_origin origin_of(const struct load *load, const char *name, size_t thing)
-{
-    const struct hob_config_key *key = hob_config_key_find(name);
-    bool by_flag = !load->file || (key && load->by_flag[key - hob_config_key_at(0)]);
-    struct hob_config_origin origin = {by_flag ? NULL : load->file, load->text,
-                                       load->config->thing_count > 1 ? thing : 0};
-    return origin;
-}
-
-static int need(const struct load *load, const char *value, const char *name, size_t thing)
-{
-    if (value[0]) {
-        return 0;
-    }
-    char flag[HOB_CONFIG_PLACE_MAX];
-    hob_config_place(&(struct hob_config_origin){0}, name, flag, sizeof flag);
-    if (thing && load->config->thing_count > 1) {
-        return hob_error_set(load->err, HOB_ECONFIG,
-                             "%s: things[%zu]: %s is missing: set the key %s there, or beside "
-                             "things for all",
-                             load->file, thing, name, name);
-    }
-    bool of_tls = strcmp(name, "ca") == 0;
-    return hob_error_set(load->err, HOB_ECONFIG, "%s%s%s is missing: set the key %s or give %s%s",
-                         load->file ? load->file : "", load->file ? ": " : "", name, name, flag,
-                         of_tls ? "; a broker without TLS needs tls = false or --no-tls" : "");
-}
-
-static int need_file(const struct load *load, const char *path, const char *name, size_t thing)
-{
-    struct hob_config_origin origin = origin_of(load, name, thing);
-    char where[HOB_CONFIG_PLACE_MAX];
-    struct stat info;
-    if (stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0) {
-        return 0;
-    }
-    int why = stat(path, &info) ? errno : S_ISREG(info.st_mode) ? EACCES : 0;
-    hob_config_place(&origin, name, where, sizeof where);
-    return hob_error_set(load->err, HOB_ECONFIG, "%s: expected a file that can be read, got %s: %s",
-                         where, path,
-                         why                     ? strerror(why)
-                         : S_ISDIR(info.st_mode) ? "it is a directory"
-                                                 : "it is no file");
-}
-
-/* A host name or address; what people write instead is a URL. */
-static int check_endpoint(const struct load *load, const char *endpoint, size_t thing)
-{
-    struct hob_config_origin origin = origin_of(load, "endpoint", thing);
-    int rc = need(load, endpoint, "endpoint", thing);
-    if (rc || strcspn(endpoint, "/ \t\r\n@") == strlen(endpoint)) {
-        return rc;
-    }
-    char got[160];
-    snprintf(got, sizeof got, "\"%.128s\"", endpoint);
-    return hob_config_expected(&origin, "endpoint", "a host name, without a scheme or a path", got,
-                               load->err);
-}
-
-static int check_name(const struct load *load, const char *name, size_t thing)
-{
-    struct hob_config_origin origin = origin_of(load, "thing_name", thing);
-    char got[200];
-    int rc = need(load, name, "thing_name", thing);
-    if (!rc && !hob_jobs_thing_valid(name)) {
-        snprintf(got, sizeof got, "\"%.128s\" (%zu characters)", name, strlen(name));
-        rc = hob_config_expected(&origin, "thing_name", "1 to 128 of [a-zA-Z0-9:_-]", got,
-                                 load->err);
-    }
-    for (size_t i = 0; i + 1 < thing && rc == 0; i++) {
-        if (strcmp(load->config->things[i].thing_name, name) == 0) {
-            snprintf(got, sizeof got, "\"%.128s\" twice", name);
-            rc = hob_config_expected(&origin, "thing_name", "each thing once", got, load->err);
-        }
-    }
-    return rc;
-}
-
-static int check_tls(const struct load *load, const struct hob_config_thing *thing, size_t number)
-{
-    int rc = need(load, thing->ca, "ca", number);
-    rc = rc ? rc : need_file(load, thing->ca, "ca", number);
-    if (rc || (!thing->cert[0] && !thing->key[0])) {
-        return rc;
-    }
-    rc = need(load, thing->cert, "cert", number);
-    rc = rc ? rc : need(load, thing->key, "key", number);
-    rc = rc ? rc : need_file(load, thing->cert, "cert", number);
-    return rc ? rc : need_file(load, thing->key, "key", number);
-}
-
-static int check_scripts(const struct load *load)
-{
-    struct hob_config_origin origin = origin_of(load, "scripts", 0);
-    const char *path = load->config->scripts;
-    char where[HOB_CONFIG_PLACE_MAX];
-    struct stat info;
-    bool there = stat(path, &info) == 0;
-    if (there && S_ISDIR(info.st_mode) && access(path, R_OK | X_OK) == 0) {
-        return 0;
-    }
-    int why = errno;
-    hob_config_place(&origin, "scripts", where, sizeof where);
-    return hob_error_set(load->err, HOB_ECONFIG,
-                         "%s: expected a directory that can be read, got %s: %s", where, path,
-                         there && !S_ISDIR(info.st_mode) ? "it is no directory" : strerror(why));
-}
-
-/* ${thing} stands for a name, which has no wildcard in it. */
-static int check_topics(const struct load *load)
-{
-    struct hob_config_origin origin = origin_of(load, "topics", 0);
-    char got[160];
-    for (char **topic = load->config->topics; *topic; topic++) {
-        if (!hob_mqtt_filter_valid(*topic)) {
-            snprintf(got, sizeof got, "\"%.128s\"", *topic);
-            return hob_config_expected(
-                &origin, "topics", "MQTT filters, such as \"gateways/${thing}/#\"", got, load->err);
-        }
-    }
-    return 0;
-}
-
-/* A password in it is not shown. */
-static int check_proxy(const struct load *load)
-{
-    struct hob_config_origin origin = origin_of(load, "proxy", 0);
-    const char *proxy = load->config->proxy, *host = strstr(proxy, "://");
-    char got[160];
-    bool http = strncmp(proxy, "http://", 7) == 0 || strncmp(proxy, "https://", 8) == 0;
-    if (!*proxy || (http && host[3] && strcspn(proxy, " \t\r\n") == strlen(proxy))) {
-        return 0;
-    }
-    snprintf(got, sizeof got, "\"%.128s\"", proxy);
-    return hob_config_expected(&origin, "proxy", "http://HOST:PORT",
-                               strchr(proxy, '@') ? "something else" : got, load->err);
-}
-
-static int check_signers(const struct load *load)
-{
-    int rc = 0;
-    for (char **signer = load->config->signers; *signer && rc == 0; signer++) {
-        rc = need_file(load, *signer, "signers", 0);
-    }
-    return rc;
-}
-
-static int check_credentials(const struct load *load, const char *endpoint, size_t thing)
-{
-    struct hob_config_origin origin = origin_of(load, "credentials_endpoint", thing);
-    char got[160];
-    if (strcspn(endpoint, "/ \t\r\n@") == strlen(endpoint)) {
-        return 0;
-    }
-    snprintf(got, sizeof got, "\"%.128s\"", endpoint);
-    return hob_config_expected(&origin, "credentials_endpoint",
-                               "a host name, without a scheme or a path", got, load->err);
-}
-
-static int told(const struct load *load, int rc)
-{
-    return hob_config_tell(&load->looker, rc, load->err);
-}
-
-static int check_thing(const struct load *load, size_t number)
-{
-    const struct hob_config_thing *thing = &load->config->things[number - 1];
-    assert(thing->endpoint && thing->thing_name && thing->ca && thing->cert && thing->key);
-    int rc = told(load, check_endpoint(load, thing->endpoint, number));
-    rc = rc ? rc : told(load, check_name(load, thing->thing_name, number));
-    rc = rc || !thing->tls ? rc : told(load, check_tls(load, thing, number));
-    return rc ? rc : told(load, check_credentials(load, thing->credentials_endpoint, number));
-}
-
-static int check(const struct load *load)
-{
-    const struct hob_config *config = load->config;
-    int rc = 0;
-    for (size_t i = 0; i < config->thing_count && rc == 0; i++) {
-        rc = check_thing(load, i + 1);
-    }
-    rc = rc ? rc : told(load, need(load, config->data, "data", 0));
-    rc = rc ? rc : told(load, check_topics(load));
-    rc = rc ? rc : told(load, check_proxy(load));
-    rc = rc ? rc : told(load, check_signers(load));
-    return rc ? rc : told(load, check_scripts(load));
-}
-
 /* ---- the whole ---- */
 
 static int set_default(struct hob_config *config, const struct hob_config_key *key,
@@ -380,12 +182,12 @@ static int set_default(struct hob_config *config, const struct hob_config_key *k
                    key->type == HOB_CONFIG_FILTER;
     if (textual && !key->fallback) {
         char **slot = (char **)(void *)((char *)base + key->offset);
-        *slot = strdup("");
+        *slot = hob_strdup("");
         return *slot ? 0 : HOB_ENOMEM;
     }
     if (hob_config_is_list(key) && !key->fallback) {
         char ***slot = (char ***)(void *)((char *)base + key->offset);
-        *slot = calloc(1, sizeof **slot);
+        *slot = hob_calloc(1, sizeof **slot);
         return *slot ? 0 : HOB_ENOMEM;
     }
     return key->fallback ? hob_config_set_text(&origin, key, base, key->fallback, err) : 0;
@@ -394,10 +196,10 @@ static int set_default(struct hob_config *config, const struct hob_config_key *k
 static int set_defaults(struct hob_config *config, struct hob_error *err)
 {
     memset(config, 0, sizeof *config);
-    config->things = calloc(1, sizeof *config->things);
+    config->things = hob_calloc(1, sizeof *config->things);
     config->thing_count = 1;
-    config->config_file = strdup("");
-    config->config_text = strdup("");
+    config->config_file = hob_strdup("");
+    config->config_text = hob_strdup("");
     bool whole = config->things && config->config_file && config->config_text;
     int rc = whole ? 0 : HOB_ENOMEM;
     for (size_t i = 0; hob_config_key_at(i) && rc == 0; i++) {
@@ -407,15 +209,15 @@ static int set_defaults(struct hob_config *config, struct hob_error *err)
 }
 
 /* A function in it is compiled again, in the sandbox where it will run. */
-static int keep_text(struct load *load)
+static int keep_text(struct hob_config_load *load)
 {
     struct hob_config *config = load->config;
     if (!load->file) {
         return 0;
     }
-    free(config->config_file);
-    free(config->config_text);
-    config->config_file = strdup(load->file);
+    hob_free(config->config_file);
+    hob_free(config->config_text);
+    config->config_file = hob_strdup(load->file);
     config->config_text = load->text;
     load->text = NULL;
     return config->config_file
@@ -423,7 +225,21 @@ static int keep_text(struct load *load)
                : hob_error_set(load->err, HOB_ENOMEM, "reading the configuration: out of memory");
 }
 
-static int load_all(struct load *load, int argc, char **argv)
+/* What things that are added later begin with: all that one may share with another. */
+static int keep_common(struct hob_config_load *load)
+{
+    struct hob_config *config = load->config;
+    struct hob_config_thing *common = &config->common;
+    int rc = common->thing_name || !config->thing_count
+                 ? 0
+                 : hob_config_thing_copy(common, &config->things[0], load->err);
+    if (rc == 0) {
+        common->thing_name[0] = common->client_id[0] = '\0';
+    }
+    return rc;
+}
+
+static int load_all(struct hob_config_load *load, int argc, char **argv)
 {
     int rc = find_file(load, argc, argv);
     if (rc == 0 && load->file) {
@@ -434,18 +250,19 @@ static int load_all(struct load *load, int argc, char **argv)
                         : HOB_ECONFIG;
     }
     rc = rc ? rc : set_flags(load, argc, argv);
-    rc = rc ? rc : check(load);
+    rc = rc ? rc : keep_common(load);
+    rc = rc ? rc : hob_config_check(load);
     rc = rc ? rc : keep_text(load);
-    free(load->text);
+    hob_free(load->text);
     if (rc) {
-        make_one_line(load->err);
+        hob_config_make_one_line(load->err);
     }
     return rc;
 }
 
 int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err)
 {
-    struct load load = {.config = out, .err = err};
+    struct hob_config_load load = {.config = out, .err = err};
     int rc = set_defaults(out, err);
     if (rc == 0 && asks_for_help(argc, argv)) {
         return 1;
@@ -456,7 +273,7 @@ int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_er
 int hob_config_look(int argc, char **argv, struct hob_config *out, hob_config_problem_fn *problem,
                     void *user, struct hob_error *err)
 {
-    struct load load = {.config = out, .looker = {problem, user}, .err = err};
+    struct hob_config_load load = {.config = out, .looker = {problem, user}, .err = err};
     int rc = set_defaults(out, err);
     return rc ? rc : load_all(&load, argc, argv);
 }
@@ -485,7 +302,7 @@ int hob_config_check_user(const struct hob_config *config, struct hob_error *err
     if (rc) {
         hob_config_place(&origin, "exec_user", where, sizeof where);
         hob_error_set(err, rc, "%s: %s", where, why.message);
-        make_one_line(err);
+        hob_config_make_one_line(err);
     }
     return rc;
 }
@@ -495,7 +312,8 @@ void hob_config_free(struct hob_config *config)
     for (size_t i = 0; config->things && i < config->thing_count; i++) {
         hob_config_thing_free(&config->things[i]);
     }
-    free(config->things);
+    hob_free(config->things);
+    hob_config_thing_free(&config->common);
     char **lists[] = {config->allowed_commands,
                       config->reboot_command,
                       config->privileged,
@@ -508,18 +326,18 @@ void hob_config_free(struct hob_config *config)
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         hob_config_free_words(lists[i]);
     }
-    free(config->exec_user);
-    free(config->handler_dir);
-    free(config->proxy);
-    free(config->boot_id_file);
-    free(config->job_filter);
-    free(config->config_file);
-    free(config->config_text);
-    free(config->scripts);
-    free(config->data);
-    free(config->log_level);
-    free(config->log_format);
-    free(config->log_target);
-    free(config->unknown_jobs);
+    hob_free(config->exec_user);
+    hob_free(config->handler_dir);
+    hob_free(config->proxy);
+    hob_free(config->boot_id_file);
+    hob_free(config->job_filter);
+    hob_free(config->config_file);
+    hob_free(config->config_text);
+    hob_free(config->scripts);
+    hob_free(config->data);
+    hob_free(config->log_level);
+    hob_free(config->log_format);
+    hob_free(config->log_target);
+    hob_free(config->unknown_jobs);
     memset(config, 0, sizeof *config);
 }

@@ -36,8 +36,9 @@ struct hob_config_thing {
 };
 
 struct hob_config {
-    struct hob_config_thing *things; /* at least one */
+    struct hob_config_thing *things;
     size_t thing_count;
+    struct hob_config_thing common; /* what each begins with, also one that is added later */
     char *scripts;
     char *data;
     char *log_level, *log_format, *log_target;
@@ -70,6 +71,15 @@ struct hob_config {
 /** @param argv  the flags after `hob run`. @return 0, HOB_ECONFIG, or 1: --help was asked for */
 int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err);
 void hob_config_free(struct hob_config *config);
+
+/** A copy that is freed for itself; also after a failure. */
+int hob_config_thing_copy(struct hob_config_thing *to, const struct hob_config_thing *from,
+                          struct hob_error *err);
+void hob_config_thing_free(struct hob_config_thing *thing);
+/** One more: as `common`, but for these. @param settings  key, value, ..., NULL: as flags would
+ * give them. @return 0, or HOB_ECONFIG and the reason; then there is nothing to free */
+int hob_config_thing_make(struct hob_config_thing *out, const struct hob_config *config,
+                          const char *const *settings, struct hob_error *err);
 
 /** Likewise for people who look, past what is wrong: each problem is told, and what can be read is
  * read. @return 0 (problems may have been told), or HOB_ECONFIG: nothing could be read, `out` holds

@@ -1,11 +1,11 @@
 /* config_file.c - hob.conf.lua: read, evaluated with nothing in reach, its table taken over. */
+#include "base/alloc.h"
 #include "host/config_value.h"
 
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CHUNK            "config" /* Lua would cut a long path */
@@ -17,7 +17,7 @@
 char *hob_config_file_read(const char *path, size_t *len, struct hob_error *err)
 {
     FILE *file = fopen(path, "rb");
-    char *text = file ? malloc(FILE_MAX + 1) : NULL;
+    char *text = file ? hob_malloc(FILE_MAX + 1) : NULL;
     if (!text) {
         hob_error_set(err, HOB_ECONFIG, "%s: cannot read the configuration: %s", path,
                       strerror(errno));
@@ -32,7 +32,7 @@ char *hob_config_file_read(const char *path, size_t *len, struct hob_error *err)
     if (failed || *len > FILE_MAX) {
         hob_error_set(err, HOB_ECONFIG, "%s: cannot read the configuration: %s", path,
                       failed ? strerror(failed) : "it is larger than 1 MB");
-        free(text);
+        hob_free(text);
         return NULL;
     }
     text[*len] = '\0';
@@ -98,50 +98,18 @@ static int read_table(lua_State *L, const struct hob_config_origin *origin,
 
 /* ---- things ---- */
 
-void hob_config_thing_free(struct hob_config_thing *thing)
+/* How many entries the list on top has. @return false: it is no list, or has other members too */
+static bool count_things(lua_State *L, size_t *count)
 {
-    free(thing->thing_name);
-    free(thing->client_id);
-    free(thing->endpoint);
-    free(thing->ca);
-    free(thing->cert);
-    free(thing->key);
-    free(thing->key_passphrase);
-    free(thing->alpn);
-    free(thing->credentials_endpoint);
-}
-
-static int copy_thing(struct hob_config_thing *to, const struct hob_config_thing *from,
-                      struct hob_error *err)
-{
-    *to = *from;
-    char **strings[] = {&to->thing_name,
-                        &to->client_id,
-                        &to->endpoint,
-                        &to->ca,
-                        &to->cert,
-                        &to->key,
-                        &to->key_passphrase,
-                        &to->alpn,
-                        &to->credentials_endpoint};
-    int rc = 0;
-    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
-        *strings[i] = strdup(*strings[i]);
-        rc = *strings[i] ? rc : HOB_ENOMEM;
+    size_t members = 0;
+    if (!lua_istable(L, -1)) {
+        return false;
     }
-    return rc ? hob_error_set(err, rc, "reading the configuration: out of memory") : 0;
-}
-
-/* How many entries the list on top has. @return 0 if it is no list, or has other members too */
-static size_t count_things(lua_State *L)
-{
-    size_t count = lua_istable(L, -1) ? lua_rawlen(L, -1) : 0, members = 0;
-    if (count > 0) {
-        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-            members++;
-        }
+    *count = lua_rawlen(L, -1);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        members++;
     }
-    return members == count && count <= THINGS_MAX ? count : 0;
+    return members == *count && *count <= THINGS_MAX;
 }
 
 static int read_thing(lua_State *L, const struct hob_config_origin *origin,
@@ -151,7 +119,7 @@ static int read_thing(lua_State *L, const struct hob_config_origin *origin,
     char got[64];
     if (!lua_istable(L, -1)) {
         snprintf(got, sizeof got, "a %s as things[%zu]", luaL_typename(L, -1), origin->thing);
-        struct hob_config_origin beside = {origin->file, origin->source, 0};
+        struct hob_config_origin beside = {origin->file, origin->source, 0, false};
         return hob_config_expected(&beside, "things", "a list of tables", got, err);
     }
     return read_table(L, origin, config, thing, looker, err);
@@ -165,29 +133,30 @@ static int read_things(lua_State *L, const struct hob_config_origin *origin,
     if (lua_getfield(L, -1, "things") == LUA_TNIL) {
         return 0;
     }
-    size_t count = count_things(L);
-    if (count == 0) {
+    size_t count;
+    if (!count_things(L, &count)) {
         char got[64];
         snprintf(got, sizeof got, "a %s that is none", luaL_typename(L, -1));
-        int none = hob_config_expected(origin, "things", "a list of 1 to 10000 tables", got, err);
+        int none =
+            hob_config_expected(origin, "things", "a list of at most 10000 tables", got, err);
         return hob_config_tell(looker, none, err);
     }
-    struct hob_config_thing *things = calloc(count, sizeof *things);
+    struct hob_config_thing *things = hob_calloc(count ? count : 1, sizeof *things);
     if (!things) {
         return hob_error_set(err, HOB_ENOMEM, "reading the configuration: out of memory");
     }
     int rc = 0;
     for (size_t i = 0; i < count && rc == 0; i++) {
-        struct hob_config_origin inside = {origin->file, origin->source, i + 1};
+        struct hob_config_origin inside = {origin->file, origin->source, i + 1, false};
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
-        rc = copy_thing(&things[i], &config->things[0], err);
+        rc = hob_config_thing_copy(&things[i], &config->things[0], err);
         rc = rc ? rc
                 : hob_config_tell(looker, read_thing(L, &inside, config, &things[i], looker, err),
                                   err);
         lua_pop(L, 1);
     }
-    hob_config_thing_free(&config->things[0]);
-    free(config->things);
+    config->common = config->things[0];
+    hob_free(config->things);
     config->things = things;
     config->thing_count = count;
     return rc;
@@ -212,14 +181,14 @@ static void *allocate(void *user, void *block, size_t old_size, size_t size)
     struct loading *loading = user;
     size_t old = block ? old_size : 0;
     if (size == 0) {
-        free(block);
+        hob_free(block);
         loading->used -= old;
         return NULL;
     }
     if (size > old && loading->used - old + size > MEMORY_MAX) {
         return NULL;
     }
-    void *fresh = realloc(block, size);
+    void *fresh = hob_realloc(block, size);
     if (fresh) {
         loading->used += size - old;
     }
@@ -248,7 +217,7 @@ static int evaluate(lua_State *L)
     lua_call(L, 0, 1);
     loading->running = false;
     lua_sethook(L, NULL, 0, 0);
-    struct hob_config_origin origin = {loading->path, loading->text, 0};
+    struct hob_config_origin origin = {loading->path, loading->text, 0, false};
     struct hob_config *config = loading->config;
     if (!lua_istable(L, -1)) {
         loading->rc = hob_error_set(loading->err, HOB_ECONFIG,

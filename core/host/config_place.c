@@ -123,7 +123,7 @@ void hob_config_place(const struct hob_config_origin *origin, const char *name, 
 {
     char flag[64], at[16] = "", thing[32] = "";
     if (!origin->file) {
-        snprintf(out, len, "%s", to_flag(name, flag));
+        snprintf(out, len, "%s", origin->is_call ? name : to_flag(name, flag));
         return;
     }
     int line = line_of(origin->source, name, origin->thing);
@@ -178,15 +178,16 @@ int hob_config_unknown(const struct hob_config_origin *origin, const char *name,
 {
     char where[HOB_CONFIG_PLACE_MAX], flag[64];
     hob_config_place(origin, name, where, sizeof where);
-    const char *what = origin->file ? "key" : "flag";
+    bool is_flag = !origin->file && !origin->is_call;
+    const char *what = is_flag ? "flag" : "key";
     const char *near = nearest(name);
     if (near) {
         return hob_error_set(err, HOB_ECONFIG, "%s: unknown %s; did you mean %s?", where, what,
-                             origin->file ? near : to_flag(near, flag));
+                             is_flag ? to_flag(near, flag) : near);
     }
     return hob_error_set(err, HOB_ECONFIG, "%s: unknown %s; %s", where, what,
-                         origin->file ? "docs/reference/config.md lists them"
-                                      : "hob run --help lists them");
+                         is_flag ? "hob run --help lists them"
+                                 : "docs/reference/config.md lists them");
 }
 
 int hob_config_expected(const struct hob_config_origin *origin, const char *name, const char *what,

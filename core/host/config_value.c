@@ -1,6 +1,8 @@
 /* config_value.c - see config_value.h */
 #include "host/config_value.h"
 
+#include "base/alloc.h"
+
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
@@ -125,11 +127,11 @@ static int no_memory(struct hob_error *err)
 
 static int set_string(char **slot, const char *value, struct hob_error *err)
 {
-    char *copy = strdup(value);
+    char *copy = hob_strdup(value);
     if (!copy) {
         return no_memory(err);
     }
-    free(*slot);
+    hob_free(*slot);
     *slot = copy;
     return 0;
 }
@@ -143,10 +145,10 @@ static int set_path(const struct hob_config_origin *origin, char **slot, const c
         return set_string(slot, value, err);
     }
     char *path;
-    if (asprintf(&path, "%.*s/%s", (int)(slash - origin->file), origin->file, value) < 0) {
+    if (hob_asprintf(&path, "%.*s/%s", (int)(slash - origin->file), origin->file, value) < 0) {
         return no_memory(err);
     }
-    free(*slot);
+    hob_free(*slot);
     *slot = path;
     return 0;
 }
@@ -244,19 +246,19 @@ static int set_parsed(const struct hob_config_origin *origin, const struct hob_c
 void hob_config_free_words(char **words)
 {
     for (char **word = words; word && *word; word++) {
-        free(*word);
+        hob_free(*word);
     }
-    free(words);
+    hob_free(words);
 }
 
 /* A command as a flag gives it. */
 static int set_words(char ***slot, const char *value, struct hob_error *err)
 {
-    char **words = calloc(strlen(value) / 2 + 2, sizeof *words);
+    char **words = hob_calloc(strlen(value) / 2 + 2, sizeof *words);
     size_t count = 0;
     for (const char *at = value + strspn(value, " "); words && *at; at += strspn(at, " ")) {
         size_t len = strcspn(at, " ");
-        words[count] = strndup(at, len);
+        words[count] = hob_strndup(at, len);
         if (!words[count++]) {
             hob_config_free_words(words);
             return no_memory(err);
@@ -330,7 +332,7 @@ static char **read_list(lua_State *L, struct hob_error *err)
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
         members++;
     }
-    char **list = members == count ? calloc(count + 1, sizeof *list) : NULL;
+    char **list = members == count ? hob_calloc(count + 1, sizeof *list) : NULL;
     for (size_t i = 0; list && i < count; i++) {
         size_t len = 0;
         lua_rawgeti(L, -1, (lua_Integer)i + 1);
@@ -400,7 +402,7 @@ static int set_list(lua_State *L, const struct hob_config_origin *origin,
         char *name = *item;
         *item = NULL;
         rc = set_path(origin, item, name, err);
-        free(name);
+        hob_free(name);
     }
     hob_config_free_words(*slot);
     *slot = list;
@@ -429,7 +431,7 @@ static int set_routes(lua_State *L, const struct hob_config_origin *origin,
         return hob_config_expected(origin, key->name, ROUTES_WORDS,
                                    "a table with something else in it", err);
     }
-    char **list = calloc(2 * count + 1, sizeof *list);
+    char **list = hob_calloc(2 * count + 1, sizeof *list);
     if (!list) {
         return no_memory(err);
     }

@@ -1,5 +1,5 @@
 /* config_value.h - the keys of the configuration: what each takes, setting one, and what is said
- * when a value does not fit. Internal to config.c and config_file.c.
+ * when a value does not fit. Internal to core/host/config*.c.
  *
  * Spec: spec/integration/config_spec.lua
  */
@@ -49,9 +49,10 @@ struct hob_config_origin {
     const char *file;   /* NULL: a flag */
     const char *source; /* the file's text */
     size_t thing;       /* 1 and up: in things[thing]; 0: beside it */
+    bool is_call;       /* neither a file nor a flag: a program has named the key */
 };
 
-/** "FILE:LINE: things[2].NAME", or "--NAME". */
+/** "FILE:LINE: things[2].NAME", "--NAME", or "NAME". */
 void hob_config_place(const struct hob_config_origin *origin, const char *name, char *out,
                       size_t len);
 #define HOB_CONFIG_PLACE_MAX 1024
@@ -86,6 +87,28 @@ int hob_config_file_load(const char *path, const char *text, size_t len, struct 
                          const struct hob_config_looker *looker, struct hob_error *err);
 /** The whole file; caller frees. @return NULL and the reason */
 char *hob_config_file_read(const char *path, size_t *len, struct hob_error *err);
-void hob_config_thing_free(struct hob_config_thing *thing);
+
+/** A name in the file may hold anything; a message is one line. */
+void hob_config_make_one_line(struct hob_error *err);
+
+/* ---- config_check.c ---- */
+
+#define HOB_CONFIG_KEYS_MAX 64
+
+/* One reading of a configuration. */
+struct hob_config_load {
+    struct hob_config *config;
+    const char *file; /* NULL: flags alone */
+    char *text;
+    bool by_flag[HOB_CONFIG_KEYS_MAX];
+    bool is_call;
+    struct hob_config_looker looker;
+    struct hob_error *err;
+};
+
+int hob_config_check(const struct hob_config_load *load);
+/** @param number  which of its things, from 1; 0: it is none of them yet */
+int hob_config_check_thing(const struct hob_config_load *load, const struct hob_config_thing *thing,
+                           size_t number);
 
 #endif

@@ -1,5 +1,6 @@
 #include "host/console.h"
 
+#include "base/alloc.h"
 #include "device/exec.h"
 #include "work/sandbox.h"
 #include "work/scripts.h"
@@ -7,7 +8,6 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define IN_MAX      (1024 * 1024)
@@ -162,7 +162,7 @@ static void free_line(void *op)
 {
     struct line *line = op;
     line->console->pending -= line->len;
-    free(line);
+    hob_free(line);
 }
 
 int hob_console_line(struct hob_console *console, const char *bytes, size_t len)
@@ -170,7 +170,8 @@ int hob_console_line(struct hob_console *console, const char *bytes, size_t len)
     if (console->ended || console->listener == LUA_NOREF) {
         return HOB_ECANCELED;
     }
-    struct line *line = console->pending + len > PENDING_MAX ? NULL : malloc(sizeof *line + len);
+    struct line *line =
+        console->pending + len > PENDING_MAX ? NULL : hob_malloc(sizeof *line + len);
     if (!line) {
         end(console, HOB_EMSGSIZE, "the session does not keep up with what it follows");
         return HOB_EMSGSIZE;
@@ -213,9 +214,9 @@ static int fill(struct hob_console *console, const struct hob_console_options *o
                 struct hob_error *err)
 {
     struct hob_exec_set_options set = {.user = console};
-    console->kind = strdup(options->kind);
-    console->who = strdup(options->who);
-    console->user = strdup(options->user);
+    console->kind = hob_strdup(options->kind);
+    console->who = hob_strdup(options->who);
+    console->user = hob_strdup(options->user);
     console->children = hob_exec_set_new(options->loop, &set);
     console->end = hob_timer_new(options->loop, tell_end, console);
     if (!console->kind || !console->who || !console->user || !console->children || !console->end) {
@@ -243,7 +244,7 @@ static int fill(struct hob_console *console, const struct hob_console_options *o
 int hob_console_new(const struct hob_console_options *options, struct hob_console **out,
                     struct hob_error *err)
 {
-    struct hob_console *console = calloc(1, sizeof *console);
+    struct hob_console *console = hob_calloc(1, sizeof *console);
     if (!console) {
         return hob_error_set(err, HOB_ENOMEM, "session: out of memory");
     }
@@ -272,8 +273,8 @@ void hob_console_free(struct hob_console *console)
     }
     hob_timer_close(console->end);
     hob_buf_free(&console->in);
-    free(console->kind);
-    free(console->who);
-    free(console->user);
-    free(console);
+    hob_free(console->kind);
+    hob_free(console->who);
+    hob_free(console->user);
+    hob_free(console);
 }

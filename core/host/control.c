@@ -1,10 +1,10 @@
 #include "host/control.h"
 
+#include "base/alloc.h"
 #include "host/control_client.h"
 #include "net/local.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,7 +56,7 @@ static void client_freed(uv_handle_t *handle)
         take_out(client);
     }
     hob_buf_free(&client->in);
-    free(client);
+    hob_free(client);
 }
 
 void hob_control_client_close(struct hob_control_client *client)
@@ -78,7 +78,7 @@ static void on_written(uv_write_t *request, int status)
 {
     struct piece *piece = (struct piece *)request;
     struct hob_control_client *client = piece->client;
-    free(piece);
+    hob_free(piece);
     if (status < 0 || (client->ends && all_sent(client))) {
         hob_control_client_close(client);
     }
@@ -105,7 +105,7 @@ int hob_control_client_send(struct hob_control_client *client, const char *bytes
         give_up(client);
         return HOB_EMSGSIZE;
     }
-    struct piece *piece = malloc(sizeof *piece + len);
+    struct piece *piece = hob_malloc(sizeof *piece + len);
     if (piece) {
         piece->client = client;
         memcpy(piece->bytes, bytes, len);
@@ -113,7 +113,7 @@ int hob_control_client_send(struct hob_control_client *client, const char *bytes
         if (uv_write(&piece->request, stream, &buf, 1, on_written) == 0) {
             return 0;
         }
-        free(piece);
+        hob_free(piece);
     }
     hob_control_client_close(client);
     return HOB_EIO;
@@ -284,7 +284,7 @@ static void on_connection(uv_stream_t *stream, int status)
 {
     struct hob_control_server *server = stream->data;
     struct hob_control *control = server->control;
-    struct hob_control_client *client = status == 0 ? calloc(1, sizeof *client) : NULL;
+    struct hob_control_client *client = status == 0 ? hob_calloc(1, sizeof *client) : NULL;
     if (!client) {
         return;
     }
@@ -303,7 +303,7 @@ static void on_connection(uv_stream_t *stream, int status)
 
 static void server_freed(uv_handle_t *handle)
 {
-    free(handle->data);
+    hob_free(handle->data);
 }
 
 static int server_start(struct hob_control *control, struct hob_error *err)
@@ -313,7 +313,7 @@ static int server_start(struct hob_control *control, struct hob_error *err)
     if (rc) {
         return rc;
     }
-    struct hob_control_server *server = calloc(1, sizeof *server);
+    struct hob_control_server *server = hob_calloc(1, sizeof *server);
     if (!server) {
         close(fd);
         return hob_error_set(err, HOB_ENOMEM, "control socket: out of memory");
@@ -335,9 +335,9 @@ static int server_start(struct hob_control *control, struct hob_error *err)
 int hob_control_new(const struct hob_control_options *options, struct hob_control **out,
                     struct hob_error *err)
 {
-    struct hob_control *control = calloc(1, sizeof *control);
-    if (!control || !(control->path = strdup(options->path))) {
-        free(control);
+    struct hob_control *control = hob_calloc(1, sizeof *control);
+    if (!control || !(control->path = hob_strdup(options->path))) {
+        hob_free(control);
         return hob_error_set(err, HOB_ENOMEM, "control socket: out of memory");
     }
     control->options = *options;
@@ -383,6 +383,6 @@ void hob_control_close(struct hob_control *control)
         uv_close((uv_handle_t *)&control->server->pipe, server_freed);
     }
     hob_json_free(control->json);
-    free(control->path);
-    free(control);
+    hob_free(control->path);
+    hob_free(control);
 }

@@ -29,6 +29,7 @@ struct hob_thing;
 
 struct hob_control_thing {
     const char *name;
+    const struct hob_config_thing *config;
     bool online;
     size_t untold;           /* outcomes that the service does not have yet */
     int64_t since_s;         /* for so long it has been (or not been) online */

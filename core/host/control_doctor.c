@@ -2,6 +2,7 @@
  * its connections, its subscriptions and its store. `hob doctor` asks instead of connecting with
  * the same client id, which would throw this process out. See docs/reference/control-protocol.md.
  */
+#include "base/alloc.h"
 #include "host/control_parts.h"
 
 #include "host/thing.h"
@@ -9,7 +10,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,10 +60,10 @@ static int put_connection(struct hob_buf *out, const struct hob_thing *thing)
     return rc ? rc : put_subscriptions(out, thing);
 }
 
-static int put_thing(struct hob_control_request *request, const struct hob_control_thing *thing,
-                     const struct hob_config_thing *config)
+static int put_thing(struct hob_control_request *request, const struct hob_control_thing *thing)
 {
     struct hob_buf *out = request->out;
+    const struct hob_config_thing *config = thing->config;
     const char *client_id = config->client_id[0] ? config->client_id : thing->name;
     int rc = hob_buf_printf(out, "{%s\"thing\":{\"online\":%s,\"forSeconds\":%" PRId64, request->id,
                             thing->online ? "true" : "false", thing->since_s);
@@ -78,9 +78,9 @@ static int put_thing(struct hob_control_request *request, const struct hob_contr
 /* The directory in which Hob was started may not be that of whoever asks. */
 static int put_config(struct hob_buf *out, const struct hob_config *config)
 {
-    char *path = config->config_file[0] ? realpath(config->config_file, NULL) : NULL;
+    char *path = config->config_file[0] ? hob_realpath(config->config_file) : NULL;
     int rc = hob_control_put_text(out, "config", path ? path : config->config_file);
-    free(path);
+    hob_free(path);
     return rc;
 }
 
@@ -92,7 +92,7 @@ int hob_control_doctor(struct hob_control_request *request)
     struct hob_buf *out = request->out;
     int rc = 0;
     for (size_t i = 0; rc == 0 && options->thing_at(options->user, i, &thing); i++) {
-        rc = put_thing(request, &thing, &options->config->things[i]);
+        rc = put_thing(request, &thing);
     }
     options->process(options->user, &process);
     rc = rc ? rc

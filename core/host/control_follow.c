@@ -1,13 +1,13 @@
 /* control_follow.c - `jobs` with "follow": what this gateway has in hand, and each change of it.
  * Looks after every event of a job, and once a second for what has no event; a line is sent for
  * what is new or another one than before. Jobs that have ended are followed until that is told. */
+#include "base/alloc.h"
 #include "host/control_parts.h"
 
 #include "work/history.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_MS     1000
@@ -53,7 +53,7 @@ static struct entry *entry_of(struct watch *watch, const struct hob_executor_vie
     while (entry && !is_same(entry, watch->thing, view)) {
         entry = entry->next;
     }
-    if (entry || watch->count >= ENTRIES_MAX || !(entry = calloc(1, sizeof *entry))) {
+    if (entry || watch->count >= ENTRIES_MAX || !(entry = hob_calloc(1, sizeof *entry))) {
         return entry;
     }
     snprintf(entry->thing, sizeof entry->thing, "%s", watch->thing);
@@ -100,7 +100,7 @@ static void drop(struct watch *watch, struct entry **place)
 {
     struct entry *entry = *place;
     *place = entry->next;
-    free(entry);
+    hob_free(entry);
     watch->count--;
 }
 
@@ -198,7 +198,7 @@ static void free_watch(struct watch *watch)
     }
     hob_timer_close(watch->timer);
     hob_json_free(watch->json);
-    free(watch);
+    hob_free(watch);
 }
 
 static void on_closed(void *user)
@@ -211,7 +211,7 @@ static void on_closed(void *user)
 static struct watch *new_watch(struct hob_control *control)
 {
     struct hob_error err;
-    struct watch *watch = calloc(1, sizeof *watch);
+    struct watch *watch = hob_calloc(1, sizeof *watch);
     if (!watch) {
         return NULL;
     }

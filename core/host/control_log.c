@@ -2,6 +2,7 @@
  * on. What has been is read from the files (work/timeline.h); what comes is tapped from the log and
  * from the output of programs, in the same turn of the loop, so that nothing is missed or told
  * twice. */
+#include "base/alloc.h"
 #include "host/control_parts.h"
 
 #include "base/clock.h"
@@ -9,7 +10,6 @@
 #include "work/timeline.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NAME_MAX_BYTES 256
@@ -85,20 +85,20 @@ static void on_closed(void *user)
     struct tail *tail = user;
     hob_log_untap(tail->control->options.log, &tail->events);
     hob_outputs_untap(tail->control->options.outputs, &tail->output);
-    free(tail);
+    hob_free(tail);
 }
 
 static int follow(struct hob_control_request *request, const struct tail *what)
 {
     struct hob_error err = {0};
-    struct tail *tail = malloc(sizeof *tail);
+    struct tail *tail = hob_malloc(sizeof *tail);
     if (!tail) {
         return HOB_ENOMEM;
     }
     *tail = *what;
     tail->stream = hob_control_follow(request, on_closed, tail, &err);
     if (!tail->stream) {
-        free(tail);
+        hob_free(tail);
         return hob_control_error(request->out, request->id, err.code, "%s", err.message);
     }
     tail->events = (struct hob_log_tap){

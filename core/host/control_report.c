@@ -2,6 +2,7 @@
  * and say what came of it; see docs/reference/control-protocol.md.
  *
  * It is a request that goes on, for some seconds at most: the service's answers are waited for. */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "host/control_parts.h"
 #include "host/thing.h"
@@ -9,7 +10,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_MS     50
@@ -36,7 +36,7 @@ static void report_free(void *user)
 {
     struct report *report = user;
     hob_timer_close(report->timer);
-    free(report);
+    hob_free(report);
 }
 
 static void end(struct report *report, struct hob_buf *members)
@@ -230,7 +230,7 @@ static int retry_one(struct hob_control_request *request, struct report *report,
         rc = hob_thing_report_again(thing.thing, search->row, &err);
     }
     if (rc) {
-        free(report);
+        hob_free(report);
         return hob_control_error(request->out, request->id, rc, "%s", err.message);
     }
     return begin(request, report);
@@ -253,7 +253,7 @@ int hob_control_retry_report(struct hob_control_request *request)
     if (rc) {
         return hob_control_error(request->out, request->id, rc, "%s", err.message);
     }
-    struct report *report = calloc(1, sizeof *report);
+    struct report *report = hob_calloc(1, sizeof *report);
     if (!report) {
         return HOB_ENOMEM;
     }

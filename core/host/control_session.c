@@ -1,5 +1,6 @@
 /* control_session.c - `repl` and `dap`: from the answer on, the connection's bytes are those of a
  * session, whose Lua runs in this process (host/console.h). */
+#include "base/alloc.h"
 #include "host/console.h"
 #include "host/control_client.h"
 
@@ -8,7 +9,6 @@
 
 #include <poll.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define GONE_MS 1000
@@ -137,7 +137,7 @@ static int fill(struct hob_control_session *session, struct hob_control_request 
 
 static int begin(struct hob_control_request *request, size_t thing, struct hob_error *err)
 {
-    struct hob_control_session *session = calloc(1, sizeof *session);
+    struct hob_control_session *session = hob_calloc(1, sizeof *session);
     if (!session) {
         return hob_error_set(err, HOB_ENOMEM, "session: out of memory");
     }
@@ -201,5 +201,5 @@ void hob_control_session_free(struct hob_control_session *session)
     control->session_count--;
     hob_console_free(session->console);
     hob_timer_close(session->gone);
-    free(session);
+    hob_free(session);
 }

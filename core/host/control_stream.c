@@ -1,8 +1,8 @@
 /* control_stream.c - requests of the control socket that go on; see control_parts.h. */
+#include "base/alloc.h"
 #include "host/control_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define STREAM_LINE_MAX (HOB_CONTROL_ANSWER_MAX)
@@ -37,7 +37,7 @@ struct hob_control_stream *hob_control_follow(struct hob_control_request *reques
     } else if (caller->stream_count >= HOB_CONTROL_STREAMS) {
         hob_error_set(err, HOB_EBUSY, "%d requests of this connection go on already: stop one",
                       HOB_CONTROL_STREAMS);
-    } else if ((stream = calloc(1, sizeof *stream)) == NULL) {
+    } else if ((stream = hob_calloc(1, sizeof *stream)) == NULL) {
         hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
     if (!stream) {
@@ -99,7 +99,7 @@ static void take_out(struct hob_control *control, struct hob_control_stream *str
     }
     *link = stream->next;
     stream->caller->stream_count--;
-    free(stream);
+    hob_free(stream);
 }
 
 void hob_control_stream_end(struct hob_control_stream *stream, const char *members)

@@ -1,5 +1,6 @@
 #include "host/notify.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -146,7 +147,7 @@ static bool take_variables(struct hob_notify *notify)
 {
     for (size_t i = 0; i < VARIABLES; i++) {
         const char *value = getenv(variables[i]);
-        notify->given[i] = value ? strdup(value) : NULL;
+        notify->given[i] = value ? hob_strdup(value) : NULL;
         if (value && !notify->given[i]) {
             return false;
         }
@@ -162,14 +163,14 @@ static void give_back_variables(struct hob_notify *notify)
         if (notify->given[i]) {
             setenv(variables[i], notify->given[i], 1);
         }
-        free(notify->given[i]);
+        hob_free(notify->given[i]);
     }
 }
 
 struct hob_notify *hob_notify_new(struct hob_loop *loop, struct hob_log *log)
 {
     const char *name = getenv(variables[SOCKET]);
-    struct hob_notify *notify = name && name[0] ? calloc(1, sizeof *notify) : NULL;
+    struct hob_notify *notify = name && name[0] ? hob_calloc(1, sizeof *notify) : NULL;
     if (!notify) {
         return NULL;
     }
@@ -201,7 +202,7 @@ void hob_notify_close(struct hob_notify *notify)
         close(notify->fd);
     }
     give_back_variables(notify);
-    free(notify);
+    hob_free(notify);
 }
 
 /* ---- what there is to tell ---- */

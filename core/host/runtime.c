@@ -1,5 +1,6 @@
 #include "host/runtime.h"
 
+#include "base/alloc.h"
 #include "host/runtime_parts.h"
 
 #include "base/clock.h"
@@ -38,13 +39,10 @@
 
 /* ---- stopping and reloading ---- */
 
-static void thing_stopped(void *user)
+static void things_stopped(void *user)
 {
-    struct hob_runtime_place *place = user;
-    place->thing = NULL;
-    if (--place->runtime->running == 0) {
-        hob_loop_stop(place->runtime->loop);
-    }
+    struct hob_runtime *runtime = user;
+    hob_loop_stop(runtime->loop);
 }
 
 /* systemd is to wait for what takes over. */
@@ -66,10 +64,7 @@ static void stop(struct hob_runtime *runtime, const char *why)
     uint64_t limit_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
     uint64_t grace_ms = (uint64_t)(runtime->config.stop_grace * 1000);
     grace_ms = grace_ms < limit_ms ? grace_ms : limit_ms;
-    for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        hob_thing_stop(runtime->places[i].thing, grace_ms, limit_ms, thing_stopped,
-                       &runtime->places[i]);
-    }
+    hob_things_stop(runtime->things, grace_ms, limit_ms, things_stopped, runtime);
 }
 
 static void stop_by_signal(struct hob_runtime *runtime, const char *signal_name)
@@ -133,7 +128,7 @@ static void tell_reload(struct hob_runtime *runtime)
 static void tell_ready(struct hob_runtime *runtime)
 {
     char status[64];
-    size_t count = runtime->config.thing_count;
+    size_t count = hob_things_count(runtime->things);
     snprintf(status, sizeof status, "at work for %zu thing%s", count, count == 1 ? "" : "s");
     if (!runtime->stopping) {
         hob_notify_ready(runtime->notify, status);
@@ -143,11 +138,7 @@ static void tell_ready(struct hob_runtime *runtime)
 static void on_loaded(void *user)
 {
     struct hob_runtime *runtime = user;
-    for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        if (runtime->places[i].thing) {
-            hob_thing_reloaded(runtime->places[i].thing);
-        }
-    }
+    hob_things_reloaded(runtime->things);
 }
 
 int hob_runtime_load_again(void *user, struct hob_error *err)
@@ -223,12 +214,12 @@ static int check_exposed(struct hob_runtime *runtime, struct hob_error *err)
 /* What jobs are given to work in must not depend on where Hob was started. */
 static int make_absolute(char **path, struct hob_error *err)
 {
-    char *whole = realpath(*path, NULL);
+    char *whole = hob_realpath(*path);
     if (!whole) {
         return hob_error_set(err, hob_error_from_errno(errno), "data directory %s: %s", *path,
                              strerror(errno));
     }
-    free(*path);
+    hob_free(*path);
     *path = whole;
     return 0;
 }
@@ -244,10 +235,10 @@ static int name_scripts(struct hob_runtime *runtime, struct hob_error *err)
     }
     if (scripts[0] == '/' || !getcwd(here, sizeof here)) {
         return 0;
-    } else if (asprintf(&whole, "%s/%s", here, scripts) < 0) {
+    } else if (hob_asprintf(&whole, "%s/%s", here, scripts) < 0) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
-    free(runtime->config.scripts);
+    hob_free(runtime->config.scripts);
     runtime->config.scripts = whole;
     return 0;
 }
@@ -360,44 +351,43 @@ static void warn_of_way(struct hob_runtime *runtime)
     }
 }
 
+static int make_things(struct hob_runtime *runtime, struct hob_error *err)
+{
+    struct hob_thing_options common = {.loop = runtime->loop,
+                                       .log = runtime->log,
+                                       .store = runtime->store,
+                                       .handlers = runtime->handlers,
+                                       .blackbox = runtime->blackbox,
+                                       .outputs = runtime->outputs,
+                                       .tally = runtime->tally,
+                                       .debugger = runtime->debugger,
+                                       .filter = runtime->filter,
+                                       .turn = &runtime->turn,
+                                       .boot_id = runtime->boot_id,
+                                       .process_id = runtime->process_id,
+                                       .config = &runtime->config,
+                                       .policy = &runtime->policy,
+                                       .on_restart = restart,
+                                       .user = runtime};
+    int rc = hob_things_new(&common, &runtime->things, err);
+    for (size_t i = 0; rc == 0 && i < runtime->config.thing_count; i++) {
+        rc = hob_things_add(runtime->things, &runtime->config.things[i], err);
+    }
+    return rc;
+}
+
 static int open_things(struct hob_runtime *runtime, struct hob_error *err)
 {
-    runtime->places = calloc(runtime->config.thing_count, sizeof *runtime->places);
-    if (!runtime->places) {
-        return hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
-    }
-    int way = hob_policy_open_way(&runtime->policy, runtime->config.data, err);
-    if (way) {
-        return way;
+    int rc = hob_policy_open_way(&runtime->policy, runtime->config.data, err);
+    if (rc) {
+        return rc;
     }
     warn_of_way(runtime);
-    for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        struct hob_thing_options options = {.loop = runtime->loop,
-                                            .log = runtime->log,
-                                            .store = runtime->store,
-                                            .handlers = runtime->handlers,
-                                            .blackbox = runtime->blackbox,
-                                            .outputs = runtime->outputs,
-                                            .tally = runtime->tally,
-                                            .debugger = runtime->debugger,
-                                            .filter = runtime->filter,
-                                            .turn = &runtime->turn,
-                                            .boot_id = runtime->boot_id,
-                                            .process_id = runtime->process_id,
-                                            .config = &runtime->config,
-                                            .policy = &runtime->policy,
-                                            .thing = &runtime->config.things[i],
-                                            .on_restart = restart,
-                                            .user = runtime};
-        runtime->places[i].runtime = runtime;
-        int rc = hob_thing_new(&options, &runtime->places[i].thing, err);
-        if (rc) {
-            return rc;
-        }
-        runtime->running++;
-        hob_thing_drain(runtime->places[i].thing, runtime->drain.on);
+    rc = make_things(runtime, err);
+    if (rc == 0) {
+        hob_things_drain(runtime->things, runtime->drain.on);
     }
-    return 0;
+    return rc;
 }
 
 /* Jobs are done without it, too. */
@@ -461,7 +451,7 @@ static void close_all(struct hob_runtime *runtime)
     hob_store_close(runtime->store);
     hob_events_free(runtime->events);
     hob_log_close(runtime->log);
-    free(runtime->places);
+    hob_things_free(runtime->things);
     hob_config_free(&runtime->config);
 }
 
@@ -475,9 +465,7 @@ static void run(struct hob_runtime *runtime)
     if (runtime->drain.on) {
         hob_drain_say(runtime->log, &runtime->drain);
     }
-    for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        hob_thing_start(runtime->places[i].thing);
-    }
+    hob_things_start(runtime->things);
     tell_ready(runtime);
     hob_loop_run(runtime->loop);
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopped", "in order");
@@ -486,12 +474,9 @@ static void run(struct hob_runtime *runtime)
 /* Things that were made before another one failed. */
 static void undo_things(struct hob_runtime *runtime)
 {
-    size_t made = runtime->running;
     runtime->stopping = true;
-    for (size_t i = 0; i < made; i++) {
-        hob_thing_stop(runtime->places[i].thing, 0, 0, thing_stopped, &runtime->places[i]);
-    }
-    if (made) {
+    if (runtime->things) {
+        hob_things_stop(runtime->things, 0, 0, things_stopped, runtime);
         hob_loop_run(runtime->loop);
     }
 }
@@ -500,7 +485,7 @@ static void undo_things(struct hob_runtime *runtime)
  * watches it sees no end. */
 static int execute_again(const char *program, int argc, char **argv)
 {
-    char **words = calloc((size_t)argc + 3, sizeof *words);
+    char **words = hob_calloc((size_t)argc + 3, sizeof *words);
     if (words) {
         words[0] = (char *)(uintptr_t)program;
         words[1] = (char *)(uintptr_t) "run";
@@ -509,7 +494,7 @@ static int execute_again(const char *program, int argc, char **argv)
     }
     fprintf(stderr, "hob: a new process was asked for, but %s cannot be executed: %s\n", program,
             strerror(errno));
-    free(words);
+    hob_free(words);
     return 1;
 }
 

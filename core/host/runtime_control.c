@@ -10,32 +10,38 @@
 static bool thing_at(void *user, size_t index, struct hob_control_thing *out)
 {
     const struct hob_runtime *runtime = user;
-    if (index >= runtime->config.thing_count) {
+    struct hob_things_entry entry;
+    if (!hob_things_at(runtime->things, index, &entry)) {
         return false;
     }
-    struct hob_thing *thing = runtime->places[index].thing;
-    *out = (struct hob_control_thing){.name = runtime->config.things[index].thing_name,
+    const struct hob_thing *thing = entry.thing;
+    *out = (struct hob_control_thing){.name = entry.name,
+                                      .config = entry.config,
                                       .online = thing && hob_thing_online(thing),
                                       .untold = thing ? hob_thing_untold(thing) : 0,
                                       .since_s = thing ? hob_thing_state_ms(thing) / 1000 : 0,
-                                      .why = thing ? hob_thing_why(thing) : "it has stopped",
-                                      .thing = thing};
+                                      .why = !thing          ? "it has stopped"
+                                             : entry.leaving ? "it is being removed"
+                                                             : hob_thing_why(thing),
+                                      .thing = entry.thing};
     return true;
 }
 
 static void each_job(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user)
 {
     const struct hob_runtime *runtime = user;
-    if (runtime->places[index].thing) {
-        hob_thing_each_job(runtime->places[index].thing, fn, fn_user);
+    struct hob_things_entry entry;
+    if (hob_things_at(runtime->things, index, &entry) && entry.thing) {
+        hob_thing_each_job(entry.thing, fn, fn_user);
     }
 }
 
 static void each_pending(void *user, size_t index, hob_executor_view_fn *fn, void *fn_user)
 {
     const struct hob_runtime *runtime = user;
-    if (runtime->places[index].thing) {
-        hob_thing_each_pending(runtime->places[index].thing, fn, fn_user);
+    struct hob_things_entry entry;
+    if (hob_things_at(runtime->things, index, &entry) && entry.thing) {
+        hob_thing_each_pending(entry.thing, fn, fn_user);
     }
 }
 
@@ -47,11 +53,7 @@ static int set_drain(void *user, const struct hob_drain *drain, struct hob_error
         return rc;
     }
     runtime->drain = *drain;
-    for (size_t i = 0; i < runtime->config.thing_count; i++) {
-        if (runtime->places[i].thing) {
-            hob_thing_drain(runtime->places[i].thing, drain->on);
-        }
-    }
+    hob_things_drain(runtime->things, drain->on);
     return 0;
 }
 

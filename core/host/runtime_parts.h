@@ -10,7 +10,7 @@
 #include "host/config.h"
 #include "host/control.h"
 #include "host/drain.h"
-#include "host/thing.h"
+#include "host/things.h"
 #include "work/executor.h"
 
 #include <limits.h>
@@ -27,12 +27,6 @@ struct hob_handlers_watch;
 struct hob_notify;
 struct hob_outputs;
 struct hob_tally;
-
-/** One thing: NULL before it is made, and once it has stopped. */
-struct hob_runtime_place {
-    struct hob_runtime *runtime;
-    struct hob_thing *thing;
-};
 
 struct hob_runtime {
     struct hob_config config;
@@ -55,8 +49,7 @@ struct hob_runtime {
     struct hob_debugger *debugger; /* NULL: none */
     struct hob_drain drain;
     struct hob_control *control; /* NULL: it could not be made, which was said */
-    struct hob_runtime_place *places;
-    size_t running;      /* things that have not stopped */
+    struct hob_things *things;
     int64_t started_at;  /* seconds since 1970, */
     uint64_t started_ms; /* and on the monotonic clock */
     bool stopping;

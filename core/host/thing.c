@@ -1,5 +1,6 @@
 #include "host/thing.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "jobs/client.h"
 #include "jobs/topic.h"
@@ -11,7 +12,6 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PORT_TLS 8883
@@ -261,7 +261,7 @@ static void closed(void *user)
     struct hob_thing *thing = user;
     void (*stopped)(void *) = thing->stopped;
     void *stopped_user = thing->stopped_user;
-    free(thing);
+    hob_free(thing);
     if (stopped) {
         stopped(stopped_user);
     }
@@ -287,7 +287,7 @@ static void close_parts(void *user)
 int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **out,
                   struct hob_error *err)
 {
-    struct hob_thing *thing = calloc(1, sizeof *thing);
+    struct hob_thing *thing = hob_calloc(1, sizeof *thing);
     if (!thing) {
         return hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
     }

@@ -1,5 +1,6 @@
 #include "host/tool.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "host/paths.h"
@@ -109,7 +110,7 @@ static void task_failed(void *user, const char *message)
 
 static int run_state(struct tool *tool)
 {
-    lua_State *L = tool->L = luaL_newstate();
+    lua_State *L = tool->L = hob_alloc_lua_state();
     if (!L) {
         fprintf(stderr, "hob: out of memory\n");
         return 1;

@@ -1,5 +1,6 @@
 #include "jobs/client.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "jobs/subscribe.h"
@@ -80,7 +81,7 @@ static void request_end(struct request *request, int status, const struct hob_jo
     void *user = request->user;
     request_unlink(request);
     if (!request->publishing)
-        free(request);
+        hob_free(request);
     if (done)
         done(user, status, answer);
 }
@@ -106,7 +107,7 @@ static void on_published(void *user, int status)
 {
     struct request *request = user;
     if (!request->client) {
-        free(request);
+        hob_free(request);
         return;
     }
     if (status == HOB_ENOTCONN)
@@ -184,7 +185,7 @@ static int request_new(struct hob_jobs_client *client, enum hob_jobs_op op, cons
 {
     if (!client->ready)
         return HOB_ENOTCONN;
-    struct request *request = calloc(1, sizeof(*request));
+    struct request *request = hob_calloc(1, sizeof(*request));
     if (!request)
         return HOB_ENOMEM;
     int rc = hob_jobs_topic_request(request->topic, client->thing, op, job_id);
@@ -192,7 +193,7 @@ static int request_new(struct hob_jobs_client *client, enum hob_jobs_op op, cons
     if (rc == 0 && !request->timer)
         rc = HOB_ENOMEM;
     if (rc < 0) {
-        free(request);
+        hob_free(request);
         return rc;
     }
     request->op = op;
@@ -218,7 +219,7 @@ static int request_send(struct hob_jobs_client *client, struct request *request,
     hob_buf_free(payload);
     if (rc < 0) {
         hob_timer_close(request->timer);
-        free(request);
+        hob_free(request);
         return rc;
     }
     request->client = client;
@@ -286,7 +287,7 @@ void hob_jobs_client_forget(struct hob_jobs_client *client, void *user)
             continue;
         request_unlink(request);
         if (!request->publishing)
-            free(request);
+            hob_free(request);
     }
 }
 
@@ -397,7 +398,7 @@ int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_m
         return hob_error_set(err, HOB_EINVAL,
                              "thing name: '%.140s', expected 1 to %d of a-z A-Z 0-9 : _ -",
                              options->thing ? options->thing : "", HOB_JOBS_THING_MAX);
-    struct hob_jobs_client *client = calloc(1, sizeof(*client));
+    struct hob_jobs_client *client = hob_calloc(1, sizeof(*client));
     if (!client)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     client->loop = loop;
@@ -434,7 +435,7 @@ void hob_jobs_client_free(struct hob_jobs_client *client)
     end_all(client, HOB_ECANCELED);
     hob_jobs_subscribe_free(client->subs);
     hob_json_free(client->json);
-    free(client);
+    hob_free(client);
 }
 
 void hob_jobs_client_up(struct hob_jobs_client *client)

@@ -1,5 +1,6 @@
 #include "jobs/subscribe.h"
 
+#include "base/alloc.h"
 #include "base/backoff.h"
 #include "jobs/topic.h"
 
@@ -7,7 +8,6 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define BATCH_MAX      8 /* filters in a SUBSCRIBE that AWS takes */
 #define RETRY_BASE_MS  5000
@@ -172,7 +172,7 @@ static void on_suback(void *user, int status, const int *granted, size_t count)
     }
     if (subs)
         take_out_batch(subs, batch);
-    free(batch);
+    hob_free(batch);
     if (subs && status == 0) {
         subscribe_wanted(subs);
         settle(subs);
@@ -197,7 +197,7 @@ static void fill_batch(struct hob_jobs_subscribe *subs, struct batch *batch,
 static bool subscribe_batch(struct hob_jobs_subscribe *subs, bool events)
 {
     const char *texts[BATCH_MAX];
-    struct batch *batch = calloc(1, sizeof(*batch));
+    struct batch *batch = hob_calloc(1, sizeof(*batch));
     int rc = batch ? 0 : HOB_ENOMEM;
     if (batch) {
         batch->subs = subs;
@@ -212,7 +212,7 @@ static bool subscribe_batch(struct hob_jobs_subscribe *subs, bool events)
             ABOUT(subs, HOB_LOG_WARN, .event = "jobs.subscribe_failed", .code = hob_error_name(rc)),
             "the SUBSCRIBE could not be sent: %s", hob_error_words(rc));
     if (rc < 0 || batch->count == 0) {
-        free(batch);
+        hob_free(batch);
         return false;
     }
     for (size_t i = 0; i < batch->count; i++)
@@ -284,7 +284,7 @@ static void lost_while_subscribing(struct hob_jobs_subscribe *subs, const char *
 int hob_jobs_subscribe_new(const struct hob_jobs_subscribe_options *options,
                            struct hob_jobs_subscribe **out, struct hob_error *err)
 {
-    struct hob_jobs_subscribe *subs = calloc(1, sizeof(*subs));
+    struct hob_jobs_subscribe *subs = hob_calloc(1, sizeof(*subs));
     if (!subs)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     subs->options = *options;
@@ -323,7 +323,7 @@ void hob_jobs_subscribe_free(struct hob_jobs_subscribe *subs)
         hob_timer_close(subs->suback_timer);
     if (subs->retry_timer)
         hob_timer_close(subs->retry_timer);
-    free(subs);
+    hob_free(subs);
 }
 
 void hob_jobs_subscribe_up(struct hob_jobs_subscribe *subs)

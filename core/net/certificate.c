@@ -1,5 +1,6 @@
 #include "net/certificate.h"
 
+#include "base/alloc.h"
 #include "base/mbed.h"
 #include "net/tls_words.h"
 
@@ -7,7 +8,6 @@
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FILE_MAX (1024 * 1024)
@@ -20,7 +20,7 @@ static char *read_text(const char *path, size_t *len, struct hob_error *err)
         hob_tls_words_file(err, WHAT, path, errno);
         return NULL;
     }
-    char *text = calloc(1, FILE_MAX + 1);
+    char *text = hob_calloc(1, FILE_MAX + 1);
     size_t got = text ? fread(text, 1, FILE_MAX, file) : 0;
     int problem = !text ? ENOMEM : ferror(file) ? errno : 0;
     fclose(file);
@@ -29,7 +29,7 @@ static char *read_text(const char *path, size_t *len, struct hob_error *err)
     else if (got == FILE_MAX)
         hob_error_set(err, HOB_ETLS, WHAT " %s: too large for a PEM file", path);
     if (problem || got == FILE_MAX) {
-        free(text);
+        hob_free(text);
         return NULL;
     }
     *len = got + 1; /* mbedTLS counts the NUL */
@@ -104,6 +104,6 @@ int hob_certificate_read(const char *path, hob_certificate_fn *fn, void *user,
         count++;
     }
     mbedtls_x509_crt_free(&list);
-    free(text);
+    hob_free(text);
     return count;
 }

@@ -4,6 +4,7 @@
  * answers it (until hob_httpd_respond), and is freed by the later of the two.
  */
 #include "net/httpd.h"
+#include "base/alloc.h"
 #include "base/buf.h"
 
 #include <arpa/inet.h>
@@ -11,7 +12,6 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,7 +73,7 @@ static char *decode_path(const char *uri)
     if (uri[0] != '/' && host)
         uri = host + 3 + strcspn(host + 3, "/?");
     size_t len = strcspn(uri, "?");
-    char *path = malloc(len + 1), *to = path;
+    char *path = hob_malloc(len + 1), *to = path;
     for (const char *at = uri; path && at < uri + len; at++) {
         int high = at[0] == '%' ? hex_value(at[1]) : -1;
         int low = high >= 0 ? hex_value(at[2]) : -1;
@@ -90,12 +90,12 @@ static char *decode_path(const char *uri)
 static struct hob_httpd_request *new_request(struct hob_httpd *httpd, const char *uri,
                                              struct MHD_Connection *connection)
 {
-    struct hob_httpd_request *request = calloc(1, sizeof *request);
+    struct hob_httpd_request *request = hob_calloc(1, sizeof *request);
     if (!request)
         return NULL;
     request->path = decode_path(uri);
     if (!request->path) {
-        free(request);
+        hob_free(request);
         return NULL;
     }
     request->httpd = httpd;
@@ -118,8 +118,8 @@ static void free_request(struct hob_httpd_request *request)
 {
     if (request->response)
         MHD_destroy_response(request->response);
-    free(request->path);
-    free(request);
+    hob_free(request->path);
+    hob_free(request);
 }
 
 static void on_completed(void *user, struct MHD_Connection *connection, void **slot,
@@ -321,7 +321,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    hob_free(handle->data);
 }
 
 /* libmicrohttpd panics if a connection is suspended at its end. */
@@ -411,7 +411,7 @@ static int fail_start(struct hob_httpd *httpd, int fd, struct hob_error *err)
         MHD_stop_daemon(httpd->daemon); /* closes the socket */
     else
         close(fd);
-    free(httpd);
+    hob_free(httpd);
     return hob_error_set(err, HOB_ENOMEM, "libmicrohttpd could not be started");
 }
 
@@ -422,7 +422,7 @@ static int start(struct hob_loop *loop, const struct hob_httpd_options *options,
     int code = listen_on(options, &fd, &port, err);
     if (code)
         return code;
-    struct hob_httpd *httpd = calloc(1, sizeof *httpd);
+    struct hob_httpd *httpd = hob_calloc(1, sizeof *httpd);
     if (!httpd)
         return fail_start(NULL, fd, err);
     httpd->loop = loop;

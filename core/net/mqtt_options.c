@@ -1,6 +1,7 @@
 #include "net/mqtt_options.h"
 
-#include <stdlib.h>
+#include "base/alloc.h"
+
 #include <string.h>
 
 #define KEEP_ALIVE_S       60
@@ -15,7 +16,7 @@ static bool copy_string(const char **string)
 {
     if (!*string)
         return true;
-    *string = strdup(*string);
+    *string = hob_strdup(*string);
     return *string != NULL;
 }
 
@@ -62,7 +63,7 @@ void hob_mqtt_options_free(struct hob_mqtt_options *o)
     if (o->tls.key_passphrase)
         explicit_bzero((char *)o->tls.key_passphrase, strlen(o->tls.key_passphrase));
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
-        free((char *)*strings[i]);
+        hob_free((char *)*strings[i]);
 }
 
 int hob_mqtt_options_check(const struct hob_mqtt_options *o, struct hob_error *err)

@@ -1,5 +1,6 @@
 #include "net/mqtt_pump.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <assert.h>
@@ -129,16 +130,16 @@ static void on_idle(uv_idle_t *handle)
 
 static void free_handle(uv_handle_t *handle)
 {
-    free(handle);
+    hob_free(handle);
 }
 
 static bool make_handles(struct hob_mqtt_pump *pump, struct hob_loop *loop)
 {
-    pump->prepare = calloc(1, sizeof(*pump->prepare));
-    pump->idle = calloc(1, sizeof(*pump->idle));
+    pump->prepare = hob_calloc(1, sizeof(*pump->prepare));
+    pump->idle = hob_calloc(1, sizeof(*pump->idle));
     if (!pump->prepare || !pump->idle) {
-        free(pump->prepare);
-        free(pump->idle);
+        hob_free(pump->prepare);
+        hob_free(pump->idle);
         return false;
     }
     uv_prepare_init(hob_loop_uv(loop), pump->prepare);
@@ -151,9 +152,9 @@ int hob_mqtt_pump_new(struct hob_loop *loop, struct hob_stream *stream, const ch
                       size_t packet_max, const struct hob_mqtt_pump_client *client,
                       struct hob_mqtt_pump **out, struct hob_error *err)
 {
-    struct hob_mqtt_pump *pump = calloc(1, sizeof(*pump));
+    struct hob_mqtt_pump *pump = hob_calloc(1, sizeof(*pump));
     if (!pump || !make_handles(pump, loop)) {
-        free(pump);
+        hob_free(pump);
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
     pump->stream = stream;
@@ -204,7 +205,7 @@ void hob_mqtt_pump_free(struct hob_mqtt_pump *pump)
         close(pump->fd);
     uv_close((uv_handle_t *)pump->prepare, free_handle);
     uv_close((uv_handle_t *)pump->idle, free_handle);
-    free(pump);
+    hob_free(pump);
 }
 
 /* ---- the broker's packets ---- */

@@ -1,7 +1,8 @@
 #include "net/mqtt_requests.h"
 
+#include "base/alloc.h"
+
 #include <assert.h>
-#include <stdlib.h>
 
 struct hob_mqtt_request {
     struct hob_mqtt_request *next;
@@ -53,7 +54,7 @@ static struct hob_mqtt_request *queue_take(struct queue *queue, int mid)
 
 struct hob_mqtt_requests *hob_mqtt_requests_new(void)
 {
-    struct hob_mqtt_requests *requests = calloc(1, sizeof(*requests));
+    struct hob_mqtt_requests *requests = hob_calloc(1, sizeof(*requests));
     if (!requests)
         return NULL;
     queue_init(&requests->pending);
@@ -64,7 +65,7 @@ struct hob_mqtt_requests *hob_mqtt_requests_new(void)
 void hob_mqtt_requests_free(struct hob_mqtt_requests *requests)
 {
     assert(!requests || (!requests->pending.first && !requests->held.first));
-    free(requests);
+    hob_free(requests);
 }
 
 int hob_mqtt_requests_add(struct hob_mqtt_requests *requests, size_t bytes, hob_mqtt_done_fn *done,
@@ -73,7 +74,7 @@ int hob_mqtt_requests_add(struct hob_mqtt_requests *requests, size_t bytes, hob_
 {
     if (requests->count >= HOB_MQTT_PENDING_MAX || bytes > HOB_MQTT_PENDING_SIZE - requests->bytes)
         return HOB_EBUSY;
-    struct hob_mqtt_request *request = calloc(1, sizeof(*request));
+    struct hob_mqtt_request *request = hob_calloc(1, sizeof(*request));
     if (!request)
         return HOB_ENOMEM;
     request->bytes = bytes;
@@ -108,7 +109,7 @@ void hob_mqtt_requests_sent(struct hob_mqtt_requests *requests, struct hob_mqtt_
 {
     requests->in_call = false;
     if (!taken)
-        free(take_pending(requests, request->mid));
+        hob_free(take_pending(requests, request->mid));
 }
 
 static void call_done(struct hob_mqtt_request *request, int status, const int *granted,
@@ -118,7 +119,7 @@ static void call_done(struct hob_mqtt_request *request, int status, const int *g
         request->subscribed(request->user, status, status ? NULL : granted, count);
     else if (request->done)
         request->done(request->user, status);
-    free(request);
+    hob_free(request);
 }
 
 void hob_mqtt_requests_complete(struct hob_mqtt_requests *requests, int mid, int status,

@@ -1,7 +1,8 @@
 #include "net/mqtt_share.h"
 
+#include "base/alloc.h"
+
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BUCKETS 256
@@ -68,7 +69,7 @@ static struct filter *find_or_add(struct hob_mqtt_share *share, const char *text
     if (filter)
         return filter;
     size_t size = strlen(text) + 1;
-    filter = calloc(1, sizeof(*filter) + size);
+    filter = hob_calloc(1, sizeof(*filter) + size);
     if (!filter)
         return NULL;
     memcpy(filter->text, text, size);
@@ -101,7 +102,7 @@ static void drop_if_unused(struct hob_mqtt_share *share, struct filter *filter)
         at = &(*at)->next;
     if (*at)
         *at = filter->next;
-    free(filter);
+    hob_free(filter);
 }
 
 bool hob_mqtt_filter_covers(const char *outer, const char *inner)
@@ -162,7 +163,7 @@ int hob_mqtt_share_subscribe(struct hob_mqtt_share *share, const char *const *fi
 {
     if (count == 0 || qos < 0 || qos > 1)
         return HOB_EINVAL;
-    const char **names = calloc(count, sizeof(*names));
+    const char **names = hob_calloc(count, sizeof(*names));
     int rc = names ? 0 : HOB_ENOMEM;
     int highest = qos;
     for (size_t i = 0; i < count && rc == 0; i++) {
@@ -171,7 +172,7 @@ int hob_mqtt_share_subscribe(struct hob_mqtt_share *share, const char *const *fi
         highest = max_of(highest, one);
     }
     rc = rc ? rc : hob_mqtt_subscribe(share->mqtt, names, count, highest, done, user);
-    free(names);
+    hob_free(names);
     for (size_t i = 0; i < count && rc == 0; i++) {
         struct filter *filter = find_or_add(share, filters[i]);
         if (filter) /* else the broker keeps it, which does no harm */
@@ -189,7 +190,7 @@ int hob_mqtt_share_unsubscribe(struct hob_mqtt_share *share, const char *const *
                                size_t count, hob_mqtt_done_fn *done, void *user)
 {
     size_t gone = 0;
-    const char **names = calloc(count ? count : 1, sizeof(*names));
+    const char **names = hob_calloc(count ? count : 1, sizeof(*names));
     if (!names)
         return HOB_ENOMEM;
     for (size_t i = 0; i < count; i++) {
@@ -204,7 +205,7 @@ int hob_mqtt_share_unsubscribe(struct hob_mqtt_share *share, const char *const *
     int rc = HOB_MQTT_STILL_HELD;
     if (gone > 0 || count == 0)
         rc = hob_mqtt_unsubscribe(share->mqtt, names, gone, done, user);
-    free(names);
+    hob_free(names);
     return rc;
 }
 
@@ -216,10 +217,10 @@ int hob_mqtt_listen(struct hob_mqtt_share *share, const char *text,
 {
     if (!hob_mqtt_filter_valid(text))
         return HOB_EINVAL;
-    struct hob_mqtt_listener *listener = calloc(1, sizeof(*listener));
+    struct hob_mqtt_listener *listener = hob_calloc(1, sizeof(*listener));
     struct filter *filter = listener ? find_or_add(share, text) : NULL;
     if (!filter) {
-        free(listener);
+        hob_free(listener);
         return HOB_ENOMEM;
     }
     *listener = (struct hob_mqtt_listener){
@@ -268,7 +269,7 @@ void hob_mqtt_listener_close(struct hob_mqtt_listener *listener)
     if (*at)
         *at = listener->next;
     drop_if_unused(listener->share, filter);
-    free(listener);
+    hob_free(listener);
 }
 
 static void tell(const struct filter *filter, const struct hob_mqtt_message *message)
@@ -292,7 +293,7 @@ void hob_mqtt_share_message(struct hob_mqtt_share *share, const struct hob_mqtt_
 struct hob_mqtt_watch *hob_mqtt_watch_new(struct hob_mqtt_share *share,
                                           const struct hob_mqtt_watch_options *options)
 {
-    struct hob_mqtt_watch *watch = calloc(1, sizeof(*watch));
+    struct hob_mqtt_watch *watch = hob_calloc(1, sizeof(*watch));
     struct hob_mqtt_watch **at = &share->watches;
     if (!watch)
         return NULL;
@@ -313,7 +314,7 @@ void hob_mqtt_watch_close(struct hob_mqtt_watch *watch)
         at = &(*at)->next;
     if (*at)
         *at = watch->next;
-    free(watch);
+    hob_free(watch);
 }
 
 void hob_mqtt_share_up(struct hob_mqtt_share *share, bool session_present)
@@ -347,7 +348,7 @@ void hob_mqtt_share_down(struct hob_mqtt_share *share, const struct hob_error *w
 
 int hob_mqtt_share_new(struct hob_mqtt *mqtt, struct hob_mqtt_share **out, struct hob_error *err)
 {
-    struct hob_mqtt_share *share = calloc(1, sizeof(*share));
+    struct hob_mqtt_share *share = hob_calloc(1, sizeof(*share));
     if (!share)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     share->mqtt = mqtt;
@@ -360,7 +361,7 @@ static void free_filters(struct filter *list)
     while (list) {
         struct filter *next = list->next;
         assert(!list->listeners);
-        free(list);
+        hob_free(list);
         list = next;
     }
 }
@@ -373,7 +374,7 @@ void hob_mqtt_share_free(struct hob_mqtt_share *share)
     for (size_t i = 0; i < BUCKETS; i++)
         free_filters(share->exact[i]);
     free_filters(share->wild);
-    free(share);
+    hob_free(share);
 }
 
 struct hob_mqtt *hob_mqtt_share_mqtt(struct hob_mqtt_share *share)

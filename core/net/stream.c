@@ -1,10 +1,11 @@
 #include "net/stream.h"
 
+#include "base/alloc.h"
+
 #include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -73,7 +74,7 @@ static void finish(struct hob_stream *stream)
     hob_buf_free(&stream->plain_out);
     uv_freeaddrinfo(stream->addresses);
     stream->options.on_close(stream->options.user, &stream->why);
-    free(stream);
+    hob_free(stream);
 }
 
 static void release(struct hob_stream *stream)
@@ -489,7 +490,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     struct lookup *lookup = (struct lookup *)request;
     struct hob_stream *stream = lookup->stream;
     struct hob_error why;
-    free(lookup);
+    hob_free(lookup);
     if (!stream || stream->failing) {
         if (stream)
             stream->lookup = NULL;
@@ -512,7 +513,7 @@ static int start_lookup(struct hob_stream *stream, struct hob_error *err)
 {
     char port[PORT_TEXT_MAX];
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct lookup *lookup = calloc(1, sizeof(*lookup));
+    struct lookup *lookup = hob_calloc(1, sizeof(*lookup));
     if (!lookup)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     snprintf(port, sizeof(port), "%d", stream->options.port);
@@ -520,7 +521,7 @@ static int start_lookup(struct hob_stream *stream, struct hob_error *err)
     int status = uv_getaddrinfo(hob_loop_uv(stream->loop), &lookup->request, on_resolved,
                                 stream->host, port, &hints);
     if (status < 0) {
-        free(lookup);
+        hob_free(lookup);
         return hob_error_set(err, HOB_ERESOLVE, "%s: name not resolved (%s)", stream->place,
                              uv_strerror(status));
     }
@@ -550,7 +551,7 @@ static void free_new(struct hob_stream *stream)
 {
     hob_tls_free(stream->tls);
     hob_timer_close(stream->timer);
-    free(stream);
+    hob_free(stream);
 }
 
 static int set_up(struct hob_stream *stream, struct hob_error *err)
@@ -573,7 +574,7 @@ static int set_up(struct hob_stream *stream, struct hob_error *err)
 int hob_stream_connect(struct hob_loop *loop, const struct hob_stream_options *options,
                        struct hob_stream **out, struct hob_error *err)
 {
-    struct hob_stream *stream = calloc(1, sizeof(*stream));
+    struct hob_stream *stream = hob_calloc(1, sizeof(*stream));
     if (!stream)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     stream->loop = loop;

@@ -1,5 +1,6 @@
 #include "net/tls.h"
 
+#include "base/alloc.h"
 #include "base/mbed.h"
 #include "net/tls_words.h"
 
@@ -13,7 +14,6 @@
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -82,7 +82,7 @@ static unsigned char *read_pem(const char *what, const char *path, size_t *len,
         hob_tls_words_file(err, what, path, errno);
         return NULL;
     }
-    unsigned char *text = calloc(1, FILE_MAX + 1);
+    unsigned char *text = hob_calloc(1, FILE_MAX + 1);
     size_t got = text ? fread(text, 1, FILE_MAX, file) : 0;
     int problem = !text ? ENOMEM : ferror(file) ? errno : 0;
     bool whole = got < FILE_MAX;
@@ -92,7 +92,7 @@ static unsigned char *read_pem(const char *what, const char *path, size_t *len,
     else if (!whole)
         hob_error_set(err, HOB_ETLS, "%s %s: too large for a PEM file", what, path);
     if (problem || !whole) {
-        free(text);
+        hob_free(text);
         return NULL;
     }
     *len = got + 1;
@@ -102,7 +102,7 @@ static unsigned char *read_pem(const char *what, const char *path, size_t *len,
 static void wipe(unsigned char *text, size_t len)
 {
     mbedtls_platform_zeroize(text, len);
-    free(text);
+    hob_free(text);
 }
 
 static int load_certificates(mbedtls_x509_crt *crt, const char *what, const char *path,
@@ -130,7 +130,7 @@ static int load_certificates(mbedtls_x509_crt *crt, const char *what, const char
             code = hob_error_set(err, HOB_ETLS, "%s %s: damaged certificate: %s", what, path,
                                  hob_mbed_words(ret, words, sizeof(words)));
     }
-    free(text);
+    hob_free(text);
     return code;
 }
 
@@ -198,7 +198,7 @@ static int load_own(struct hob_tls_config *config, const struct hob_tls_options 
         code = check_pair(config, options, err);
     if (code)
         return code;
-    config->cert_file = strdup(options->cert_file);
+    config->cert_file = hob_strdup(options->cert_file);
     if (!config->cert_file ||
         mbedtls_ssl_conf_own_cert(&config->ssl, &config->own, &config->key) != 0)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
@@ -227,7 +227,7 @@ static int set_up(struct hob_tls_config *config, const struct hob_tls_options *o
         ret = mbedtls_ssl_config_defaults(ssl, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                           MBEDTLS_SSL_PRESET_DEFAULT);
     if (ret == 0 && options->alpn) {
-        config->alpn[0] = strdup(options->alpn);
+        config->alpn[0] = hob_strdup(options->alpn);
         ret = mbedtls_ssl_conf_alpn_protocols(ssl, (const char **)config->alpn);
     }
     if (ret != 0)
@@ -260,7 +260,7 @@ int hob_tls_config_new(const struct hob_tls_options *options, struct hob_tls_con
         err = &here;
     if (!options->ca_file)
         return hob_error_set(err, HOB_EINVAL, "TLS needs a CA file: set ca");
-    struct hob_tls_config *config = calloc(1, sizeof(*config));
+    struct hob_tls_config *config = hob_calloc(1, sizeof(*config));
     if (!config)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
 #if MBEDTLS_VERSION_MAJOR >= 3
@@ -272,7 +272,7 @@ int hob_tls_config_new(const struct hob_tls_options *options, struct hob_tls_con
     mbedtls_x509_crt_init(&config->ca);
     mbedtls_x509_crt_init(&config->own);
     mbedtls_pk_init(&config->key);
-    config->ca_file = strdup(options->ca_file);
+    config->ca_file = hob_strdup(options->ca_file);
     int code = config->ca_file ? set_up(config, options, err) : HOB_ENOMEM;
     if (code == 0)
         code = load_certificates(&config->ca, "CA file", options->ca_file, err);
@@ -297,10 +297,10 @@ void hob_tls_config_free(struct hob_tls_config *config)
     mbedtls_x509_crt_free(&config->ca);
     mbedtls_ctr_drbg_free(&config->drbg);
     mbedtls_entropy_free(&config->entropy);
-    free(config->ca_file);
-    free(config->cert_file);
-    free(config->alpn[0]);
-    free(config);
+    hob_free(config->ca_file);
+    hob_free(config->cert_file);
+    hob_free(config->alpn[0]);
+    hob_free(config);
 }
 
 /* ---- what went wrong ---- */
@@ -464,10 +464,10 @@ static void offer_ticket(struct hob_tls *tls, const struct hob_tls_ticket *ticke
 int hob_tls_new(struct hob_tls_config *config, const char *server_name,
                 const struct hob_tls_ticket *ticket, struct hob_tls **out, struct hob_error *err)
 {
-    struct hob_tls *tls = calloc(1, sizeof(*tls));
+    struct hob_tls *tls = hob_calloc(1, sizeof(*tls));
     char words[128];
-    if (!tls || !(tls->server_name = strdup(server_name))) {
-        free(tls);
+    if (!tls || !(tls->server_name = hob_strdup(server_name))) {
+        hob_free(tls);
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
     tls->config = config;
@@ -497,8 +497,8 @@ void hob_tls_free(struct hob_tls *tls)
     mbedtls_ssl_free(&tls->ssl);
     hob_buf_free(&tls->in);
     hob_buf_free(&tls->out);
-    free(tls->server_name);
-    free(tls);
+    hob_free(tls->server_name);
+    hob_free(tls);
 }
 
 int hob_tls_feed(struct hob_tls *tls, const void *data, size_t len)
@@ -597,12 +597,12 @@ struct hob_tls_ticket *hob_tls_ticket_new(struct hob_tls *tls)
 {
     if (!tls->open)
         return NULL;
-    struct hob_tls_ticket *ticket = calloc(1, sizeof(*ticket));
+    struct hob_tls_ticket *ticket = hob_calloc(1, sizeof(*ticket));
     if (!ticket)
         return NULL;
     mbedtls_ssl_session_init(&ticket->session);
     memcpy(ticket->fingerprint, tls->config->fingerprint, sizeof(ticket->fingerprint));
-    ticket->server_name = strdup(tls->server_name);
+    ticket->server_name = hob_strdup(tls->server_name);
     if (!ticket->server_name || mbedtls_ssl_get_session(&tls->ssl, &ticket->session) != 0) {
         hob_tls_ticket_free(ticket);
         return NULL;
@@ -615,8 +615,8 @@ void hob_tls_ticket_free(struct hob_tls_ticket *ticket)
     if (!ticket)
         return;
     mbedtls_ssl_session_free(&ticket->session);
-    free(ticket->server_name);
-    free(ticket);
+    hob_free(ticket->server_name);
+    hob_free(ticket);
 }
 
 /* mbedTLS does not tell; but only a full handshake shows the server's certificate. */

@@ -1,5 +1,6 @@
 #include "work/bench.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -12,7 +13,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -247,7 +247,7 @@ static int prepare_known(struct hob_bench *bench, struct hob_store_execution *kn
                          struct hob_error *err)
 {
     size_t len = known->document_len;
-    char *document = malloc(len + 1); /* the store's copy goes with its next call */
+    char *document = hob_malloc(len + 1); /* the store's copy goes with its next call */
     if (!document) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -261,7 +261,7 @@ static int prepare_known(struct hob_bench *bench, struct hob_store_execution *kn
     hob_slot_known(bench->slot, known, past_of(bench), "");
     const struct hob_handlers_entry *handler = hob_handlers_find(bench->handlers, name);
     int rc = hob_slot_prepare(bench->slot, handler, document, len, err);
-    free(document);
+    hob_free(document);
     if (hob_slot_is_passing(rc)) {
         hob_slot_release(bench->slot);
         return rc;
@@ -387,11 +387,11 @@ static int open_slot(struct hob_bench *bench, struct hob_error *err)
 
 static int make(struct hob_bench *bench, struct hob_error *err)
 {
-    bench->scripts = strdup(bench->options.scripts);
-    bench->thing = strdup(bench->options.thing);
-    bench->lib = strdup(bench->options.lib);
+    bench->scripts = hob_strdup(bench->options.scripts);
+    bench->thing = hob_strdup(bench->options.thing);
+    bench->lib = hob_strdup(bench->options.lib);
     bench->turn = hob_timer_new(bench->options.loop, on_turn, bench);
-    if (asprintf(&bench->work_dir, "%s/work", bench->options.data) < 0) {
+    if (hob_asprintf(&bench->work_dir, "%s/work", bench->options.data) < 0) {
         bench->work_dir = NULL;
     }
     if (!bench->scripts || !bench->thing || !bench->lib || !bench->turn || !bench->work_dir) {
@@ -407,7 +407,7 @@ static int make(struct hob_bench *bench, struct hob_error *err)
 int hob_bench_new(const struct hob_bench_options *options, struct hob_bench **out,
                   struct hob_error *err)
 {
-    struct hob_bench *bench = calloc(1, sizeof *bench);
+    struct hob_bench *bench = hob_calloc(1, sizeof *bench);
     if (!bench) {
         return hob_error_set(err, HOB_ENOMEM, "bench: out of memory");
     }
@@ -438,9 +438,9 @@ void hob_bench_free(struct hob_bench *bench)
     hob_store_close(bench->store);
     hob_timer_close(bench->turn);
     hob_log_close(bench->log);
-    free(bench->scripts);
-    free(bench->thing);
-    free(bench->lib);
-    free(bench->work_dir);
-    free(bench);
+    hob_free(bench->scripts);
+    hob_free(bench->thing);
+    hob_free(bench->lib);
+    hob_free(bench->work_dir);
+    hob_free(bench);
 }

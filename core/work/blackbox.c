@@ -4,6 +4,7 @@
  * whatever is being changed is written beside what holds, then switched to by one store. */
 #include "work/blackbox.h"
 
+#include "base/alloc.h"
 #include "device/child.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -210,16 +210,16 @@ int hob_blackbox_open(struct hob_log *log, const char *path, const char *boot_id
                       struct hob_blackbox **out, struct hob_error *err)
 {
     int number = 0;
-    struct hob_blackbox *box = calloc(1, sizeof *box);
+    struct hob_blackbox *box = hob_calloc(1, sizeof *box);
     if (!box)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", path);
     box->log = log;
     box->map = open_file(path, &number);
     box->is_file = box->map != NULL;
     if (!box->map)
-        box->map = calloc(1, sizeof *box->map);
+        box->map = hob_calloc(1, sizeof *box->map);
     if (!box->map) {
-        free(box);
+        hob_free(box);
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", path);
     }
     if (number)
@@ -248,8 +248,8 @@ void hob_blackbox_free(struct hob_blackbox *box)
     if (box->is_file)
         munmap(box->map, sizeof *box->map);
     else
-        free(box->map);
-    free(box);
+        hob_free(box->map);
+    hob_free(box);
 }
 
 void hob_blackbox_close(struct hob_blackbox *box)

@@ -1,9 +1,9 @@
+#include "base/alloc.h"
 #include "work/debug_parts.h"
 
 #include "work/job.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HOLD_MS 900000
@@ -27,7 +27,7 @@ static int take_seat(struct hob_debug_target *target, struct hob_debug_session *
     if (hob_debug_has_seat(target, session)) {
         return 0;
     }
-    struct hob_debug_seat *seat = malloc(sizeof *seat);
+    struct hob_debug_seat *seat = hob_malloc(sizeof *seat);
     if (!seat) {
         return hob_error_set(err, HOB_ENOMEM, "debugger: out of memory");
     }
@@ -81,7 +81,7 @@ static void leave_seat(struct hob_debug_target *target, struct hob_debug_session
         return;
     }
     *at = seat->next;
-    free(seat);
+    hob_free(seat);
     forget_session(target, session);
     snprintf(text, sizeof text, "%s has gone", session->who);
     hob_debug_log(target, HOB_LOG_INFO, "debug.detached", text);
@@ -113,19 +113,19 @@ struct hob_debug_target *hob_debug_target(struct hob_debug_session *session, int
 struct hob_debug_session *hob_debug_open(struct hob_debugger *debugger,
                                          const struct hob_debug_session_options *options)
 {
-    struct hob_debug_session *session = calloc(1, sizeof *session);
+    struct hob_debug_session *session = hob_calloc(1, sizeof *session);
     if (!session) {
         return NULL;
     }
     session->debugger = debugger;
     session->options = *options;
-    session->who = strdup(options->who ? options->who : "somebody");
+    session->who = hob_strdup(options->who ? options->who : "somebody");
     session->turn = hob_timer_new(debugger->options.loop, hob_debug_tell_notes, session);
     session->last_note = &session->notes;
     if (!session->who || !session->turn) {
-        free(session->who);
+        hob_free(session->who);
         hob_timer_close(session->turn);
-        free(session);
+        hob_free(session);
         return NULL;
     }
     session->options.who = session->who;
@@ -355,7 +355,7 @@ static void free_target(struct hob_debug_target *target)
     struct hob_debug_seat *next;
     for (struct hob_debug_seat *seat = target->seats; seat; seat = next) {
         next = seat->next;
-        free(seat);
+        hob_free(seat);
     }
     if (target->eval) {
         hob_debug_eval_cancel(target->eval);
@@ -363,13 +363,13 @@ static void free_target(struct hob_debug_target *target)
     hob_debug_look_free(target->look);
     hob_timer_close(target->turn);
     hob_timer_close(target->limit);
-    free(target);
+    hob_free(target);
 }
 
 struct hob_debug_target *hob_debug_register(struct hob_debugger *debugger,
                                             const struct hob_debug_target_options *options)
 {
-    struct hob_debug_target *target = debugger ? calloc(1, sizeof *target) : NULL;
+    struct hob_debug_target *target = debugger ? hob_calloc(1, sizeof *target) : NULL;
     if (!target) {
         return NULL;
     }
@@ -423,7 +423,7 @@ void hob_debug_set_task(struct hob_debug_target *target, struct hob_task *task)
 
 struct hob_debugger *hob_debugger_new(const struct hob_debugger_options *options)
 {
-    struct hob_debugger *debugger = calloc(1, sizeof *debugger);
+    struct hob_debugger *debugger = hob_calloc(1, sizeof *debugger);
     if (debugger) {
         debugger->options = *options;
         debugger->options.hold_ms = options->hold_ms ? options->hold_ms : HOLD_MS;
@@ -458,5 +458,5 @@ void hob_debugger_free(struct hob_debugger *debugger)
         next_session = session->next;
         hob_debug_close(session);
     }
-    free(debugger);
+    hob_free(debugger);
 }

@@ -1,3 +1,4 @@
+#include "base/alloc.h"
 #include "work/debug_look_parts.h"
 
 #include <ctype.h>
@@ -72,9 +73,9 @@ static void add(struct completion *c, const char *name, size_t len)
         return;
     }
     if (!c->out->items) {
-        c->out->items = calloc(CANDIDATES_MAX, sizeof *c->out->items);
+        c->out->items = hob_calloc(CANDIDATES_MAX, sizeof *c->out->items);
     }
-    char *copy = c->out->items ? strndup(name, len) : NULL;
+    char *copy = c->out->items ? hob_strndup(name, len) : NULL;
     if (copy) {
         c->out->items[c->out->count++] = copy;
     }
@@ -210,7 +211,7 @@ static void sort_candidates(struct hob_debug_candidates *out)
     qsort(out->items, out->count, sizeof *out->items, compare_texts);
     for (size_t i = 0; i < out->count; i++) {
         if (kept > 0 && strcmp(out->items[kept - 1], out->items[i]) == 0) {
-            free(out->items[i]);
+            hob_free(out->items[i]);
         } else {
             out->items[kept++] = out->items[i];
         }
@@ -239,8 +240,8 @@ int hob_debug_look_complete(struct hob_debug_look *look, int frame, const char *
 void hob_debug_candidates_free(struct hob_debug_candidates *candidates)
 {
     for (size_t i = 0; i < candidates->count; i++) {
-        free(candidates->items[i]);
+        hob_free(candidates->items[i]);
     }
-    free(candidates->items);
+    hob_free(candidates->items);
     memset(candidates, 0, sizeof *candidates);
 }

@@ -1,7 +1,7 @@
+#include "base/alloc.h"
 #include "work/debug_look_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define RESULTS_MAX 100
@@ -176,7 +176,7 @@ static void take_text(lua_State *L, struct hob_debug_eval *eval, int first)
         add_value(L, first + (int)i, &eval->values[i], &line);
     }
     const char *text = hob_buf_string(&line);
-    eval->text = strdup(text ? text : "");
+    eval->text = hob_strdup(text ? text : "");
     hob_buf_free(&line);
 }
 
@@ -186,7 +186,7 @@ static void take_values(lua_State *L, struct hob_debug_eval *eval, int first)
     /* A log point's text is in as many pieces as it has. */
     int most = eval->kind == HOB_DEBUG_EVAL_LOG ? count : RESULTS_MAX;
     count = count < most ? count : most;
-    eval->values = calloc(count > 0 ? (size_t)count : 1, sizeof *eval->values);
+    eval->values = hob_calloc(count > 0 ? (size_t)count : 1, sizeof *eval->values);
     if (!eval->values) {
         eval->code = HOB_ENOMEM;
         return;
@@ -207,8 +207,8 @@ static void take_values(lua_State *L, struct hob_debug_eval *eval, int first)
 static void set_message(struct hob_debug_eval *eval, int code, const char *message)
 {
     eval->code = code;
-    free(eval->message);
-    eval->message = strdup(message);
+    hob_free(eval->message);
+    eval->message = hob_strdup(message);
 }
 
 static void set_value(lua_State *L, struct hob_debug_eval *eval, int first)
@@ -270,9 +270,9 @@ static int free_eval(lua_State *L)
 {
     struct hob_debug_eval *eval = lua_touserdata(L, 1);
     hob_timer_close(eval->timer);
-    free(eval->message);
-    free(eval->text);
-    free(eval->values);
+    hob_free(eval->message);
+    hob_free(eval->text);
+    hob_free(eval->values);
     memset(eval, 0, sizeof *eval);
     return 0;
 }
@@ -310,9 +310,9 @@ static void tell(struct hob_debug_eval *eval)
     eval->values = NULL;
     eval->message = eval->text = NULL; /* `done` may be the end of everything */
     done(eval->user, &result);
-    free(values);
-    free(message);
-    free(text);
+    hob_free(values);
+    hob_free(message);
+    hob_free(text);
 }
 
 static void on_ended(void *user, lua_State *L, int status, int results)

@@ -1,4 +1,5 @@
 /* What a person writes, as a Lua function: expressions, statements, the texts of log points. */
+#include "base/alloc.h"
 #include "work/debug_look_parts.h"
 
 #include <string.h>
@@ -131,7 +132,7 @@ int hob_look_compile(lua_State *L, enum hob_debug_eval_kind kind, const char *te
 int hob_debug_eval_check(enum hob_debug_eval_kind kind, const char *text, size_t len,
                          struct hob_error *err)
 {
-    lua_State *L = luaL_newstate(); /* nothing of it is run */
+    lua_State *L = hob_alloc_lua_state(); /* nothing of it is run */
     if (!L) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }

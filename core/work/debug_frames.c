@@ -1,9 +1,9 @@
+#include "base/alloc.h"
 #include "work/debug_look_parts.h"
 #include "work/debug_parts.h"
 
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Lua finds a frame by counting from the innermost: of a deep recursion its two ends are listed. */
@@ -42,7 +42,7 @@ static int add_frame(struct hob_debug_look *look, const struct hob_look_frame *f
 {
     if (look->frame_count % 64 == 0) {
         size_t room = look->frame_count + 64;
-        struct hob_look_frame *frames = realloc(look->frames, room * sizeof *frames);
+        struct hob_look_frame *frames = hob_realloc(look->frames, room * sizeof *frames);
         if (!frames) {
             return HOB_ENOMEM;
         }
@@ -134,7 +134,7 @@ int hob_look_list_frames(struct hob_debug_look *look, struct hob_error *err)
 
 void hob_look_drop_frames(struct hob_debug_look *look)
 {
-    free(look->frames);
+    hob_free(look->frames);
     look->frames = NULL;
     look->frame_count = 0;
     look->listed = look->cut = false;
@@ -295,7 +295,7 @@ int hob_debug_look_stack(struct hob_debug_look *look, size_t first, size_t count
         return rc;
     }
     count = count < COUNT_MAX ? count : COUNT_MAX;
-    out->items = calloc(count ? count : 1, sizeof *out->items);
+    out->items = hob_calloc(count ? count : 1, sizeof *out->items);
     if (!out->items) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -316,7 +316,7 @@ int hob_debug_look_stack(struct hob_debug_look *look, size_t first, size_t count
 
 void hob_debug_frames_free(struct hob_debug_frames *frames)
 {
-    free(frames->items);
+    hob_free(frames->items);
     memset(frames, 0, sizeof *frames);
 }
 
@@ -338,7 +338,7 @@ bool hob_debug_look_place(struct hob_debug_look *look, char file[HOB_DEBUG_FILE_
 
 void hob_look_drop_record(struct hob_look_record *record)
 {
-    free(record->names);
+    hob_free(record->names);
     memset(record, 0, sizeof *record);
 }
 
@@ -368,7 +368,7 @@ static void fill_record(struct hob_debug_look *look, struct hob_look_record *rec
     size_t count = read_names(L, ar, names, LOOK_LOCALS_MAX);
     *record = (struct hob_look_record){
         .L = L, .resumed = task ? task->resumed : 0, .line = ar->currentline};
-    record->names = malloc(count ? count * sizeof *names : 1);
+    record->names = hob_malloc(count ? count * sizeof *names : 1);
     if (!record->names) {
         hob_look_drop_record(record);
         return;
@@ -492,9 +492,9 @@ void hob_debug_look_snapshot(struct hob_debug_look *look, lua_State *L)
 {
     struct snapshot taken = {.look = look, .L = L};
     hob_debug_look_forget(look);
-    taken.frames = calloc(HOB_DEBUG_SNAPSHOT_FRAMES, sizeof *taken.frames);
+    taken.frames = hob_calloc(HOB_DEBUG_SNAPSHOT_FRAMES, sizeof *taken.frames);
     if (!taken.frames || !lua_checkstack(L, LUA_MINSTACK)) {
-        free(taken.frames);
+        hob_free(taken.frames);
         return;
     }
     lua_pushcfunction(L, take_snapshot);
@@ -511,7 +511,7 @@ void hob_debug_look_snapshot(struct hob_debug_look *look, lua_State *L)
 
 void hob_look_drop_snapshot(struct hob_debug_look *look)
 {
-    free(look->snapshot.frames);
+    hob_free(look->snapshot.frames);
     look->snapshot.frames = NULL;
     look->snapshot.count = 0;
 }

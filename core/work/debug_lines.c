@@ -1,6 +1,7 @@
 /* Where code is in a text: read from what lua_dump writes of it, since Lua itself tells the lines
  * of a function only once that function is there. The form is that of Lua 5.4; its header is
  * compared with that of this build, and anything that does not fit ends the reading. */
+#include "base/alloc.h"
 #include "work/debug_look_parts.h"
 
 #include <stdlib.h>
@@ -213,7 +214,7 @@ static void gather(void *user, int line, uint32_t instruction, size_t pc, bool i
     }
     if (count == all->room) {
         size_t room = all->room ? all->room * 2 : 256;
-        int *items = realloc(all->lines->items, room * sizeof *items);
+        int *items = hob_realloc(all->lines->items, room * sizeof *items);
         if (!items) {
             all->no_memory = true;
             return;
@@ -264,7 +265,7 @@ static int gather_lines(lua_State *L, struct hob_debug_lines *out, struct hob_er
 int hob_debug_lines_of(const char *text, size_t len, struct hob_debug_lines *out,
                        struct hob_error *err)
 {
-    lua_State *L = luaL_newstate(); /* nothing of it is run */
+    lua_State *L = hob_alloc_lua_state(); /* nothing of it is run */
     if (!L) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -294,7 +295,7 @@ int hob_debug_lines_next(const struct hob_debug_lines *lines, int line)
 
 void hob_debug_lines_free(struct hob_debug_lines *lines)
 {
-    free(lines->items);
+    hob_free(lines->items);
     memset(lines, 0, sizeof *lines);
 }
 

@@ -1,9 +1,9 @@
 #include "work/debug_look.h"
 
+#include "base/alloc.h"
 #include "work/debug_look_parts.h"
 #include "work/sandbox.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A person may look into a job that has used all of its memory. */
@@ -197,7 +197,7 @@ static struct hob_look_ref *add_ref(struct hob_debug_look *look)
     }
     if (look->ref_count == look->ref_room) {
         size_t room = look->ref_room ? look->ref_room * 2 : 64;
-        struct hob_look_ref *refs = realloc(look->refs, room * sizeof *refs);
+        struct hob_look_ref *refs = hob_realloc(look->refs, room * sizeof *refs);
         if (!refs) {
             return NULL;
         }
@@ -257,7 +257,7 @@ int hob_look_value_ref(struct hob_debug_look *look, lua_State *L, int index, int
 
 struct hob_debug_look *hob_debug_look_new(struct hob_debug_target *target)
 {
-    struct hob_debug_look *look = calloc(1, sizeof *look);
+    struct hob_debug_look *look = hob_calloc(1, sizeof *look);
     if (!look) {
         return NULL;
     }
@@ -268,7 +268,7 @@ struct hob_debug_look *hob_debug_look_new(struct hob_debug_target *target)
     look->table = look->box = LUA_NOREF;
     look->idle = hob_timer_new(look->scheduler->loop, on_idle, look);
     if (!look->idle) {
-        free(look);
+        hob_free(look);
         return NULL;
     }
     return look;
@@ -287,6 +287,6 @@ void hob_debug_look_free(struct hob_debug_look *look)
     }
     luaL_unref(look->L, LUA_REGISTRYINDEX, look->box);
     hob_timer_close(look->idle);
-    free(look->refs);
-    free(look);
+    hob_free(look->refs);
+    hob_free(look);
 }

@@ -1,3 +1,4 @@
+#include "base/alloc.h"
 #include "work/debug_look_parts.h"
 
 #include <stdio.h>
@@ -319,22 +320,22 @@ int hob_debug_look_variables(struct hob_debug_look *look, int ref,
         wanted.count = HOB_DEBUG_PAGE_MAX;
     }
     struct listing list = {.look = look, .ref = &copy, .page = &wanted, .out = out, .err = err};
-    out->items = calloc(wanted.count, sizeof *out->items);
-    list.keys = malloc(NAMED_MAX * sizeof *list.keys);
-    list.places = malloc(NAMED_MAX * sizeof *list.places);
+    out->items = hob_calloc(wanted.count, sizeof *out->items);
+    list.keys = hob_malloc(NAMED_MAX * sizeof *list.keys);
+    list.places = hob_malloc(NAMED_MAX * sizeof *list.places);
     int rc = out->items && list.keys && list.places
                  ? hob_look_check_room(look, err)
                  : hob_error_set(err, HOB_ENOMEM, "out of memory");
     rc = rc ? rc : hob_look_call(look, list_ref, &list, err);
     rc = rc == 0 && list.rc ? hob_look_stale(err) : rc;
-    free(list.keys);
-    free(list.places);
+    hob_free(list.keys);
+    hob_free(list.places);
     return rc;
 }
 
 void hob_debug_variables_free(struct hob_debug_variables *variables)
 {
-    free(variables->items);
+    hob_free(variables->items);
     memset(variables, 0, sizeof *variables);
 }
 

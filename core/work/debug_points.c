@@ -1,4 +1,5 @@
 /* debug_points.c - the breakpoints of a session: checked, moved to a line with code, counted. */
+#include "base/alloc.h"
 #include "work/debug_parts.h"
 
 #include "base/buf.h"
@@ -22,12 +23,12 @@
 static void free_point(struct hob_debug_point *point)
 {
     if (point) {
-        free(point->file);
-        free(point->real);
-        free(point->name);
-        free(point->condition);
-        free(point->log);
-        free(point);
+        hob_free(point->file);
+        hob_free(point->real);
+        hob_free(point->name);
+        hob_free(point->condition);
+        hob_free(point->log);
+        hob_free(point);
     }
 }
 
@@ -36,7 +37,7 @@ void hob_debug_free_points(struct hob_debug_session *session)
     for (size_t i = 0; i < session->count; i++) {
         free_point(session->points[i]);
     }
-    free(session->points);
+    hob_free(session->points);
     session->points = NULL;
     session->count = 0;
 }
@@ -118,7 +119,7 @@ static bool read_hit(const char *text, struct hob_debug_point *point)
 
 static bool copy(char **out, const char *text)
 {
-    *out = text && *text ? strdup(text) : NULL;
+    *out = text && *text ? hob_strdup(text) : NULL;
     return *out || !text || !*text;
 }
 
@@ -126,7 +127,7 @@ static bool copy_texts(struct hob_debug_point *point, const char *file,
                        const struct hob_debug_break *from)
 {
     point->line = from->line;
-    point->real = file && file[0] == '/' ? realpath(file, NULL) : NULL;
+    point->real = file && file[0] == '/' ? hob_realpath(file) : NULL;
     return copy(&point->file, file) && copy(&point->name, file ? NULL : from->name) &&
            copy(&point->condition, from->condition) && copy(&point->log, from->log);
 }
@@ -320,8 +321,8 @@ static void check(struct hob_debug_point *point, const struct hob_debug_break *f
     if (!check_texts(point, from, out->message, sizeof out->message)) {
         out->verified = false;
         point->line = 0; /* never met */
-        free(point->name);
-        point->name = strdup("");
+        hob_free(point->name);
+        point->name = hob_strdup("");
     } else if (lines) {
         place_line(point, lines, out);
     } else if (point->file) {
@@ -334,7 +335,7 @@ static void check(struct hob_debug_point *point, const struct hob_debug_break *f
 static struct hob_debug_point *new_point(struct hob_debugger *debugger, const char *file,
                                          const struct hob_debug_break *from)
 {
-    struct hob_debug_point *point = calloc(1, sizeof *point);
+    struct hob_debug_point *point = hob_calloc(1, sizeof *point);
     if (!point || !copy_texts(point, file, from)) {
         free_point(point);
         return NULL;
@@ -385,7 +386,7 @@ static int add_points(struct hob_debug_session *session, const char *file,
 static int make_room(struct hob_debug_session *session, size_t count, struct hob_error *err)
 {
     struct hob_debug_point **points =
-        realloc(session->points, (session->count + count + 1) * sizeof *points);
+        hob_realloc(session->points, (session->count + count + 1) * sizeof *points);
     if (!points) {
         return hob_error_set(err, HOB_ENOMEM, "breakpoints: out of memory");
     }

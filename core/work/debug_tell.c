@@ -1,10 +1,10 @@
 /* debug_tell.c - what sessions and the log are told: each event in a turn of the loop of its own.
  */
+#include "base/alloc.h"
 #include "work/debug_parts.h"
 
 #include "work/job.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static size_t length_of(const char *text)
@@ -25,8 +25,8 @@ static const char *put_text(char **at, const char *text)
 static struct hob_debug_note *copy_event(const struct hob_debug_event *event)
 {
     size_t ids = event->breakpoint_count * sizeof *event->breakpoints;
-    struct hob_debug_note *note = malloc(sizeof *note + ids + length_of(event->job_id) +
-                                         length_of(event->text) + length_of(event->file));
+    struct hob_debug_note *note = hob_malloc(sizeof *note + ids + length_of(event->job_id) +
+                                             length_of(event->text) + length_of(event->file));
     if (!note) {
         return NULL;
     }
@@ -121,12 +121,12 @@ void hob_debug_free_session(struct hob_debug_session *session)
 {
     struct hob_debug_note *note;
     while ((note = take_note(session))) {
-        free(note);
+        hob_free(note);
     }
     hob_timer_close(session->turn);
     hob_debug_free_points(session);
-    free(session->who);
-    free(session);
+    hob_free(session->who);
+    hob_free(session);
 }
 
 void hob_debug_tell_notes(void *user)
@@ -136,7 +136,7 @@ void hob_debug_tell_notes(void *user)
     session->telling = true;
     while (!session->closed && (note = take_note(session))) {
         session->options.on_event(session->options.user, &note->event);
-        free(note);
+        hob_free(note);
     }
     session->telling = false;
     if (session->closed) {

@@ -1,3 +1,4 @@
+#include "base/alloc.h"
 #include "base/utf8.h"
 #include "work/debug_look_parts.h"
 
@@ -80,7 +81,7 @@ char *hob_look_long_string(lua_State *L, int index)
     hob_buf_init(&buf, 4 * STRING_LONG + 64);
     put_string(&buf, text, len, STRING_LONG);
     const char *whole = hob_buf_string(&buf);
-    char *copy = whole ? strdup(whole) : NULL;
+    char *copy = whole ? hob_strdup(whole) : NULL;
     hob_buf_free(&buf);
     return copy;
 }

@@ -1,6 +1,7 @@
 /* events.c - see events.h */
 #include "work/events.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -119,7 +119,7 @@ static void on_event(void *user, const struct hob_log_record *record, const char
 int hob_events_new(struct hob_log *log, const struct hob_events_options *options,
                    struct hob_events **out, struct hob_error *err)
 {
-    struct hob_events *events = calloc(1, sizeof *events);
+    struct hob_events *events = hob_calloc(1, sizeof *events);
     if (!events)
         return hob_error_set(err, HOB_ENOMEM, "the kept events: out of memory");
     uint64_t limit = options->limit_bytes ? options->limit_bytes : LIMIT_DEFAULT;
@@ -152,5 +152,5 @@ void hob_events_free(struct hob_events *events)
     hob_log_untap(events->log, &events->tap);
     if (events->fd >= 0)
         close(events->fd);
-    free(events);
+    hob_free(events);
 }

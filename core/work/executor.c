@@ -1,10 +1,10 @@
 /* executor.c - its life, its seats, the claims, and what the outside says. */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/blackbox.h"
 #include "work/executor_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define POLL_MS         900000
@@ -278,7 +278,7 @@ int hob_executor_prepare(struct hob_executor_seat *seat, const struct hob_store_
     struct hob_executor *executor = seat->executor;
     size_t len = known->document_len;
     char name[HOB_HANDLER_NAME_MAX + 1];
-    char *document = malloc(len + 1); /* the store's copy goes with its next call */
+    char *document = hob_malloc(len + 1); /* the store's copy goes with its next call */
     seat->begun =
         known->state != HOB_STORE_CLAIMING || known->runs > 0 || past != HOB_SLOT_PAST_ORDER;
     snprintf(name, sizeof name, "%s", known->handler);
@@ -298,7 +298,7 @@ int hob_executor_prepare(struct hob_executor_seat *seat, const struct hob_store_
     if (handler || seat->begun) { /* the store has what it was begun with */
         rc = hob_slot_prepare(seat->slot, handler, document, len, err);
     }
-    free(document);
+    hob_free(document);
     if (hob_slot_is_passing(rc)) {
         hob_slot_postpone(seat->slot, err);
     } else if (rc && (rc != HOB_EREJECTED || seat->begun)) {
@@ -465,7 +465,7 @@ static int make_seats(struct hob_executor *executor, struct hob_error *err)
 {
     size_t count = executor->options.slots ? executor->options.slots : 1;
     count = count < HOB_BLACKBOX_ENTRIES ? count : HOB_BLACKBOX_ENTRIES;
-    executor->seats = calloc(count, sizeof *executor->seats);
+    executor->seats = hob_calloc(count, sizeof *executor->seats);
     if (!executor->seats) {
         return hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
     }
@@ -480,8 +480,8 @@ static int make_seats(struct hob_executor *executor, struct hob_error *err)
 static int fill(struct hob_executor *executor, struct hob_error *err)
 {
     const struct hob_executor_options *o = &executor->options;
-    executor->thing = strdup(o->thing);
-    executor->work_dir = strdup(o->work_dir);
+    executor->thing = hob_strdup(o->thing);
+    executor->work_dir = hob_strdup(o->work_dir);
     executor->freed = hob_timer_new(o->loop, on_freed, executor);
     executor->stop_timer = hob_timer_new(o->loop, on_stop_timer, executor);
     hob_backoff_init(&executor->find.backoff, BACKOFF_BASE_MS, BACKOFF_CAP_MS, BACKOFF_MIN_MS);
@@ -497,7 +497,7 @@ static int fill(struct hob_executor *executor, struct hob_error *err)
 int hob_executor_new(const struct hob_executor_options *options, struct hob_executor **out,
                      struct hob_error *err)
 {
-    struct hob_executor *executor = calloc(1, sizeof *executor);
+    struct hob_executor *executor = hob_calloc(1, sizeof *executor);
     if (!executor) {
         return hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
     }
@@ -548,10 +548,10 @@ void hob_executor_free(struct hob_executor *executor)
     }
     hob_executor_wait_free(executor);
     hob_json_free(executor->json);
-    free(executor->seats);
-    free(executor->find.claims);
-    free(executor->resume.rows);
-    free(executor->thing);
-    free(executor->work_dir);
-    free(executor);
+    hob_free(executor->seats);
+    hob_free(executor->find.claims);
+    hob_free(executor->resume.rows);
+    hob_free(executor->thing);
+    hob_free(executor->work_dir);
+    hob_free(executor);
 }

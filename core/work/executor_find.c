@@ -1,4 +1,5 @@
 /* executor_find.c - which jobs are there, and what becomes of each. */
+#include "base/alloc.h"
 #include "base/random.h"
 #include "work/executor_parts.h"
 #include "work/filter.h"
@@ -389,7 +390,7 @@ int hob_executor_find_add_claim(struct hob_executor *executor,
     struct hob_executor_find *find = &executor->find;
     if (find->claim_count == find->claim_capacity) {
         size_t capacity = find->claim_capacity ? find->claim_capacity * 2 : 8;
-        struct hob_executor_claim *claims = realloc(find->claims, capacity * sizeof *claims);
+        struct hob_executor_claim *claims = hob_realloc(find->claims, capacity * sizeof *claims);
         if (!claims) {
             return HOB_ENOMEM;
         }

@@ -1,5 +1,6 @@
 /* executor_resume.c - what an earlier process left: who is to blame for its death, and who goes on,
  * in which order. */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/blackbox.h"
 #include "work/executor_parts.h"
@@ -359,7 +360,7 @@ static bool add_row(void *user, const struct hob_store_execution *known)
     resume->probation = resume->probation || is_suspect(found->executor, &found->deaths, known);
     if (resume->count == resume->capacity) {
         size_t capacity = resume->capacity ? resume->capacity * 2 : 8;
-        int64_t *rows = realloc(resume->rows, capacity * sizeof *rows);
+        int64_t *rows = hob_realloc(resume->rows, capacity * sizeof *rows);
         if (!rows) {
             return false;
         }

@@ -4,11 +4,11 @@
  * Whether it is so by now is judged here, without the service: when a window begins, when the clock
  * is set, and once a minute. Only then is the service asked about the execution, and it goes the
  * way of any new one, its `requires` included. */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/executor_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_MS  60000
@@ -98,7 +98,7 @@ static struct hob_executor_waiting *add(struct hob_executor_wait *wait)
     if (wait->count == wait->capacity) {
         size_t capacity = wait->capacity ? wait->capacity * 2 : 4;
         struct hob_executor_waiting *list =
-            capacity > LIST_MAX ? NULL : realloc(wait->list, capacity * sizeof *list);
+            capacity > LIST_MAX ? NULL : hob_realloc(wait->list, capacity * sizeof *list);
         if (!list) {
             return NULL;
         }
@@ -256,5 +256,5 @@ void hob_executor_wait_free(struct hob_executor *executor)
 {
     hob_timer_close(executor->wait.timer);
     hob_clock_watch_close(executor->wait.watch);
-    free(executor->wait.list);
+    hob_free(executor->wait.list);
 }

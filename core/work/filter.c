@@ -1,12 +1,12 @@
 #include "work/filter.h"
 
+#include "base/alloc.h"
 #include "base/json.h"
 #include "work/sandbox.h"
 
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MEMORY      ((size_t)8 << 20)
@@ -163,14 +163,14 @@ bool hob_filter_takes(struct hob_filter *filter, const struct hob_jobs_execution
 
 static bool copy(char **to, const char *from)
 {
-    *to = from && from[0] ? strdup(from) : NULL;
+    *to = from && from[0] ? hob_strdup(from) : NULL;
     return *to || !from || !from[0];
 }
 
 int hob_filter_new(const struct hob_filter_options *options, struct hob_filter **out,
                    struct hob_error *err)
 {
-    struct hob_filter *filter = calloc(1, sizeof *filter);
+    struct hob_filter *filter = hob_calloc(1, sizeof *filter);
     if (!filter) {
         return hob_error_set(err, HOB_ENOMEM, "job_filter: out of memory");
     }
@@ -197,9 +197,9 @@ void hob_filter_free(struct hob_filter *filter)
     if (!filter) {
         return;
     }
-    free(filter->prefix);
-    free(filter->source);
-    free(filter->path);
-    free(filter->lib);
-    free(filter);
+    hob_free(filter->prefix);
+    hob_free(filter->source);
+    hob_free(filter->path);
+    hob_free(filter->lib);
+    hob_free(filter);
 }

@@ -1,3 +1,4 @@
+#include "base/alloc.h"
 #include "work/handlers_parts.h"
 
 #include "base/clock.h"
@@ -7,7 +8,6 @@
 #include <limits.h>
 #include <lua.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- one file ---- */
@@ -108,18 +108,18 @@ static int load_builtin(struct hob_handlers *handlers, struct hob_error *err)
 int hob_handlers_new(const struct hob_handlers_options *options, struct hob_handlers **out,
                      struct hob_error *err)
 {
-    struct hob_handlers *handlers = calloc(1, sizeof *handlers);
+    struct hob_handlers *handlers = hob_calloc(1, sizeof *handlers);
     if (!handlers) {
         return hob_error_set(err, HOB_ENOMEM, "loading handlers: out of memory");
     }
     handlers->loop = options->loop;
     handlers->log = options->log;
-    handlers->scripts = strdup(options->scripts);
-    handlers->lib = strdup(options->lib);
+    handlers->scripts = hob_strdup(options->scripts);
+    handlers->lib = hob_strdup(options->lib);
     handlers->job_types = options->job_types;
     handlers->routes = options->routes;
     handlers->policy = options->policy;
-    int n = asprintf(&handlers->script_lib, "%s/lib", options->scripts);
+    int n = hob_asprintf(&handlers->script_lib, "%s/lib", options->scripts);
     int rc = 0;
     if (n < 0 || !handlers->scripts || !handlers->lib) {
         handlers->script_lib = n < 0 ? NULL : handlers->script_lib;
@@ -142,16 +142,16 @@ void hob_handlers_free(struct hob_handlers *handlers)
     for (size_t i = 0; i < handlers->count; i++) {
         hob_handlers_free_handler(&handlers->list[i]);
     }
-    free(handlers->list);
+    hob_free(handlers->list);
     hob_handlers_free_handler(&handlers->steps);
     hob_scripts_modules_release(handlers->modules);
     hob_scripts_modules_release(handlers->broken);
     hob_scripts_look_free(handlers->loaded);
-    free(handlers->scripts);
-    free(handlers->script_lib);
-    free(handlers->lib);
-    free(handlers->warned);
-    free(handlers);
+    hob_free(handlers->scripts);
+    hob_free(handlers->script_lib);
+    hob_free(handlers->lib);
+    hob_free(handlers->warned);
+    hob_free(handlers);
 }
 
 size_t hob_handlers_count(const struct hob_handlers *handlers)

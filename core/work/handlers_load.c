@@ -1,5 +1,6 @@
 /* handlers_load.c - from the files of a scripts directory to the list of handlers, in rounds: read
  * what is there, check what changed, then put all of it in place at once. */
+#include "base/alloc.h"
 #include "work/handlers_parts.h"
 
 #include "base/buf.h"
@@ -7,7 +8,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WORDS_MAX   (4 * 1024)
@@ -212,7 +212,7 @@ static int add_entry(struct hob_handlers_round *round, const struct hob_scripts_
 static int read_handlers(struct hob_handlers_round *round, struct hob_error *err)
 {
     int rc = 0;
-    round->entries = calloc(round->look->count + 1, sizeof *round->entries);
+    round->entries = hob_calloc(round->look->count + 1, sizeof *round->entries);
     if (!round->entries) {
         return no_memory(err);
     }
@@ -229,7 +229,7 @@ static int read_handlers(struct hob_handlers_round *round, struct hob_error *err
 int hob_handlers_round_new(struct hob_handlers *handlers, struct hob_scripts_look *look,
                            bool by_hand, struct hob_handlers_round **out, struct hob_error *err)
 {
-    struct hob_handlers_round *round = calloc(1, sizeof *round);
+    struct hob_handlers_round *round = hob_calloc(1, sizeof *round);
     if (!round) {
         hob_scripts_look_free(look);
         return no_memory(err);
@@ -283,11 +283,11 @@ void hob_handlers_round_free(struct hob_handlers_round *round)
     for (size_t i = 0; i < round->count; i++) {
         hob_handlers_free_handler(&round->entries[i].fresh);
     }
-    free(round->entries);
+    hob_free(round->entries);
     hob_scripts_modules_release(round->modules);
     hob_scripts_modules_release(round->broken);
     hob_scripts_look_free(round->look);
-    free(round);
+    hob_free(round);
 }
 
 /* ---- what is said of it ---- */
@@ -469,7 +469,7 @@ static void replace_list(struct hob_handlers *handlers, struct hob_handlers_entr
     for (size_t i = 0; i < handlers->count; i++) {
         hob_handlers_free_handler(&handlers->list[i]);
     }
-    free(handlers->list);
+    hob_free(handlers->list);
     handlers->list = list;
     handlers->count = count;
 }
@@ -508,7 +508,7 @@ static void replace_modules(struct hob_handlers_round *round)
 int hob_handlers_round_finish(struct hob_handlers_round *round, struct hob_error *err)
 {
     struct hob_handlers *handlers = round->handlers;
-    struct hob_handlers_entry *list = calloc(round->count + 1, sizeof *list);
+    struct hob_handlers_entry *list = hob_calloc(round->count + 1, sizeof *list);
     assert(round->generation == handlers->generation && round->next == round->count);
     if (!list) {
         hob_handlers_round_free(round);

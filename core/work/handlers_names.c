@@ -1,4 +1,5 @@
 /* handlers_names.c - what a handler's table says of its names, and who has which. */
+#include "base/alloc.h"
 #include "work/handlers_parts.h"
 
 #include "base/buf.h"
@@ -8,7 +9,6 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WARNINGS_MAX (64 * 1024)
@@ -227,7 +227,7 @@ void hob_handlers_check_names(struct hob_handlers *handlers, bool by_hand)
     struct warnings warnings = {.handlers = handlers};
     hob_buf_init(&warnings.lines, WARNINGS_MAX);
     if (by_hand) {
-        free(handlers->warned);
+        hob_free(handlers->warned);
         handlers->warned = NULL;
     }
     for (size_t i = 0; i < handlers->count; i++) {
@@ -237,7 +237,7 @@ void hob_handlers_check_names(struct hob_handlers *handlers, bool by_hand)
         check_route(&warnings, route[0], route[1]);
     }
     const char *lines = hob_buf_string(&warnings.lines);
-    free(handlers->warned);
-    handlers->warned = lines ? strdup(lines) : NULL;
+    hob_free(handlers->warned);
+    handlers->warned = lines ? hob_strdup(lines) : NULL;
     hob_buf_free(&warnings.lines);
 }

@@ -1,9 +1,9 @@
 /* handlers_try.c - would a file work in the scripts directory, before it is there? */
+#include "base/alloc.h"
 #include "work/handlers_parts.h"
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static int no_memory(struct hob_error *err)
@@ -15,8 +15,9 @@ static int no_memory(struct hob_error *err)
 static char *path_of(const struct hob_handlers *handlers, const struct hob_handlers_trial *trial)
 {
     char *path = NULL;
-    if (asprintf(&path, "%s/%s.lua", trial->is_module ? handlers->script_lib : handlers->scripts,
-                 trial->name) < 0) {
+    if (hob_asprintf(&path, "%s/%s.lua",
+                     trial->is_module ? handlers->script_lib : handlers->scripts,
+                     trial->name) < 0) {
         return NULL;
     }
     for (char *c = path + strlen(handlers->script_lib); trial->is_module && c[4]; c++) {
@@ -29,13 +30,13 @@ static char *path_of(const struct hob_handlers *handlers, const struct hob_handl
 static struct hob_script *make_script(const struct hob_handlers *handlers,
                                       const struct hob_handlers_trial *trial)
 {
-    struct hob_script *script = calloc(1, sizeof *script);
+    struct hob_script *script = hob_calloc(1, sizeof *script);
     if (!script) {
         return NULL;
     }
     script->holders = 1;
     script->path = path_of(handlers, trial);
-    script->text = malloc(trial->len + 1);
+    script->text = hob_malloc(trial->len + 1);
     if (!script->path || !script->text) {
         hob_script_release(script);
         return NULL;

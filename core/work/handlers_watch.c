@@ -1,12 +1,12 @@
 #include "work/handlers_watch.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/handlers_parts.h"
 
 #include <assert.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,8 +81,8 @@ static void on_event(uv_fs_event_t *event, const char *name, int events, int sta
 static void free_place(uv_handle_t *handle)
 {
     struct place *place = handle->data;
-    free(place->path);
-    free(place);
+    hob_free(place->path);
+    hob_free(place);
 }
 
 static void close_place(struct place *place)
@@ -129,9 +129,9 @@ static bool is_grave(int status, const char *name)
 static struct place *add_place(struct hob_handlers_watch *watch, const char *path, const char *name,
                                const struct stat *st)
 {
-    struct place *place = calloc(1, sizeof *place);
-    if (!place || !(place->path = strdup(path))) {
-        free(place);
+    struct place *place = hob_calloc(1, sizeof *place);
+    if (!place || !(place->path = hob_strdup(path))) {
+        hob_free(place);
         say_failed(watch, UV_ENOMEM, path);
         return NULL;
     }
@@ -430,7 +430,7 @@ static void on_timer(void *user)
 
 struct hob_handlers_watch *hob_handlers_watch_new(const struct hob_handlers_watch_options *options)
 {
-    struct hob_handlers_watch *watch = calloc(1, sizeof *watch);
+    struct hob_handlers_watch *watch = hob_calloc(1, sizeof *watch);
     if (!watch) {
         return NULL;
     }
@@ -439,7 +439,7 @@ struct hob_handlers_watch *hob_handlers_watch_new(const struct hob_handlers_watc
     watch->options.poll_ms = options->poll_ms ? options->poll_ms : POLL_MS;
     watch->timer = hob_timer_new(options->loop, on_timer, watch);
     if (!watch->timer) {
-        free(watch);
+        hob_free(watch);
         return NULL;
     }
     options->handlers->watched = true;
@@ -460,7 +460,7 @@ void hob_handlers_watch_close(struct hob_handlers_watch *watch)
     hob_handlers_round_free(watch->round);
     hob_scripts_look_free(watch->last);
     hob_timer_close(watch->timer);
-    free(watch);
+    hob_free(watch);
 }
 
 bool hob_handlers_watch_is_told(const struct hob_handlers_watch *watch)

@@ -1,5 +1,6 @@
 #include "work/history.h"
 
+#include "base/alloc.h"
 #include "base/json.h"
 
 #include <inttypes.h>
@@ -110,7 +111,7 @@ static bool collect(void *user, const struct hob_store_execution *execution)
     }
     if (rows->count == rows->capacity) {
         size_t capacity = rows->capacity ? rows->capacity * 2 : 64;
-        int64_t *list = realloc(rows->list, capacity * sizeof *list);
+        int64_t *list = hob_realloc(rows->list, capacity * sizeof *list);
         if (!list) {
             rows->failed = true;
             return false;
@@ -161,6 +162,6 @@ int hob_history_each(struct hob_store *store, bool ended, int64_t before, size_t
         i++;
     }
     *next = rc == 0 && i < rows.count ? rows.list[i] + 1 : 0;
-    free(rows.list);
+    hob_free(rows.list);
     return rc;
 }

@@ -1,5 +1,6 @@
 #include "work/job.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/debug.h"
 #include "work/job_parts.h"
@@ -11,7 +12,6 @@
 #include <limits.h>
 #include <lua.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HELD_LOOK_MS 50
@@ -214,10 +214,10 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
 static int copy_options(struct hob_job *job, const struct hob_job_options *options)
 {
     job->options = *options;
-    job->thing = strdup(options->thing);
-    job->job_id = strdup(options->job_id);
-    job->document = malloc(options->document_len + 1);
-    job->work_dir = strdup(options->work_dir ? options->work_dir : "");
+    job->thing = hob_strdup(options->thing);
+    job->job_id = hob_strdup(options->job_id);
+    job->document = hob_malloc(options->document_len + 1);
+    job->work_dir = hob_strdup(options->work_dir ? options->work_dir : "");
     job->journal = hob_journal_new(options->store, options->row);
     if (!job->thing || !job->job_id || !job->document || !job->work_dir || !job->journal) {
         return HOB_ENOMEM;
@@ -250,7 +250,7 @@ static int make(struct hob_job *job, const struct hob_job_options *options, stru
 
 int hob_job_new(const struct hob_job_options *options, struct hob_job **out, struct hob_error *err)
 {
-    struct hob_job *job = calloc(1, sizeof *job);
+    struct hob_job *job = hob_calloc(1, sizeof *job);
     if (!job) {
         return hob_error_set(err, HOB_ENOMEM, "job %s: out of memory", options->job_id);
     }
@@ -277,15 +277,15 @@ void hob_job_free(struct hob_job *job)
     hob_timer_close(job->stop);
     hob_journal_free(job->journal);
     hob_buf_free(&job->details);
-    free(job->why.kind);
-    free(job->why.reason);
-    free(job->why.code);
-    free(job->why.step);
-    free(job->thing);
-    free(job->job_id);
-    free(job->document);
-    free(job->work_dir);
-    free(job);
+    hob_free(job->why.kind);
+    hob_free(job->why.reason);
+    hob_free(job->why.code);
+    hob_free(job->why.step);
+    hob_free(job->thing);
+    hob_free(job->job_id);
+    hob_free(job->document);
+    hob_free(job->work_dir);
+    hob_free(job);
 }
 
 /* ---- running ---- */
@@ -346,10 +346,10 @@ int hob_job_start(struct hob_job *job, const struct hob_job_run *run, struct hob
 
 static int copy_why(struct hob_job_why_copy *copy, const struct hob_job_why *why)
 {
-    copy->kind = strdup(why->kind);
-    copy->reason = strdup(why->reason);
-    copy->code = strdup(why->code ? why->code : "");
-    copy->step = strdup(why->step ? why->step : "");
+    copy->kind = hob_strdup(why->kind);
+    copy->reason = hob_strdup(why->reason);
+    copy->code = hob_strdup(why->code ? why->code : "");
+    copy->step = hob_strdup(why->step ? why->step : "");
     copy->view = (struct hob_job_why){copy->kind, copy->reason, copy->code, copy->step};
     return copy->kind && copy->reason && copy->code && copy->step ? 0 : HOB_ENOMEM;
 }

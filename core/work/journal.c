@@ -1,8 +1,8 @@
 #include "work/journal.h"
 
+#include "base/alloc.h"
 #include "base/mbed.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct source {
@@ -22,15 +22,15 @@ struct hob_journal {
 
 static void free_source(struct source *source)
 {
-    free(source->name);
-    free(source->path);
-    free(source->text);
-    free(source);
+    hob_free(source->name);
+    hob_free(source->path);
+    hob_free(source->text);
+    hob_free(source);
 }
 
 struct hob_journal *hob_journal_new(struct hob_store *store, int64_t row)
 {
-    struct hob_journal *journal = calloc(1, sizeof *journal);
+    struct hob_journal *journal = hob_calloc(1, sizeof *journal);
     if (journal) {
         journal->store = store;
         journal->row = row;
@@ -48,8 +48,8 @@ void hob_journal_free(struct hob_journal *journal)
         next = source->next;
         free_source(source);
     }
-    free(journal->state);
-    free(journal);
+    hob_free(journal->state);
+    hob_free(journal);
 }
 
 void hob_journal_set_row(struct hob_journal *journal, int64_t row)
@@ -100,7 +100,7 @@ int hob_journal_put(struct hob_journal *journal, const char *name, bool failed, 
         return err->code;
     }
     bool changed = state && strcmp(state, saved) != 0;
-    char *copy = changed ? strdup(state) : NULL;
+    char *copy = changed ? hob_strdup(state) : NULL;
     if (changed && !copy) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -109,10 +109,10 @@ int hob_journal_put(struct hob_journal *journal, const char *name, bool failed, 
             : hob_store_put_step(journal->store, journal->row, name, failed, result,
                                  changed ? state : NULL, elapsed_ms, err);
     if (rc || !changed) {
-        free(copy);
+        hob_free(copy);
         return rc;
     }
-    free(journal->state);
+    hob_free(journal->state);
     journal->state = copy;
     return 0;
 }
@@ -139,7 +139,7 @@ const char *hob_journal_state(struct hob_journal *journal, struct hob_error *err
     if (rc && rc != HOB_ENOENT) {
         return NULL;
     }
-    journal->state = strdup(rc ? "{}" : text);
+    journal->state = hob_strdup(rc ? "{}" : text);
     if (!journal->state) {
         hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -151,13 +151,13 @@ const char *hob_journal_state(struct hob_journal *journal, struct hob_error *err
 int hob_journal_add_source(struct hob_journal *journal, const char *name, const char *path,
                            const char *text, size_t len)
 {
-    struct source *source = calloc(1, sizeof *source);
+    struct source *source = hob_calloc(1, sizeof *source);
     if (!source) {
         return HOB_ENOMEM;
     }
-    source->name = strdup(name);
-    source->path = strdup(path);
-    source->text = malloc(len + 1);
+    source->name = hob_strdup(name);
+    source->path = hob_strdup(path);
+    source->text = hob_malloc(len + 1);
     if (!source->name || !source->path || !source->text) {
         free_source(source);
         return HOB_ENOMEM;

@@ -1,10 +1,10 @@
 #include "work/outbox.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/outbox_entry.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PROGRESS_GAP_MS  1000
@@ -52,16 +52,16 @@ static void drop_entry(struct hob_outbox_entry *entry)
         outbox->in_flight--;
         hob_jobs_client_forget(outbox->options.client, entry);
     }
-    free(entry->progress);
-    free(entry->settled);
-    free(entry);
+    hob_free(entry->progress);
+    hob_free(entry->settled);
+    hob_free(entry);
 }
 
 static struct hob_outbox_entry *add_entry(struct hob_outbox *outbox,
                                           const struct hob_store_execution *execution)
 {
     size_t id_size = strlen(execution->job_id) + 1;
-    struct hob_outbox_entry *entry = calloc(1, sizeof *entry + id_size);
+    struct hob_outbox_entry *entry = hob_calloc(1, sizeof *entry + id_size);
     if (!entry) {
         return NULL;
     }
@@ -153,7 +153,7 @@ static void send_progress(struct hob_outbox_entry *entry, uint64_t now)
     entry->outcome = entry->newer = false;
     int rc = send_update(entry, HOB_JOBS_IN_PROGRESS, entry->progress, entry->step_minutes);
     if (rc == HOB_EINVAL || rc == HOB_EMSGSIZE) { /* said already, and no better at another time */
-        free(entry->progress);
+        hob_free(entry->progress);
         entry->progress = NULL;
         return;
     }
@@ -320,7 +320,7 @@ static uint64_t call_waiters(struct hob_outbox *outbox, uint64_t now)
         } else {
             *link = waiter->next;
             waiter->done(waiter->user);
-            free(waiter);
+            hob_free(waiter);
             link = &outbox->waiters; /* it may have added one */
         }
     }
@@ -395,11 +395,11 @@ void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *det
                          int step_minutes)
 {
     struct hob_outbox_entry *entry = find_entry(outbox, row);
-    char *copy = entry && !has_ended(entry) && !entry->gone ? strdup(details) : NULL;
+    char *copy = entry && !has_ended(entry) && !entry->gone ? hob_strdup(details) : NULL;
     if (!copy) {
         return;
     }
-    free(entry->progress);
+    hob_free(entry->progress);
     entry->progress = copy;
     entry->newer = true;
     entry->step_minutes =
@@ -410,7 +410,7 @@ void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *det
 void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
                           void (*done)(void *user), void *user)
 {
-    struct waiter *waiter = malloc(sizeof *waiter);
+    struct waiter *waiter = hob_malloc(sizeof *waiter);
     if (!waiter) {
         hob_loop_defer(outbox->options.loop, done, user);
         return;
@@ -431,7 +431,7 @@ void hob_outbox_forget_waiter(struct hob_outbox *outbox, const void *user)
         struct waiter *waiter = *link;
         if (waiter->user == user) {
             *link = waiter->next;
-            free(waiter);
+            hob_free(waiter);
         } else {
             link = &waiter->next;
         }
@@ -451,7 +451,7 @@ static void set_outcome(struct hob_outbox_entry *entry, const struct hob_store_e
     entry->status = hob_jobs_status_parse(execution->status);
     entry->ended_ms = ended_ms(execution);
     entry->due_ms = 0;
-    free(entry->progress);
+    hob_free(entry->progress);
     entry->progress = NULL; /* overtaken */
     bool ours = entry->status == HOB_JOBS_SUCCEEDED || entry->status == HOB_JOBS_FAILED ||
                 entry->status == HOB_JOBS_REJECTED;
@@ -570,7 +570,7 @@ static int init(struct hob_outbox *outbox, const struct hob_outbox_options *opti
     outbox->options.backoff_cap_ms = or_default(options->backoff_cap_ms, BACKOFF_CAP_MS);
     outbox->last = &outbox->entries;
     outbox->limit = IN_FLIGHT_MAX;
-    outbox->thing = strdup(options->thing);
+    outbox->thing = hob_strdup(options->thing);
     outbox->timer = hob_timer_new(options->loop, turn, outbox);
     hob_budget_init(&outbox->budget, options->messages_per_minute, hob_clock_mono_ms());
     return outbox->thing && outbox->timer ? load_pending(outbox, err)
@@ -580,7 +580,7 @@ static int init(struct hob_outbox *outbox, const struct hob_outbox_options *opti
 int hob_outbox_new(const struct hob_outbox_options *options, struct hob_outbox **out,
                    struct hob_error *err)
 {
-    struct hob_outbox *outbox = calloc(1, sizeof *outbox);
+    struct hob_outbox *outbox = hob_calloc(1, sizeof *outbox);
     if (!outbox) {
         return hob_error_set(err, HOB_ENOMEM, "outbox: out of memory");
     }
@@ -606,9 +606,9 @@ void hob_outbox_free(struct hob_outbox *outbox)
     while (outbox->waiters) {
         struct waiter *waiter = outbox->waiters;
         outbox->waiters = waiter->next;
-        free(waiter);
+        hob_free(waiter);
     }
     hob_timer_close(outbox->timer);
-    free(outbox->thing);
-    free(outbox);
+    hob_free(outbox->thing);
+    hob_free(outbox);
 }

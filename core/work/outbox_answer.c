@@ -1,11 +1,11 @@
 /* outbox_answer.c - what the service's answer to an update means; see outbox.h */
+#include "base/alloc.h"
 #include "work/outbox_entry.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BACKOFF_MIN_MS 50
@@ -40,7 +40,7 @@ void hob_outbox_entry_settle(struct hob_outbox_entry *entry, const char *how,
                              enum hob_jobs_status theirs)
 {
     entry->theirs = theirs;
-    entry->settled = strdup(how);
+    entry->settled = hob_strdup(how);
     if (!entry->settled) {
         hob_outbox_entry_later(entry, "out of memory", false);
         return;
@@ -82,7 +82,7 @@ static void give_up(struct hob_outbox_entry *entry, const char *code, const char
 /* It runs here, and the service has ended it. */
 static void gone(struct hob_outbox_entry *entry, enum hob_jobs_status theirs)
 {
-    free(entry->progress);
+    hob_free(entry->progress);
     entry->progress = NULL;
     entry->gone = true;
     entry->theirs = theirs;
@@ -111,7 +111,7 @@ static void replaced(struct hob_outbox_entry *entry)
 static void drop_progress(struct hob_outbox_entry *entry)
 {
     if (!entry->newer) {
-        free(entry->progress);
+        hob_free(entry->progress);
         entry->progress = NULL;
     }
     hob_outbox_wake(entry->outbox);

@@ -1,6 +1,7 @@
 /* output.c - see output.h */
 #include "work/output.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/tally.h"
 
@@ -114,7 +115,7 @@ static struct old_file *one_more(struct old_files *files)
 {
     if (files->count == files->capacity) {
         size_t capacity = files->capacity ? files->capacity * 2 : 64;
-        struct old_file *list = realloc(files->list, capacity * sizeof *list);
+        struct old_file *list = hob_realloc(files->list, capacity * sizeof *list);
         if (!list)
             return NULL;
         files->list = list;
@@ -170,7 +171,7 @@ static void make_room(const struct hob_outputs *outputs)
         if (!unlink(path))
             files.bytes -= files.list[i].bytes;
     }
-    free(files.list);
+    hob_free(files.list);
 }
 
 /* ---- one file ---- */
@@ -424,11 +425,11 @@ void hob_outputs_untap(struct hob_outputs *outputs, struct hob_output_tap *tap)
 int hob_outputs_new(struct hob_log *log, const struct hob_output_options *options,
                     struct hob_outputs **out, struct hob_error *err)
 {
-    struct hob_outputs *outputs = calloc(1, sizeof *outputs);
+    struct hob_outputs *outputs = hob_calloc(1, sizeof *outputs);
     if (outputs)
-        outputs->dir = strdup(options->dir);
+        outputs->dir = hob_strdup(options->dir);
     if (!outputs || !outputs->dir) {
-        free(outputs);
+        hob_free(outputs);
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", options->dir);
     }
     outputs->log = log;
@@ -466,7 +467,7 @@ static void free_output(struct hob_output *output)
 {
     if (output->fd >= 0)
         close(output->fd);
-    free(output);
+    hob_free(output);
 }
 
 void hob_outputs_free(struct hob_outputs *outputs)
@@ -479,15 +480,15 @@ void hob_outputs_free(struct hob_outputs *outputs)
         outputs->open = output->next;
         free_output(output);
     }
-    free(outputs->dir);
-    free(outputs);
+    hob_free(outputs->dir);
+    hob_free(outputs);
 }
 
 struct hob_output *hob_output_open(struct hob_outputs *outputs, const char *name)
 {
-    struct hob_output *output = outputs ? calloc(1, sizeof *output) : NULL;
+    struct hob_output *output = outputs ? hob_calloc(1, sizeof *output) : NULL;
     if (!output || !make_paths(output, outputs->dir, name)) {
-        free(output);
+        hob_free(output);
         return NULL;
     }
     output->outputs = outputs;

@@ -1,5 +1,6 @@
 #include "work/sandbox.h"
 
+#include "base/alloc.h"
 #include "work/modules.h"
 #include "work/sandbox_globals.h"
 #include "work/scripts.h"
@@ -9,11 +10,7 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,7 +45,7 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
     size_t old = block ? old_size : 0; /* for a new block Lua passes its kind here */
     if (new_size == 0) {
         sandbox->used -= old;
-        free(block);
+        hob_free(block);
         return NULL;
     }
     if (new_size > old && sandbox->used - old + new_size > sandbox->limit + sandbox->allowance) {
@@ -58,7 +55,7 @@ static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
         }
         return NULL;
     }
-    void *moved = realloc(block, new_size);
+    void *moved = hob_realloc(block, new_size);
     if (moved) {
         sandbox->used += new_size - old;
         sandbox->peak = sandbox->used > sandbox->peak ? sandbox->used : sandbox->peak;
@@ -135,13 +132,13 @@ static char *read_text(const char *path, size_t *len, struct hob_error *err)
     if (!file) {
         return NULL;
     }
-    char *text = malloc(SOURCE_MAX + 1);
+    char *text = hob_malloc(SOURCE_MAX + 1);
     *len = text ? fread(text, 1, SOURCE_MAX + 1, file) : 0;
     bool bad = !text || ferror(file) || *len > SOURCE_MAX;
     if (bad) {
         hob_error_set(err, HOB_EIO, "%s: %s", path,
                       *len > SOURCE_MAX ? "larger than 1 MB" : strerror(errno));
-        free(text);
+        hob_free(text);
     }
     fclose(file);
     return bad ? NULL : text;
@@ -201,7 +198,7 @@ static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *n
     if (status == LUA_OK && sandbox->on_source) {
         sandbox->on_source(sandbox->source_user, name, path, text, len);
     }
-    free(text);
+    hob_free(text);
     return status == LUA_OK || lua_error(L);
 }
 
@@ -334,7 +331,7 @@ static int fill(struct hob_sandbox *sandbox, struct hob_error *err)
 int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,
                     struct hob_error *err)
 {
-    struct hob_sandbox *sandbox = calloc(1, sizeof *sandbox);
+    struct hob_sandbox *sandbox = hob_calloc(1, sizeof *sandbox);
     if (!sandbox) {
         return hob_error_set(err, HOB_ENOMEM, "sandbox: out of memory");
     }
@@ -352,8 +349,8 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
     sandbox->source_user = options->source_user;
     sandbox->limit = options->memory_bytes ? options->memory_bytes : HOB_SANDBOX_MEMORY;
     sandbox->modules = hob_scripts_modules_hold(options->modules);
-    sandbox->script_lib = options->script_lib ? strdup(options->script_lib) : NULL;
-    sandbox->lib = strdup(options->lib);
+    sandbox->script_lib = options->script_lib ? hob_strdup(options->script_lib) : NULL;
+    sandbox->lib = hob_strdup(options->lib);
     sandbox->L = lua_newstate(allocate, sandbox);
     int rc = HOB_ENOMEM;
     if (sandbox->lib && sandbox->L) {
@@ -372,11 +369,9 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
 /* The C library keeps what was freed for the next one who asks for as much. */
 static void give_back_memory(size_t peak)
 {
-#ifdef __GLIBC__
     if (peak > MUCH_MEMORY) {
-        malloc_trim(0);
+        hob_alloc_trim();
     }
-#endif
 }
 
 void hob_sandbox_free(struct hob_sandbox *sandbox)
@@ -391,9 +386,9 @@ void hob_sandbox_free(struct hob_sandbox *sandbox)
         lua_close(sandbox->L);
     }
     hob_scripts_modules_release(sandbox->modules);
-    free(sandbox->script_lib);
-    free(sandbox->lib);
-    free(sandbox);
+    hob_free(sandbox->script_lib);
+    hob_free(sandbox->lib);
+    hob_free(sandbox);
     give_back_memory(peak);
 }
 

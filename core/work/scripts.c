@@ -1,5 +1,7 @@
 #include "work/scripts.h"
 
+#include "base/alloc.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -69,7 +71,7 @@ static void *grown(void *list, size_t count, size_t size)
     if (count > 0 && (count & (count - 1)) != 0) {
         return list;
     }
-    return realloc(list, (count ? 2 * count : 1) * size);
+    return hob_realloc(list, (count ? 2 * count : 1) * size);
 }
 
 static int add_file(struct search *search, const char *path, const char *name, bool is_module)
@@ -90,7 +92,7 @@ static int add_file(struct search *search, const char *path, const char *name, b
     }
     look->files = files;
     struct hob_scripts_file *file = &files[look->count];
-    *file = (struct hob_scripts_file){.path = strdup(path), .is_module = is_module};
+    *file = (struct hob_scripts_file){.path = hob_strdup(path), .is_module = is_module};
     if (!file->path) {
         return no_memory(search->err);
     }
@@ -109,7 +111,7 @@ static int add_dir(struct search *search, const char *path)
         return no_memory(search->err);
     }
     look->dirs = dirs;
-    dirs[look->dir_count] = strdup(path);
+    dirs[look->dir_count] = hob_strdup(path);
     return dirs[look->dir_count] ? (look->dir_count++, 0) : no_memory(search->err);
 }
 
@@ -206,7 +208,7 @@ static void sort(struct hob_scripts_look *look)
 
 int hob_scripts_look(const char *dir, struct hob_scripts_look **out, struct hob_error *err)
 {
-    struct hob_scripts_look *look = calloc(1, sizeof *look);
+    struct hob_scripts_look *look = hob_calloc(1, sizeof *look);
     if (!look) {
         return no_memory(err);
     }
@@ -227,14 +229,14 @@ void hob_scripts_look_free(struct hob_scripts_look *look)
         return;
     }
     for (size_t i = 0; i < look->count; i++) {
-        free(look->files[i].path);
+        hob_free(look->files[i].path);
     }
     for (size_t i = 0; i < look->dir_count; i++) {
-        free(look->dirs[i]);
+        hob_free(look->dirs[i]);
     }
-    free(look->files);
-    free(look->dirs);
-    free(look);
+    hob_free(look->files);
+    hob_free(look->dirs);
+    hob_free(look);
 }
 
 struct hob_scripts_file *hob_scripts_find(const struct hob_scripts_look *look, const char *path)
@@ -250,7 +252,7 @@ struct hob_scripts_file *hob_scripts_find(const struct hob_scripts_look *look, c
 static int add_one_gone(struct hob_scripts_look *look, const struct hob_scripts_file *before)
 {
     struct hob_scripts_file *files = grown(look->files, look->count, sizeof *files);
-    char *path = files ? strdup(before->path) : NULL;
+    char *path = files ? hob_strdup(before->path) : NULL;
     look->files = files ? files : look->files;
     if (!path) {
         return HOB_ENOMEM;
@@ -278,7 +280,7 @@ int hob_scripts_add_gone(struct hob_scripts_look *now, const struct hob_scripts_
 
 static void leave_out(struct hob_scripts_look *look, size_t index)
 {
-    free(look->files[index].path);
+    hob_free(look->files[index].path);
     look->count--;
     memmove(&look->files[index], &look->files[index + 1],
             (look->count - index) * sizeof *look->files);
@@ -359,7 +361,7 @@ static int fill_from(struct hob_script *script, int fd)
     if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
         return hob_error_set(&script->error, HOB_EINVAL, "%s: is no regular file", script->path);
     }
-    script->text = malloc(HOB_SCRIPTS_TEXT_MAX + 1);
+    script->text = hob_malloc(HOB_SCRIPTS_TEXT_MAX + 1);
     ssize_t len = script->text ? read_all(fd, script->text, HOB_SCRIPTS_TEXT_MAX + 1) : -1;
     if (len < 0) {
         return hob_error_set(&script->error, HOB_EIO, "%s: cannot be read: %s", script->path,
@@ -368,7 +370,7 @@ static int fill_from(struct hob_script *script, int fd)
     if (len > HOB_SCRIPTS_TEXT_MAX) {
         return hob_error_set(&script->error, HOB_EIO, "%s: larger than 1 MB", script->path);
     }
-    char *fitted = realloc(script->text, (size_t)len + 1);
+    char *fitted = hob_realloc(script->text, (size_t)len + 1);
     script->text = fitted ? fitted : script->text;
     script->text[len] = '\0';
     script->len = (size_t)len;
@@ -378,9 +380,9 @@ static int fill_from(struct hob_script *script, int fd)
 
 struct hob_script *hob_script_read(const char *path, const char *name)
 {
-    struct hob_script *script = calloc(1, sizeof *script);
-    if (!script || !(script->path = strdup(path))) {
-        free(script);
+    struct hob_script *script = hob_calloc(1, sizeof *script);
+    if (!script || !(script->path = hob_strdup(path))) {
+        hob_free(script);
         return NULL;
     }
     script->holders = 1;
@@ -404,9 +406,9 @@ struct hob_script *hob_script_hold(struct hob_script *script)
 void hob_script_release(struct hob_script *script)
 {
     if (script && --script->holders == 0) {
-        free(script->path);
-        free(script->text);
-        free(script);
+        hob_free(script->path);
+        hob_free(script->text);
+        hob_free(script);
     }
 }
 
@@ -423,7 +425,7 @@ bool hob_script_same_text(const struct hob_script *a, const struct hob_script *b
 struct hob_scripts_modules *hob_scripts_modules_new(size_t room)
 {
     struct hob_scripts_modules *modules =
-        calloc(1, sizeof *modules + room * sizeof modules->list[0]);
+        hob_calloc(1, sizeof *modules + room * sizeof modules->list[0]);
     if (modules) {
         modules->holders = 1;
     }
@@ -446,7 +448,7 @@ void hob_scripts_modules_release(struct hob_scripts_modules *modules)
     for (size_t i = 0; i < modules->count; i++) {
         hob_script_release(modules->list[i]);
     }
-    free(modules);
+    hob_free(modules);
 }
 
 struct hob_script *hob_scripts_modules_find(const struct hob_scripts_modules *modules,

@@ -1,12 +1,12 @@
 #include "work/slot.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "device/policy.h"
 #include "work/blackbox.h"
 #include "work/slot_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DEATHS_MAX         3
@@ -154,7 +154,7 @@ int hob_slot_add(struct hob_slot *slot, const char *document, size_t len, struct
 
 static char *copy_text(const char *text)
 {
-    return strdup(text ? text : "");
+    return hob_strdup(text ? text : "");
 }
 
 static void known_ending(struct hob_slot *slot, const struct hob_store_execution *known)
@@ -392,8 +392,8 @@ void hob_slot_release(struct hob_slot *slot)
     hob_exec_set_when_gone(slot->children, NULL, NULL);
     hob_slot_end_job(slot);
     hob_slot_off_work(slot);
-    free(slot->details);
-    free(slot->wait_reason);
+    hob_free(slot->details);
+    hob_free(slot->wait_reason);
     struct hob_slot empty = {.options = slot->options,
                              .children = slot->children,
                              .store_retry = slot->store_retry,
@@ -460,7 +460,7 @@ static void on_turn(void *user)
 int hob_slot_new(const struct hob_slot_options *options, struct hob_slot **out,
                  struct hob_error *err)
 {
-    struct hob_slot *slot = calloc(1, sizeof *slot);
+    struct hob_slot *slot = hob_calloc(1, sizeof *slot);
     if (!slot) {
         return hob_error_set(err, HOB_ENOMEM, "slot: out of memory");
     }
@@ -505,7 +505,7 @@ void hob_slot_free(struct hob_slot *slot)
     hob_timer_close(slot->stop_timer);
     hob_timer_close(slot->turn_timer);
     hob_timer_close(slot->hold_timer);
-    free(slot);
+    hob_free(slot);
 }
 
 /* ---- what it holds ---- */

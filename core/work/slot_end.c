@@ -1,3 +1,4 @@
+#include "base/alloc.h"
 #include "work/slot.h"
 
 #include "base/json.h"
@@ -6,7 +7,6 @@
 #include "work/tally.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CLEANUPS_MAX       3
@@ -47,9 +47,9 @@ static void add_cleanup_error(struct hob_slot *slot, const char *message)
     int rc = hob_jobs_detail_fit(&value, message, strlen(message), false);
     rc = rc ? rc : hob_json_quote(&text, hob_buf_data(&value), hob_buf_len(&value));
     rc = rc ? rc : hob_buf_append_string(&text, "}");
-    char *whole = rc || !hob_buf_string(&text) ? NULL : strdup(hob_buf_string(&text));
+    char *whole = rc || !hob_buf_string(&text) ? NULL : hob_strdup(hob_buf_string(&text));
     if (whole) {
-        free(slot->details);
+        hob_free(slot->details);
         slot->details = whole;
     }
     hob_buf_free(&text);
@@ -126,8 +126,8 @@ void hob_slot_end(struct hob_slot *slot, enum hob_jobs_status status, const char
     slot->state = HOB_SLOT_ENDING;
     slot->ending = true;
     snprintf(slot->status, sizeof slot->status, "%s", hob_jobs_status_name(status));
-    free(slot->details);
-    slot->details = strdup(hob_buf_string(&details) ? hob_buf_string(&details) : "{}");
+    hob_free(slot->details);
+    slot->details = hob_strdup(hob_buf_string(&details) ? hob_buf_string(&details) : "{}");
     hob_buf_free(&details);
     hob_slot_end_job(slot);
     if (slot->details) {
@@ -285,7 +285,7 @@ void hob_slot_conclude(struct hob_slot *slot, const char *status, const char *ki
     slot->ending = true;
     snprintf(slot->status, sizeof slot->status, "%s", status);
     snprintf(slot->kind, sizeof slot->kind, "%s", kind);
-    slot->details = strdup(details && details[0] ? details : "{}");
+    slot->details = hob_strdup(details && details[0] ? details : "{}");
     hob_slot_uncommit(slot);
     hob_slot_forget_reboot(slot);
     hob_timer_stop(slot->wait_timer);

@@ -1,10 +1,10 @@
+#include "base/alloc.h"
 #include "work/slot.h"
 
 #include "device/power.h"
 #include "work/slot_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TRIES_MAX  3
@@ -49,8 +49,8 @@ void hob_slot_forget_reboot(struct hob_slot *slot)
         hob_outbox_forget_waiter(slot->options.outbox, slot);
     }
     slot->reboot_stage = NONE;
-    free(slot->reboot_key);
-    free(slot->reboot_reason);
+    hob_free(slot->reboot_key);
+    hob_free(slot->reboot_reason);
     slot->reboot_key = slot->reboot_reason = NULL;
 }
 
@@ -89,7 +89,7 @@ static void command_ended(void *user, const char *problem)
     struct hob_slot_reboot *asking = user;
     struct hob_slot *slot = asking->slot;
     hob_loop_remove_guest(asking->loop, &asking->guest);
-    free(asking);
+    hob_free(asking);
     if (!slot) {
         return;
     }
@@ -102,20 +102,20 @@ static void command_ended(void *user, const char *problem)
 static void run_command(struct hob_slot *slot)
 {
     struct hob_error err = {0};
-    struct hob_slot_reboot *asking = calloc(1, sizeof *asking);
+    struct hob_slot_reboot *asking = hob_calloc(1, sizeof *asking);
     if (!asking) {
         had_a_problem(slot, "out of memory");
         return;
     }
     if (hob_power_reboot(slot->options.loop, slot->options.reboot_command, command_ended, asking,
                          &err)) {
-        free(asking);
+        hob_free(asking);
         had_a_problem(slot, err.message);
         return;
     }
     asking->slot = slot;
     asking->loop = slot->options.loop;
-    asking->guest = (struct hob_loop_guest){.leave = free, .user = asking};
+    asking->guest = (struct hob_loop_guest){.leave = hob_free, .user = asking};
     hob_loop_add_guest(asking->loop, &asking->guest);
     if (slot->asking) {
         slot->asking->slot = NULL; /* that of the former try still runs */
@@ -195,8 +195,8 @@ static int happened(struct hob_slot *slot, int tries)
 
 static int ask(struct hob_slot *slot, const char *key, const char *reason, struct hob_error *err)
 {
-    slot->reboot_key = strdup(key);
-    slot->reboot_reason = strdup(reason ? reason : "");
+    slot->reboot_key = hob_strdup(key);
+    slot->reboot_reason = hob_strdup(reason ? reason : "");
     slot->reboot_problem[0] = '\0';
     if (!slot->reboot_key || !slot->reboot_reason) {
         hob_slot_forget_reboot(slot);

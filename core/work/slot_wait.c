@@ -1,10 +1,10 @@
+#include "base/alloc.h"
 #include "work/slot.h"
 
 #include "base/clock.h"
 #include "work/slot_parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_RUNS 10
@@ -98,8 +98,8 @@ void hob_slot_put_off(struct hob_slot *slot, const char *reason, uint64_t ms)
     slot->elapsed_ms = hob_slot_elapsed_ms(slot);
     slot->cpu_us = hob_job_cpu_us(slot->job);
     slot->began = slot->began || hob_job_began_step(slot->job);
-    free(slot->wait_reason);
-    slot->wait_reason = reason && reason[0] ? strdup(reason) : NULL;
+    hob_free(slot->wait_reason);
+    slot->wait_reason = reason && reason[0] ? hob_strdup(reason) : NULL;
     slot->wait_s = (int64_t)((ms + 999) / 1000);
     slot->resume_at_s = hob_clock_wall_ms() / 1000 + slot->wait_s;
     slot->due_ms = hob_clock_mono_ms() + ms;

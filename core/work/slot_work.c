@@ -1,5 +1,6 @@
 /* slot_work.c - the job in a slot: made, watched while it works, ended; and what it takes that the
  * store cannot be written. */
+#include "base/alloc.h"
 #include "work/slot.h"
 
 #include "device/policy.h"
@@ -291,7 +292,7 @@ int hob_slot_make_job(struct hob_slot *slot, struct hob_error *err)
         return rc;
     }
     size_t len = row.document_len;
-    char *document = malloc(len + 1); /* the store's copy goes with its next call */
+    char *document = hob_malloc(len + 1); /* the store's copy goes with its next call */
     if (!document) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
@@ -301,6 +302,6 @@ int hob_slot_make_job(struct hob_slot *slot, struct hob_error *err)
     const struct hob_handlers_entry *handler =
         hob_handlers_find(slot->options.handlers, slot->handler);
     rc = hob_slot_new_job(slot, handler, document, len, err);
-    free(document);
+    hob_free(document);
     return rc;
 }

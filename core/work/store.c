@@ -1,5 +1,6 @@
 #include "work/store.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/store_statement.h"
 
@@ -35,13 +36,13 @@ int hob_store_open(struct hob_log *log, const struct hob_store_options *options,
     assert(options->path);
     if (strlen(options->path) > 4000)
         return hob_error_set(err, HOB_EINVAL, "the store's path is longer than 4000 bytes");
-    struct hob_store *store = calloc(1, sizeof(*store));
+    struct hob_store *store = hob_calloc(1, sizeof(*store));
     if (!store)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", options->path);
     store->kept = -1;
     int rc = open_parts(store, log, options->path, err);
     if (rc < 0) {
-        free(store);
+        hob_free(store);
         return rc;
     }
     store->file.on_damaged = options->on_damaged;
@@ -60,7 +61,7 @@ void hob_store_close(struct hob_store *store)
     hob_store_statement_close(store);
     hob_store_reserve_close(&store->reserve);
     hob_store_file_close(&store->file);
-    free(store);
+    hob_free(store);
 }
 
 bool hob_store_is_newer(const struct hob_store *store)

@@ -1,5 +1,6 @@
 #include "work/store_file.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/store_schema.h"
 
@@ -413,7 +414,7 @@ static void tell_newer(const struct hob_store_file *file)
 int hob_store_file_open(struct hob_store_file *file, struct hob_log *log, const char *path,
                         struct hob_error *err)
 {
-    *file = (struct hob_store_file){.log = log, .path = strdup(path)};
+    *file = (struct hob_store_file){.log = log, .path = hob_strdup(path)};
     if (!file->path)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", path);
     int rc = open_or_begin_anew(file, err);
@@ -428,6 +429,6 @@ int hob_store_file_open(struct hob_store_file *file, struct hob_log *log, const 
 void hob_store_file_close(struct hob_store_file *file)
 {
     close_file(file, file->damaged);
-    free(file->path);
+    hob_free(file->path);
     file->path = NULL;
 }

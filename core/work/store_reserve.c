@@ -1,5 +1,6 @@
 #include "work/store_reserve.h"
 
+#include "base/alloc.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -64,7 +65,7 @@ int hob_store_reserve_open(struct hob_store_reserve *reserve, struct hob_log *lo
     const char *slash = strrchr(store_path, '/');
     int directory = slash ? (int)(slash - store_path) + 1 : 0;
     *reserve = (struct hob_store_reserve){.log = log};
-    if (asprintf(&reserve->path, "%.*sreserve", directory, store_path) < 0) {
+    if (hob_asprintf(&reserve->path, "%.*sreserve", directory, store_path) < 0) {
         reserve->path = NULL;
         return HOB_ENOMEM;
     }
@@ -74,7 +75,7 @@ int hob_store_reserve_open(struct hob_store_reserve *reserve, struct hob_log *lo
 
 void hob_store_reserve_close(struct hob_store_reserve *reserve)
 {
-    free(reserve->path);
+    hob_free(reserve->path);
     reserve->path = NULL;
 }
 

@@ -1,10 +1,11 @@
 #include "work/store_statement.h"
 
+#include "base/alloc.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define VALUES_MAX 27
@@ -226,7 +227,7 @@ static int record(struct hob_store *store, enum hob_store_statement id, const st
     size_t size = sizeof(struct hob_store_ride) + count * sizeof(*values);
     for (size_t i = 0; i < count; i++)
         size += values[i].len;
-    struct hob_store_ride *ride = calloc(1, size);
+    struct hob_store_ride *ride = hob_calloc(1, size);
     if (!ride)
         return hob_error_set(err, HOB_ENOMEM, "%s: out of memory", store->file.path);
     ride->id = id;
@@ -249,7 +250,7 @@ static void forget(struct hob_store_ride *first)
 {
     while (first) {
         struct hob_store_ride *next = first->next;
-        free(first);
+        hob_free(first);
         first = next;
     }
 }
@@ -262,7 +263,7 @@ static void supersede(struct hob_store *store, const struct hob_store_ride *by)
         struct hob_store_ride *ride = *at;
         if (ride->id == HOB_STORE_PUT_VERSION && ride->values[0].number == by->values[0].number) {
             *at = ride->next;
-            free(ride);
+            hob_free(ride);
         } else {
             at = &ride->next;
         }

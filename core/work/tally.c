@@ -1,7 +1,8 @@
 #include "work/tally.h"
 
+#include "base/alloc.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NAME_SIZE 65
@@ -21,14 +22,14 @@ struct hob_tally {
 
 struct hob_tally *hob_tally_new(void)
 {
-    return calloc(1, sizeof(struct hob_tally));
+    return hob_calloc(1, sizeof(struct hob_tally));
 }
 
 void hob_tally_free(struct hob_tally *tally)
 {
     if (tally) {
-        free(tally->rows);
-        free(tally);
+        hob_free(tally->rows);
+        hob_free(tally);
     }
 }
 
@@ -60,7 +61,7 @@ static struct row *add(struct hob_tally *tally)
     if (tally->count == tally->capacity) {
         size_t capacity = tally->capacity ? tally->capacity * 2 : 8;
         struct row *rows =
-            capacity > HOB_TALLY_ROWS ? NULL : realloc(tally->rows, capacity * sizeof *rows);
+            capacity > HOB_TALLY_ROWS ? NULL : hob_realloc(tally->rows, capacity * sizeof *rows);
         if (!rows) {
             return NULL;
         }

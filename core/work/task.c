@@ -1,11 +1,11 @@
 #include "work/task.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/task_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The hook looks often, because a loop of slow calls in C has few instructions; that costs no more
@@ -361,7 +361,7 @@ static void run_turn(void *user)
     struct hob_scheduler *scheduler = user;
     scheduler->turn_pending = false;
     if (scheduler->freed) {
-        free(scheduler);
+        hob_free(scheduler);
         return;
     }
     /* Those that become ready meanwhile have their turn after the loop has looked at its I/O. */

@@ -1,8 +1,8 @@
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/task_internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CLOSE_BUDGET_MS 200
@@ -83,8 +83,8 @@ void hob_task_check(lua_State *L)
 static void set_reason(struct hob_task *task, const char *kind, const char *message)
 {
     snprintf(task->kind, sizeof task->kind, "%s", kind);
-    free(task->message);
-    task->message = strndup(message, HOB_TASK_MESSAGE_MAX - 1);
+    hob_free(task->message);
+    task->message = hob_strndup(message, HOB_TASK_MESSAGE_MAX - 1);
 }
 
 /* The first reason stands, but a limit does not wait for the critical section that delays another.

@@ -1,9 +1,9 @@
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/task_internal.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SECONDS_MAX  1e9 /* 31 years: longer is no limit */
@@ -40,7 +40,7 @@ bool hob_task_in_critical(const struct hob_task *task)
 static struct hob_task_frame *open_frame(lua_State *L, bool critical)
 {
     struct hob_task *task = hob_scheduler_of(L)->now.current;
-    struct hob_task_frame *frame = calloc(1, sizeof *frame);
+    struct hob_task_frame *frame = hob_calloc(1, sizeof *frame);
     if (!frame) {
         hob_task_raise(L, "memory", "out of memory");
         return NULL; /* never: it has raised */
@@ -59,7 +59,7 @@ static void close_frame(struct hob_task_frame *frame)
     assert(task->frames == frame);
     task->frames = frame->outer;
     hob_timer_close(frame->timer);
-    free(frame);
+    hob_free(frame);
     if (task->delayed && !hob_task_in_critical(task)) {
         task->delayed = false;
         task->engine = true;

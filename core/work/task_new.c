@@ -1,7 +1,7 @@
+#include "base/alloc.h"
 #include "work/task_internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- what a task runs ---- */
@@ -136,7 +136,7 @@ bool hob_task_give_coroutine(struct hob_task *task)
 
 static struct hob_task *new_task(struct hob_scheduler *scheduler)
 {
-    struct hob_task *task = scheduler->freed ? NULL : calloc(1, sizeof *task);
+    struct hob_task *task = scheduler->freed ? NULL : hob_calloc(1, sizeof *task);
     if (!task) {
         return NULL;
     }
@@ -161,7 +161,7 @@ struct hob_task *hob_task_start(lua_State *L, int nargs, hob_task_done_fn *done,
         if (task) {
             luaL_unref(L, LUA_REGISTRYINDEX, task->ref);
         }
-        free(task);
+        hob_free(task);
         lua_pop(L, nargs + 1);
         return NULL;
     }
@@ -234,8 +234,8 @@ void hob_task_free(struct hob_task *task)
         task->call_op_free(task->call_op);
     }
     luaL_unref(task->scheduler->L, LUA_REGISTRYINDEX, task->ref);
-    free(task->message);
-    free(task);
+    hob_free(task->message);
+    hob_free(task);
 }
 
 static void report_error(struct hob_scheduler *scheduler, lua_State *co)

@@ -1,6 +1,5 @@
+#include "base/alloc.h"
 #include "work/task_internal.h"
-
-#include <stdlib.h>
 
 /* ---- where things are ---- */
 
@@ -118,7 +117,7 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *
     hob_task_set_pace(L);
     int rc = run_at_once(L, fn, arg, &task, err);
     hob_task_free_frames(&task);
-    free(task.message);
+    hob_free(task.message);
     if (!before.current) { /* else it counts in the slice that it is a part of */
         hob_task_end_slice(scheduler);
     }
@@ -150,7 +149,7 @@ static int install(lua_State *L)
 
 struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, lua_State *L, void *user)
 {
-    struct hob_scheduler *scheduler = calloc(1, sizeof *scheduler);
+    struct hob_scheduler *scheduler = hob_calloc(1, sizeof *scheduler);
     if (!scheduler) {
         return NULL;
     }
@@ -164,7 +163,7 @@ struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, lua_State *L, voi
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
         lua_pop(L, 1);
         *extra(L) = 0;
-        free(scheduler);
+        hob_free(scheduler);
         return NULL;
     }
     return scheduler;
@@ -185,6 +184,6 @@ void hob_scheduler_close(struct hob_scheduler *scheduler)
     scheduler->freed = true;
     lua_close(scheduler->L); /* finalizers run, which call our pcall */
     if (!scheduler->turn_pending) {
-        free(scheduler);
+        hob_free(scheduler);
     }
 }

@@ -1,6 +1,7 @@
 /* timeline.c - see timeline.h */
 #include "work/timeline.h"
 
+#include "base/alloc.h"
 #include "base/json.h"
 #include "work/events.h"
 #include "work/timeline_source.h"
@@ -138,7 +139,7 @@ static bool is_wanted(const struct timeline *timeline, const char *file,
 static int add_source(struct timeline *timeline, const char *file)
 {
     struct hob_timeline_source *sources =
-        realloc(timeline->sources, (timeline->count + 1) * sizeof *sources);
+        hob_realloc(timeline->sources, (timeline->count + 1) * sizeof *sources);
     if (!sources)
         return HOB_ENOMEM;
     timeline->sources = sources;
@@ -240,7 +241,7 @@ static struct placed *merge(struct timeline *timeline, size_t *count)
     size_t room = 0;
     for (size_t i = 0; i < timeline->count; i++)
         room += timeline->sources[i].count;
-    struct placed *all = calloc(room + 1, sizeof *all);
+    struct placed *all = hob_calloc(room + 1, sizeof *all);
     while (all && *count < room && (source = next_source(timeline)))
         all[(*count)++] = (struct placed){&source->items[source->at++], source};
     return all;
@@ -296,7 +297,7 @@ static int add_piece(struct timeline *timeline, size_t begin)
 {
     if (timeline->piece_count == timeline->piece_capacity) {
         size_t capacity = timeline->piece_capacity ? timeline->piece_capacity * 2 : 64;
-        struct piece *pieces = realloc(timeline->pieces, capacity * sizeof *pieces);
+        struct piece *pieces = hob_realloc(timeline->pieces, capacity * sizeof *pieces);
         if (!pieces)
             return HOB_ENOMEM;
         timeline->pieces = pieces;
@@ -355,8 +356,8 @@ static void free_timeline(struct timeline *timeline)
     for (size_t i = 0; i < timeline->count; i++) {
         hob_timeline_source_free(&timeline->sources[i]);
     }
-    free(timeline->sources);
-    free(timeline->pieces);
+    hob_free(timeline->sources);
+    hob_free(timeline->pieces);
     hob_buf_free(&timeline->out);
 }
 
@@ -370,7 +371,7 @@ static int read_all(struct timeline *timeline, hob_timeline_fn *fn, void *user,
     struct placed *all = rc ? NULL : merge(timeline, &count);
     if (rc == 0)
         rc = all ? write_back(timeline, all, count) : HOB_ENOMEM;
-    free(all);
+    hob_free(all);
     return rc ? rc : hand_over(timeline, fn, user);
 }
 

@@ -1,6 +1,7 @@
 /* timeline_source.c - see timeline_source.h */
 #include "work/timeline_source.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "work/timeline.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@ static int read_fd(int fd, off_t whole, size_t most, char **data, size_t *len)
 {
     size_t size = (uint64_t)whole > most ? most : (size_t)whole;
     off_t from = whole - (off_t)size;
-    *data = malloc(size + 1);
+    *data = hob_malloc(size + 1);
     if (!*data)
         return ENOMEM;
     while (*len < size) {
@@ -76,7 +76,7 @@ struct hob_timeline_item *hob_timeline_source_add(struct hob_timeline_source *so
 {
     if (source->count == source->capacity) {
         size_t capacity = source->capacity ? source->capacity * 2 : 64;
-        struct hob_timeline_item *items = realloc(source->items, capacity * sizeof *items);
+        struct hob_timeline_item *items = hob_realloc(source->items, capacity * sizeof *items);
         if (!items)
             return NULL;
         source->items = items;
@@ -244,7 +244,7 @@ int hob_timeline_source_parse(struct hob_timeline_source *source)
 
 void hob_timeline_source_free(struct hob_timeline_source *source)
 {
-    free(source->data[0]);
-    free(source->data[1]);
-    free(source->items);
+    hob_free(source->data[0]);
+    hob_free(source->data[1]);
+    hob_free(source->items);
 }

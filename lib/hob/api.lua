@@ -363,6 +363,15 @@ function fs.copy(from, to, options) end
 ---@return string|nil code
 function fs.rename(from, to) end
 
+--- Make a symbolic link; a file or a link that was there is replaced in one go, so that the name
+--- always stands for the one or the other.
+---@param target string what it leads to; it need not be there
+---@param path string
+---@return boolean|nil done
+---@return string|nil message
+---@return string|nil code
+function fs.symlink(target, path) end
+
 --- Add to a file's end; it is made if it is missing.
 ---@param path string
 ---@param data string
@@ -773,6 +782,27 @@ function cloud.connected() end
 ---@return string|nil code `ETIMEDOUT`
 function cloud.wait_online(seconds) end
 
+--- The files of this thing's identity, as the configuration names them.
+---@return hob.cloud.Files|nil files
+---@return string|nil message
+---@return string|nil code
+function cloud.files() end
+
+--- See `files`.
+---@class hob.cloud.Files
+---@field ca? string who may have signed the endpoint's certificate
+---@field cert? string the thing's certificate; absent where it has none
+---@field key? string its private key
+
+--- ⏳ Give the connection up, make it anew and wait until the service is reached: certificate and key
+--- are read again then. For handlers that change them.
+---@param reason string for the log
+---@param seconds? number default: for ever
+---@return boolean|nil true
+---@return string|nil message why not, as far as it is known
+---@return string|nil code `ETIMEDOUT`
+function cloud.reconnect(reason, seconds) end
+
 --- ⏳ Publish a message. At QoS 1 it has arrived when this returns true. Nothing is kept for later:
 --- `ENOTCONN` while there is no connection, or when it broke before the answer (then it may have
 --- arrived). At most 128 KB (`EMSGSIZE`), and a topic as AWS takes it: 256 bytes, 7 slashes
@@ -1087,6 +1117,60 @@ function verify.codesign(member, file, options) end
 ---@return string|nil message
 ---@return string|nil code
 function verify.signers() end
+
+--------------------------------------------------------------------------- hob.keys
+
+--- Private keys of this device: made, asked to be certified, compared with a certificate. Where a
+--- key or a certificate is wanted, the path of a file or a PEM text will do. A key file that is
+--- made here can be read by its owner only, which is Hob's own user, also in the job's directory.
+--- ```lua
+--- job:step("key", function()
+---   assert(keys.generate{ to = "/etc/hob/new.key", replace = true }) -- again, if interrupted here
+---   return assert(keys.csr{ key = "/etc/hob/new.key", subject = "CN=" .. job.thing })
+--- end)
+--- ```
+---@class hob.keys
+local keys = {}
+
+--- Options of `generate`.
+---@class hob.keys.GenerateOptions
+---@field to string the file: mode 0600, there whole or not at all
+---@field type? "ec"|"rsa" default `"ec"`, on the curve P-256
+---@field bits? integer of an RSA key: 2048 (the default), 3072 or 4096
+---@field replace? boolean a file that is there; else `EEXIST`: it may be the only copy of a key
+
+--- ⏳ Make a private key. An RSA key takes seconds on a small device; nothing else waits for it.
+---@param options hob.keys.GenerateOptions
+---@return boolean|nil made
+---@return string|nil message
+---@return string|nil code `EEXIST`, ...
+function keys.generate(options) end
+
+--- Options of `csr`.
+---@class hob.keys.CsrOptions
+---@field key string path or PEM
+---@field subject string `"CN=gateway-7, O=Example"`; a comma in a value is written `\,`
+---@field passphrase? string of an encrypted key
+
+--- ⏳ A certificate signing request (PKCS #10, SHA-256), as fleet provisioning takes it.
+---@param options hob.keys.CsrOptions
+---@return string|nil pem
+---@return string|nil message
+---@return string|nil code
+function keys.csr(options) end
+
+--- Options of `matches`.
+---@class hob.keys.MatchesOptions
+---@field passphrase? string of an encrypted key
+
+--- ⏳ Do the certificate (the first in its file) and the key belong together?
+---@param certificate string path or PEM
+---@param key string path or PEM
+---@param options? hob.keys.MatchesOptions
+---@return boolean|nil match nil: one of them cannot be read
+---@return string|nil message
+---@return string|nil code
+function keys.matches(certificate, key, options) end
 
 --------------------------------------------------------------------------- hob.scripts
 

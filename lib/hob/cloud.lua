@@ -1,6 +1,7 @@
 --- The gateway's own connection, for handlers: whether it is there, and messages on the topics that
 --- the configuration allows. `hob.cloud` in lib/hob/api.lua says what each function does.
 local core = require("hob.cloud.core")
+local future = require("hob.future")
 local json = require("hob.json")
 local log = require("hob.log")
 
@@ -31,6 +32,41 @@ function M.wait_online(seconds)
     return nil, why, code
   end
   return nil, ("the service was not reached in %g s: %s"):format(seconds, why), "ETIMEDOUT"
+end
+
+--- The files of the thing's own identity, as the configuration names them.
+---@return { ca: string?, cert: string?, key: string? }|nil
+---@return string|nil message
+---@return string|nil code
+M.files = core.files
+
+-- Till then nobody knows whether it is up in the old way or in the new.
+local DOWN = 30
+
+--- Give the connection up and make it anew, with the files as they are now; wait until it is there.
+---@param reason string  for the log
+---@param seconds number?
+---@return true|nil
+---@return string|nil message
+---@return string|nil code
+function M.reconnect(reason, seconds)
+  local connection, why, code = core.open()
+  if not connection then
+    return nil, why, code
+  end
+  local down = future.new()
+  local watch = connection:on_state(function(state)
+    if state == "down" then
+      down:resolve(true)
+    end
+  end)
+  local was_up = connection:is_up()
+  core.reconnect(reason)
+  if was_up then
+    down:result(DOWN)
+  end
+  watch:close()
+  return M.wait_online(seconds)
 end
 
 local function check_options(given, ...)

@@ -172,13 +172,16 @@ world.__index = world
 ---@field tls? boolean        default true
 ---@field minute_ms? integer  of the service's timers
 ---@field conf? string        more lines for mosquitto.conf
+---@field log_type? string    of mosquitto, see spec.support.broker
+---@field pki? pki            default: a new one; it is removed at the end if it is its own
 
 ---@param options? world.options
 function M.start(options)
   options = options or {}
   local self = setmetatable({ gateways = {}, dir = assert(fs.tempdir()) }, world)
-  self.pki = options.tls ~= false and pkis.new() or nil
-  self.broker = brokers.start({ pki = self.pki, conf = options.conf })
+  self.pki = options.tls ~= false and (options.pki or pkis.new()) or nil
+  self.own_pki = not options.pki
+  self.broker = brokers.start({ pki = self.pki, conf = options.conf, log_type = options.log_type })
   self.journal = journals.new()
   self.engine = engines.new({
     minute_ms = options.minute_ms or 60000,
@@ -317,6 +320,16 @@ function world:create(job_id, document, thing)
     time.now())
 end
 
+---One job for several things.
+---@param list { name: string }[]
+function world:create_for(job_id, document, list)
+  local targets = {}
+  for i, thing in ipairs(list) do
+    targets[i] = arn(thing.name)
+  end
+  self:control("create_job", job_id, { targets = targets, document = document }, time.now())
+end
+
 ---AWS's JobExecution; `details` are its statusDetails.
 function world:describe(job_id, thing)
   local answer = self.engine:describe_execution(thing or "gw-1", job_id, nil, time.now())
@@ -385,7 +398,7 @@ function world:stop()
   end
   self.side:close()
   self.broker:stop()
-  if self.pki then
+  if self.pki and self.own_pki then
     self.pki:remove()
   end
   fs.remove(self.dir, { recursive = true })

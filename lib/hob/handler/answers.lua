@@ -251,6 +251,10 @@ local UNIT = { ActiveState = "active", SubState = "running", LoadState = "loaded
 -- On any bench there is no cloud.
 local CLOUD = {
   ["cloud.connected"] = function() return true end,
+  ["cloud.files"] = function()
+    return { ca = "/etc/hob/ca.pem", cert = "/etc/hob/thing.crt", key = "/etc/hob/thing.key" }
+  end,
+  ["cloud.reconnect"] = function() return true end,
   ["cloud.wait_online"] = function() return true end,
   ["cloud.publish"] = function() return true end,
   ["cloud.subscribe"] = function() return true end, -- the recorder makes an object of it
@@ -263,6 +267,9 @@ local PLAUSIBLE = {
   end,
   ["aws.put_s3"] = function(options)
     return { url = ("s3://%s/%s"):format(options.bucket, options.key), etag = "example" }
+  end,
+  ["keys.csr"] = function()
+    return "-----BEGIN CERTIFICATE REQUEST-----\nexample\n-----END CERTIFICATE REQUEST-----\n"
   end,
   ["scripts.directory"] = function() return "/etc/hob/scripts" end,
   ["scripts.list"] = function() return {} end,

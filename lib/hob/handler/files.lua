@@ -146,6 +146,47 @@ function functions.rename(self, from, to)
   return result
 end
 
+function functions.symlink(self, target, path)
+  self.content[path], self.removed[path] = nil, nil
+  self.links[path] = target:sub(1, 1) == "/" and target or path:gsub("[^/]*$", "") .. target
+  return pack(true)
+end
+
+local LINKS_MAX = 8
+
+-- Where a path leads; `last`: also if its last part is a link.
+local function followed(self, path, last)
+  for _ = 1, LINKS_MAX do
+    local found
+    for link in pairs(self.links) do
+      if path:sub(1, #link + 1) == link .. "/" or last and path == link then
+        found = link
+      end
+    end
+    if not found then
+      return path
+    end
+    path = self.links[found] .. path:sub(#found + 1)
+  end
+  return path
+end
+
+-- These are about the link itself.
+local OF_LINKS = { rename = true, remove = true, symlink = true }
+
+local function of_link(self, name, path, to)
+  local target = self.links[path]
+  if name == "rename" and target then
+    self.content[to], self.links[path], self.links[to] = nil, nil, target
+    return pack(true)
+  elseif name == "remove" and target then
+    self.links[path] = nil
+    return pack(true)
+  elseif name == "rename" then
+    self.links[to] = nil
+  end
+end
+
 --- What a call of hob.fs gets.
 ---@param call table
 ---@return table|nil packed  nil: the real function is to run
@@ -153,14 +194,23 @@ end
 function files:answer(call)
   local path, name = call.arguments[1], call.name:match("%.(.*)$")
   local to = (name == "copy" or name == "rename") and call.arguments[2]
+  if name == "symlink" then
+    path = call.arguments[2]
+  end
   if type(path) ~= "string" or is_own(self, path)
     and (type(to) ~= "string" or is_own(self, to)) then
     return nil, true
   end
   local fn = functions[name]
   if fn then
-    local arguments = call.arguments
-    return fn(self, table.unpack(arguments, 1, arguments.n)), not self.strict
+    local arguments = table.pack(table.unpack(call.arguments, 1, call.arguments.n))
+    local place = name == "symlink" and 2 or 1
+    arguments[place] = followed(self, path, not OF_LINKS[name])
+    if to then
+      arguments[2] = followed(self, to, name == "copy")
+    end
+    return of_link(self, name, arguments[1], arguments[2])
+      or fn(self, table.unpack(arguments, 1, arguments.n)), not self.strict
   end
   return nil, not self.strict
 end
@@ -190,7 +240,7 @@ function M.new(content, strict)
   for path, data in pairs(content) do
     copy[path] = data
   end
-  return setmetatable({ content = copy, removed = {}, strict = strict }, files)
+  return setmetatable({ content = copy, removed = {}, links = {}, strict = strict }, files)
 end
 
 return M

@@ -164,7 +164,7 @@ end
 
 -- Functions that only compute are left alone.
 local MODULES = {
-  ["hob.aws"] = {}, ["hob.cloud"] = {}, ["hob.exec"] = {}, ["hob.fs"] = {},
+  ["hob.aws"] = {}, ["hob.cloud"] = {}, ["hob.exec"] = {}, ["hob.fs"] = {}, ["hob.keys"] = {},
   ["hob.http"] = { escape = true },
   ["hob.scripts"] = {}, ["hob.systemd"] = {}, ["hob.verify"] = { sha256_text = true },
   ["hob.time"] = { text = true },

@@ -18,7 +18,8 @@ local LOOKS = {
   ["fs.write"] = true, ["fs.mkdir"] = true, ["fs.chmod"] = true, ["http.download"] = true,
   ["fs.read"] = true, ["fs.stat"] = true, ["fs.list"] = true, ["fs.free"] = true,
   ["fs.exists"] = true, ["fs.tempdir"] = true, ["http.get"] = true, ["cloud.connected"] = true,
-  ["cloud.wait_online"] = true, ["math.random"] = true, ["job:fresh_args"] = true,
+  ["cloud.wait_online"] = true, ["cloud.files"] = true, ["fs.symlink"] = true,
+  ["cloud.reconnect"] = true, ["math.random"] = true, ["job:fresh_args"] = true,
   ["systemd.is_active"] = true, ["systemd.status"] = true, ["systemd.wait"] = true,
 }
 local LOOKING_MODULES = { aws = true, os = true, time = true, verify = true }

@@ -7,8 +7,8 @@ local values = require("hob.repl.values")
 local M = {}
 
 -- What `hob.NAME` may be; more can be had by require.
-M.MODULES = { "atomic", "aws", "cloud", "exec", "fs", "future", "http", "json", "log", "scripts",
-  "steps", "systemd", "time", "verify" }
+M.MODULES = { "atomic", "aws", "cloud", "exec", "fs", "future", "http", "json", "keys", "log",
+  "scripts", "steps", "systemd", "time", "verify" }
 
 ---------------------------------------------------------------- what is live
 

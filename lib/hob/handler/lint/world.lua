@@ -6,8 +6,8 @@ local M = {}
 
 -- Modules all of whose functions ask or change the world, but for those named.
 local MODULES = {
-  ["hob.aws"] = {}, ["hob.cloud"] = {}, ["hob.exec"] = {}, ["hob.fs"] = {}, ["hob.scripts"] = {},
-  ["hob.systemd"] = {},
+  ["hob.aws"] = {}, ["hob.cloud"] = {}, ["hob.exec"] = {}, ["hob.fs"] = {}, ["hob.keys"] = {},
+  ["hob.scripts"] = {}, ["hob.systemd"] = {},
   ["hob.http"] = { escape = true }, ["hob.verify"] = { sha256_text = true },
   ["hob.time"] = { sleep = true, text = true, after = true }, ["hob.mqtt"] = { agent = true },
 }

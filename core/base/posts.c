@@ -1,0 +1,101 @@
+/* posts.c - see posts.h */
+#include "base/posts.h"
+
+#include "base/alloc.h"
+
+struct post {
+    struct post *next;
+    hob_loop_fn *fn;
+    void *user;
+};
+
+struct hob_posts {
+    uv_async_t async;
+    uv_mutex_t mutex;
+    struct post *first; /* under the mutex */
+    struct post **end;
+};
+
+static struct post *take_all(struct hob_posts *posts)
+{
+    uv_mutex_lock(&posts->mutex);
+    struct post *batch = posts->first;
+    posts->first = NULL;
+    posts->end = &posts->first;
+    uv_mutex_unlock(&posts->mutex);
+    return batch;
+}
+
+/* What is posted meanwhile wakes the loop again: others get their turn. */
+static void call_all(struct post *batch)
+{
+    while (batch) {
+        struct post *one = batch;
+        batch = one->next;
+        one->fn(one->user);
+        hob_free(one);
+    }
+}
+
+static void on_wake(uv_async_t *async)
+{
+    call_all(take_all(async->data));
+}
+
+int hob_posts_new(struct hob_loop *loop, struct hob_posts **out, struct hob_error *err)
+{
+    struct hob_posts *posts = hob_calloc(1, sizeof *posts);
+    if (!posts)
+        return hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
+    posts->end = &posts->first;
+    int status = uv_mutex_init(&posts->mutex);
+    if (status == 0) {
+        status = uv_async_init(hob_loop_uv(loop), &posts->async, on_wake);
+        if (status)
+            uv_mutex_destroy(&posts->mutex);
+    }
+    if (status) {
+        hob_free(posts);
+        return hob_error_set(err, hob_error_from_uv(status), "starting: a queue into the loop: %s",
+                             uv_strerror(status));
+    }
+    posts->async.data = posts;
+    *out = posts;
+    return 0;
+}
+
+int hob_posts_add(struct hob_posts *posts, hob_loop_fn *fn, void *user)
+{
+    struct post *one = hob_malloc(sizeof *one);
+    if (!one)
+        return HOB_ENOMEM;
+    *one = (struct post){.fn = fn, .user = user};
+    uv_mutex_lock(&posts->mutex);
+    *posts->end = one;
+    posts->end = &one->next;
+    uv_mutex_unlock(&posts->mutex);
+    uv_async_send(&posts->async);
+    return 0;
+}
+
+void hob_posts_let_go(struct hob_posts *posts)
+{
+    uv_unref((uv_handle_t *)&posts->async);
+}
+
+static void closed(uv_handle_t *handle)
+{
+    struct hob_posts *posts = handle->data;
+    uv_mutex_destroy(&posts->mutex);
+    hob_free(posts);
+}
+
+void hob_posts_close(struct hob_posts *posts)
+{
+    struct post *batch;
+    if (!posts)
+        return;
+    while ((batch = take_all(posts)) != NULL)
+        call_all(batch);
+    uv_close((uv_handle_t *)&posts->async, closed);
+}

@@ -1,0 +1,207 @@
+/* config_check.c - whether the values of a configuration make sense together; see config_value.h */
+#include "host/config_value.h"
+
+#include "jobs/protocol.h"
+#include "net/mqtt.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct hob_config_origin origin_of(const struct hob_config_load *load, const char *name,
+                                          size_t thing)
+{
+    const struct hob_config_key *key = hob_config_key_find(name);
+    bool by_flag = !load->file || (key && load->by_flag[key - hob_config_key_at(0)]);
+    struct hob_config_origin origin = {by_flag ? NULL : load->file, load->text,
+                                       load->config->thing_count > 1 ? thing : 0, load->is_call};
+    return origin;
+}
+
+static int need(const struct hob_config_load *load, const char *value, const char *name,
+                size_t thing)
+{
+    if (value[0]) {
+        return 0;
+    }
+    if (load->is_call) {
+        return hob_error_set(load->err, HOB_ECONFIG, "%s is missing", name);
+    }
+    char flag[HOB_CONFIG_PLACE_MAX];
+    hob_config_place(&(struct hob_config_origin){0}, name, flag, sizeof flag);
+    if (thing && load->config->thing_count > 1) {
+        return hob_error_set(load->err, HOB_ECONFIG,
+                             "%s: things[%zu]: %s is missing: set the key %s there, or beside "
+                             "things for all",
+                             load->file, thing, name, name);
+    }
+    bool of_tls = strcmp(name, "ca") == 0;
+    return hob_error_set(load->err, HOB_ECONFIG, "%s%s%s is missing: set the key %s or give %s%s",
+                         load->file ? load->file : "", load->file ? ": " : "", name, name, flag,
+                         of_tls ? "; a broker without TLS needs tls = false or --no-tls" : "");
+}
+
+static int need_file(const struct hob_config_load *load, const char *path, const char *name,
+                     size_t thing)
+{
+    struct hob_config_origin origin = origin_of(load, name, thing);
+    char where[HOB_CONFIG_PLACE_MAX];
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0) {
+        return 0;
+    }
+    int why = stat(path, &info) ? errno : S_ISREG(info.st_mode) ? EACCES : 0;
+    hob_config_place(&origin, name, where, sizeof where);
+    return hob_error_set(load->err, HOB_ECONFIG, "%s: expected a file that can be read, got %s: %s",
+                         where, path,
+                         why                     ? strerror(why)
+                         : S_ISDIR(info.st_mode) ? "it is a directory"
+                                                 : "it is no file");
+}
+
+/* A host name or address; what people write instead is a URL. */
+static int check_endpoint(const struct hob_config_load *load, const char *endpoint, size_t thing)
+{
+    struct hob_config_origin origin = origin_of(load, "endpoint", thing);
+    int rc = need(load, endpoint, "endpoint", thing);
+    if (rc || strcspn(endpoint, "/ \t\r\n@") == strlen(endpoint)) {
+        return rc;
+    }
+    char got[160];
+    snprintf(got, sizeof got, "\"%.128s\"", endpoint);
+    return hob_config_expected(&origin, "endpoint", "a host name, without a scheme or a path", got,
+                               load->err);
+}
+
+static int check_name(const struct hob_config_load *load, const char *name, size_t thing)
+{
+    struct hob_config_origin origin = origin_of(load, "thing_name", thing);
+    char got[200];
+    int rc = need(load, name, "thing_name", thing);
+    if (!rc && !hob_jobs_thing_valid(name)) {
+        snprintf(got, sizeof got, "\"%.128s\" (%zu characters)", name, strlen(name));
+        rc = hob_config_expected(&origin, "thing_name", "1 to 128 of [a-zA-Z0-9:_-]", got,
+                                 load->err);
+    }
+    for (size_t i = 0; i + 1 < thing && rc == 0; i++) {
+        if (strcmp(load->config->things[i].thing_name, name) == 0) {
+            snprintf(got, sizeof got, "\"%.128s\" twice", name);
+            rc = hob_config_expected(&origin, "thing_name", "each thing once", got, load->err);
+        }
+    }
+    return rc;
+}
+
+static int check_tls(const struct hob_config_load *load, const struct hob_config_thing *thing,
+                     size_t number)
+{
+    int rc = need(load, thing->ca, "ca", number);
+    rc = rc ? rc : need_file(load, thing->ca, "ca", number);
+    if (rc || (!thing->cert[0] && !thing->key[0])) {
+        return rc;
+    }
+    rc = need(load, thing->cert, "cert", number);
+    rc = rc ? rc : need(load, thing->key, "key", number);
+    rc = rc ? rc : need_file(load, thing->cert, "cert", number);
+    return rc ? rc : need_file(load, thing->key, "key", number);
+}
+
+static int check_scripts(const struct hob_config_load *load)
+{
+    struct hob_config_origin origin = origin_of(load, "scripts", 0);
+    const char *path = load->config->scripts;
+    char where[HOB_CONFIG_PLACE_MAX];
+    struct stat info;
+    bool there = stat(path, &info) == 0;
+    if (there && S_ISDIR(info.st_mode) && access(path, R_OK | X_OK) == 0) {
+        return 0;
+    }
+    int why = errno;
+    hob_config_place(&origin, "scripts", where, sizeof where);
+    return hob_error_set(load->err, HOB_ECONFIG,
+                         "%s: expected a directory that can be read, got %s: %s", where, path,
+                         there && !S_ISDIR(info.st_mode) ? "it is no directory" : strerror(why));
+}
+
+/* ${thing} stands for a name, which has no wildcard in it. */
+static int check_topics(const struct hob_config_load *load)
+{
+    struct hob_config_origin origin = origin_of(load, "topics", 0);
+    char got[160];
+    for (char **topic = load->config->topics; *topic; topic++) {
+        if (!hob_mqtt_filter_valid(*topic)) {
+            snprintf(got, sizeof got, "\"%.128s\"", *topic);
+            return hob_config_expected(
+                &origin, "topics", "MQTT filters, such as \"gateways/${thing}/#\"", got, load->err);
+        }
+    }
+    return 0;
+}
+
+/* A password in it is not shown. */
+static int check_proxy(const struct hob_config_load *load)
+{
+    struct hob_config_origin origin = origin_of(load, "proxy", 0);
+    const char *proxy = load->config->proxy, *host = strstr(proxy, "://");
+    char got[160];
+    bool http = strncmp(proxy, "http://", 7) == 0 || strncmp(proxy, "https://", 8) == 0;
+    if (!*proxy || (http && host[3] && strcspn(proxy, " \t\r\n") == strlen(proxy))) {
+        return 0;
+    }
+    snprintf(got, sizeof got, "\"%.128s\"", proxy);
+    return hob_config_expected(&origin, "proxy", "http://HOST:PORT",
+                               strchr(proxy, '@') ? "something else" : got, load->err);
+}
+
+static int check_signers(const struct hob_config_load *load)
+{
+    int rc = 0;
+    for (char **signer = load->config->signers; *signer && rc == 0; signer++) {
+        rc = need_file(load, *signer, "signers", 0);
+    }
+    return rc;
+}
+
+static int check_credentials(const struct hob_config_load *load, const char *endpoint, size_t thing)
+{
+    struct hob_config_origin origin = origin_of(load, "credentials_endpoint", thing);
+    char got[160];
+    if (strcspn(endpoint, "/ \t\r\n@") == strlen(endpoint)) {
+        return 0;
+    }
+    snprintf(got, sizeof got, "\"%.128s\"", endpoint);
+    return hob_config_expected(&origin, "credentials_endpoint",
+                               "a host name, without a scheme or a path", got, load->err);
+}
+
+static int told(const struct hob_config_load *load, int rc)
+{
+    return hob_config_tell(&load->looker, rc, load->err);
+}
+
+int hob_config_check_thing(const struct hob_config_load *load, const struct hob_config_thing *thing,
+                           size_t number)
+{
+    assert(thing->endpoint && thing->thing_name && thing->ca && thing->cert && thing->key);
+    int rc = told(load, check_endpoint(load, thing->endpoint, number));
+    rc = rc ? rc : told(load, check_name(load, thing->thing_name, number));
+    rc = rc || !thing->tls ? rc : told(load, check_tls(load, thing, number));
+    return rc ? rc : told(load, check_credentials(load, thing->credentials_endpoint, number));
+}
+
+int hob_config_check(const struct hob_config_load *load)
+{
+    const struct hob_config *config = load->config;
+    int rc = 0;
+    for (size_t i = 0; i < config->thing_count && rc == 0; i++) {
+        rc = hob_config_check_thing(load, &config->things[i], i + 1);
+    }
+    rc = rc ? rc : told(load, need(load, config->data, "data", 0));
+    rc = rc ? rc : told(load, check_topics(load));
+    rc = rc ? rc : told(load, check_proxy(load));
+    rc = rc ? rc : told(load, check_signers(load));
+    return rc ? rc : told(load, check_scripts(load));
+}

@@ -1,0 +1,313 @@
+#include "host/things.h"
+
+#include "base/alloc.h"
+#include "base/loop.h"
+
+#include <string.h>
+
+#define BUCKETS_MIN 16
+
+/* One thing, and its configuration. */
+struct place {
+    struct hob_things *things;
+    struct hob_config_thing config;
+    struct hob_thing *thing; /* NULL: it has stopped */
+    struct place *next;      /* of the same bucket */
+    bool leaving;
+    void (*removed)(void *user);
+    void *removed_user;
+};
+
+struct hob_things {
+    struct hob_thing_options common;
+    struct place **places; /* in the order in which they came */
+    size_t count, room;
+    struct place **buckets;
+    size_t bucket_count; /* a power of two */
+    size_t running;      /* that have not stopped */
+    bool started, draining, stopping;
+    void (*stopped)(void *user);
+    void *stopped_user;
+};
+
+/* ---- by name ---- */
+
+static size_t hash(const char *name)
+{
+    size_t value = 5381;
+    for (; *name; name++) {
+        value = value * 33 + (unsigned char)*name;
+    }
+    return value;
+}
+
+static struct place **bucket_of(const struct hob_things *things, const char *name)
+{
+    return &things->buckets[hash(name) & (things->bucket_count - 1)];
+}
+
+static struct place *find(const struct hob_things *things, const char *name)
+{
+    struct place *place = *bucket_of(things, name);
+    while (place && strcmp(place->config.thing_name, name) != 0) {
+        place = place->next;
+    }
+    return place;
+}
+
+static void link_place(struct hob_things *things, struct place *place)
+{
+    struct place **bucket = bucket_of(things, place->config.thing_name);
+    place->next = *bucket;
+    *bucket = place;
+}
+
+static void unlink_place(struct hob_things *things, struct place *place)
+{
+    struct place **at = bucket_of(things, place->config.thing_name);
+    while (*at != place) {
+        at = &(*at)->next;
+    }
+    *at = place->next;
+}
+
+/* ---- the list ---- */
+
+static int grow(struct hob_things *things)
+{
+    size_t room = things->room ? 2 * things->room : BUCKETS_MIN;
+    struct place **places = hob_realloc(things->places, room * sizeof(struct place *));
+    struct place **buckets = hob_calloc(room, sizeof(struct place *));
+    things->places = places ? places : things->places;
+    if (!places || !buckets) {
+        hob_free(buckets);
+        return HOB_ENOMEM;
+    }
+    hob_free(things->buckets);
+    things->buckets = buckets;
+    things->bucket_count = things->room = room;
+    for (size_t i = 0; i < things->count; i++) {
+        link_place(things, places[i]);
+    }
+    return 0;
+}
+
+static void free_place(struct place *place)
+{
+    if (place) {
+        hob_config_thing_free(&place->config);
+        hob_free(place);
+    }
+}
+
+static void take_out(struct hob_things *things, struct place *place)
+{
+    size_t at = 0;
+    while (things->places[at] != place) {
+        at++;
+    }
+    things->count--;
+    memmove(&things->places[at], &things->places[at + 1],
+            (things->count - at) * sizeof(struct place *));
+    unlink_place(things, place);
+    free_place(place);
+}
+
+/* ---- life ---- */
+
+int hob_things_new(const struct hob_thing_options *common, struct hob_things **out,
+                   struct hob_error *err)
+{
+    struct hob_things *things = hob_calloc(1, sizeof *things);
+    if (!things || grow(things)) {
+        hob_things_free(things);
+        return hob_error_set(err, HOB_ENOMEM, "things: out of memory");
+    }
+    things->common = *common;
+    *out = things;
+    return 0;
+}
+
+void hob_things_free(struct hob_things *things)
+{
+    if (!things) {
+        return;
+    }
+    for (size_t i = 0; i < things->count; i++) {
+        free_place(things->places[i]);
+    }
+    hob_free(things->places);
+    hob_free(things->buckets);
+    hob_free(things);
+}
+
+static int make_place(struct hob_things *things, const struct hob_config_thing *config,
+                      struct place **out, struct hob_error *err)
+{
+    struct place *place = hob_calloc(1, sizeof *place);
+    if (!place || (things->count == things->room && grow(things))) {
+        hob_free(place);
+        return hob_error_set(err, HOB_ENOMEM, "thing: out of memory");
+    }
+    place->things = things;
+    int rc = hob_config_thing_copy(&place->config, config, err);
+    struct hob_thing_options options = things->common;
+    options.thing = &place->config;
+    rc = rc ? rc : hob_thing_new(&options, &place->thing, err);
+    if (rc) {
+        free_place(place);
+        return rc;
+    }
+    *out = place;
+    return 0;
+}
+
+int hob_things_add(struct hob_things *things, const struct hob_config_thing *config,
+                   struct hob_error *err)
+{
+    struct place *place = find(things, config->thing_name);
+    if (things->stopping) {
+        return hob_error_set(err, HOB_ECANCELED, "hob is stopping");
+    }
+    if (place) {
+        return place->leaving
+                   ? hob_error_set(err, HOB_EBUSY,
+                                   "the thing '%.128s' is still being removed: try "
+                                   "again when it is out",
+                                   config->thing_name)
+                   : hob_error_set(err, HOB_EEXIST, "the thing '%.128s' is there already",
+                                   config->thing_name);
+    }
+    int rc = make_place(things, config, &place, err);
+    if (rc) {
+        return rc;
+    }
+    things->places[things->count++] = place;
+    link_place(things, place);
+    things->running++;
+    hob_thing_drain(place->thing, things->draining);
+    if (things->started) {
+        hob_thing_start(place->thing);
+    }
+    return 0;
+}
+
+static void all_stopped(void *user)
+{
+    struct hob_things *things = user;
+    if (things->stopped) {
+        things->stopped(things->stopped_user);
+    }
+}
+
+static void thing_stopped(void *user)
+{
+    struct place *place = user;
+    struct hob_things *things = place->things;
+    void (*removed)(void *) = place->removed;
+    void *removed_user = place->removed_user;
+    place->thing = NULL;
+    things->running--;
+    if (place->leaving) {
+        take_out(things, place);
+    }
+    if (removed) {
+        removed(removed_user);
+    }
+    if (things->stopping && things->running == 0) {
+        all_stopped(things);
+    }
+}
+
+int hob_things_remove(struct hob_things *things, const char *name, void (*removed)(void *user),
+                      void *user, struct hob_error *err)
+{
+    struct place *place = find(things, name);
+    const struct hob_config *config = things->common.config;
+    if (things->stopping) {
+        return hob_error_set(err, HOB_ECANCELED, "hob is stopping");
+    }
+    if (!place || place->leaving) {
+        return place ? hob_error_set(err, HOB_EBUSY, "the thing '%.128s' is being removed already",
+                                     name)
+                     : hob_error_set(err, HOB_ENOENT, "this gateway has no thing '%.128s'", name);
+    }
+    place->leaving = true;
+    place->removed = removed;
+    place->removed_user = user;
+    uint64_t limit_ms = (uint64_t)(config->stop_timeout * 1000);
+    uint64_t grace_ms = (uint64_t)(config->stop_grace * 1000);
+    hob_thing_stop(place->thing, grace_ms < limit_ms ? grace_ms : limit_ms, limit_ms, thing_stopped,
+                   place);
+    return 0;
+}
+
+void hob_things_stop(struct hob_things *things, uint64_t grace_ms, uint64_t limit_ms,
+                     void (*stopped)(void *user), void *user)
+{
+    things->stopping = true;
+    things->stopped = stopped;
+    things->stopped_user = user;
+    for (size_t i = 0; i < things->count; i++) {
+        struct place *place = things->places[i];
+        if (place->thing && !place->leaving) {
+            hob_thing_stop(place->thing, grace_ms, limit_ms, thing_stopped, place);
+        }
+    }
+    if (things->running == 0) {
+        hob_loop_defer(things->common.loop, all_stopped, things);
+    }
+}
+
+void hob_things_start(struct hob_things *things)
+{
+    things->started = true;
+    for (size_t i = 0; i < things->count; i++) {
+        hob_thing_start(things->places[i]->thing);
+    }
+}
+
+/* ---- all of them ---- */
+
+void hob_things_drain(struct hob_things *things, bool on)
+{
+    things->draining = on;
+    for (size_t i = 0; i < things->count; i++) {
+        if (things->places[i]->thing) {
+            hob_thing_drain(things->places[i]->thing, on);
+        }
+    }
+}
+
+void hob_things_reloaded(struct hob_things *things)
+{
+    for (size_t i = 0; i < things->count; i++) {
+        if (things->places[i]->thing) {
+            hob_thing_reloaded(things->places[i]->thing);
+        }
+    }
+}
+
+/* ---- looking ---- */
+
+struct hob_thing *hob_things_find(const struct hob_things *things, const char *name)
+{
+    struct place *place = find(things, name);
+    return place ? place->thing : NULL;
+}
+
+size_t hob_things_count(const struct hob_things *things)
+{
+    return things->count;
+}
+
+bool hob_things_at(const struct hob_things *things, size_t index, struct hob_things_entry *out)
+{
+    if (index >= things->count) {
+        return false;
+    }
+    const struct place *place = things->places[index];
+    *out = (struct hob_things_entry){place->config.thing_name, &place->config, place->thing,
+                                     place->leaving};
+    return true;
+}
