@@ -191,11 +191,11 @@ local function show_sum(report)
     plural(report.counts.warning, "warning"), report.counts.ok))
 end
 
-local function show_json(report, about)
+local function as_members(report, about)
   local state = about.running and "running" or about.not_asked and "unknown" or "stopped"
-  print(json_text.encode({ ok = report.counts.failed == 0, failed = report.counts.failed,
+  return { ok = report.counts.failed == 0, failed = report.counts.failed,
     warnings = report.counts.warning, gateway = state, config = about.config_path,
-    data = about.data, checks = json_text.list(report.findings) }))
+    data = about.data, checks = json_text.list(report.findings) }
 end
 
 local function examine(given, hear)
@@ -206,6 +206,19 @@ local function examine(given, hear)
   local about = find(given)
   look(report, about, given)
   return report, about
+end
+
+--- For commands that have written a configuration: look at it, and show that unless `quiet`.
+---@param given { config: string, offline: boolean? }
+---@param quiet boolean?
+---@return boolean ok
+---@return table members  as --json prints them
+function M.examine(given, quiet)
+  local report, about = examine(given, quiet and function() end or show)
+  if not quiet then
+    show_sum(report)
+  end
+  return report.counts.failed == 0, as_members(report, about)
 end
 
 ---@param argv string[]
@@ -221,7 +234,7 @@ function M.run(argv)
   end
   local report, about = examine(given, given.json and function() end or show)
   if given.json then
-    show_json(report, about)
+    print(json_text.encode(as_members(report, about)))
   else
     show_sum(report)
   end

@@ -40,8 +40,9 @@ end
 ---@param question string
 ---@return boolean
 function M.agree(question)
-  local answer = M.ask(question .. " [Y/n]", nil, nil, true)
-  return answer ~= nil and answer:lower():find("^n") == nil
+  io.stdout:write(question, " [Y/n]: "):flush()
+  local answer = process.read_line()
+  return answer ~= nil and answer:lower():find("^%s*n") == nil
 end
 
 return M
