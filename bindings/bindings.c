@@ -9,6 +9,7 @@ static const luaL_Reg job_modules[] = {{"hob.cloud.core", hob_lua_open_cloud},
                                        {"hob.keys", hob_lua_open_keys},
                                        {"hob.log", hob_lua_open_log},
                                        {"hob.mqtt", hob_lua_open_mqtt_in_job},
+                                       {"hob.native.core", hob_lua_open_native},
                                        {"hob.scripts.core", hob_lua_open_scripts},
                                        {"hob.steps.core", hob_lua_open_steps},
                                        {"hob.time", hob_lua_open_time},
@@ -50,6 +51,7 @@ static void preload(lua_State *L, const luaL_Reg *modules)
 void hob_modules_open_job(lua_State *L)
 {
     preload(L, job_modules);
+    hob_lua_preload_native(L);
     if (hob_bindings_host(L)->bench) {
         preload(L, bench_modules);
     }

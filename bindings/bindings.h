@@ -39,6 +39,7 @@ int hob_lua_open_local(lua_State *L);      /* hob.local: `hob lua` only */
 int hob_lua_open_log(lua_State *L);        /* hob.log */
 int hob_lua_open_mqtt(lua_State *L);       /* hob.mqtt; in a job without connect: */
 int hob_lua_open_mqtt_in_job(lua_State *L);
+int hob_lua_open_native(lua_State *L);   /* hob.native.core: for lib/hob/native.lua */
 int hob_lua_open_process(lua_State *L);  /* hob.process: `hob lua` only */
 int hob_lua_open_repl(lua_State *L);     /* hob.repl.core: sessions, Hob's own commands */
 int hob_lua_open_sandbox(lua_State *L);  /* hob.sandbox: `hob lua` only */
@@ -48,6 +49,9 @@ int hob_lua_open_store(lua_State *L);    /* hob.store: `hob lua` only */
 int hob_lua_open_time(lua_State *L);     /* hob.time */
 int hob_lua_open_timeline(lua_State *L); /* hob.timeline: Hob's own commands only */
 int hob_lua_open_verify(lua_State *L);   /* hob.verify.core */
+
+/** lua_native_module.c: the modules of the product into package.preload. */
+void hob_lua_preload_native(lua_State *L);
 
 /* It never returns, which Lua's own declaration does not say; compiler and analyser should know. */
 // NOLINTNEXTLINE(readability-redundant-declaration)

@@ -142,10 +142,8 @@ static int cloud_reconnect(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"open", cloud_open},
-                                     {"files", cloud_files},
-                                     {"reconnect", cloud_reconnect},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"open", cloud_open}, {"files", cloud_files}, {"reconnect", cloud_reconnect}, {NULL, NULL}};
 
 int hob_lua_open_cloud(lua_State *L)
 {

@@ -95,6 +95,12 @@ static bool read_device(lua_State *L, struct hob_download_options *options, stru
                       "cert and key)");
         return false;
     }
+    if (!*agent->key) {
+        hob_error_set(err, HOB_EUNSUPPORTED,
+                      "device_certificate: this gateway's key is with a key provider of the "
+                      "product; only its own connection signs there");
+        return false;
+    }
     options->cert_file = agent->cert;
     options->key_file = agent->key;
     options->key_passphrase = *agent->key_passphrase ? agent->key_passphrase : NULL;

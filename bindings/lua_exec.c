@@ -143,6 +143,8 @@ static const char *error_code(const struct hob_exec_result *result)
         return "TIMED_OUT";
     if (result->out_of_memory)
         return "OUT_OF_MEMORY";
+    if (result->unknown)
+        return "STATUS_TAKEN";
     return result->signal ? "SIGNAL" : "EXIT_CODE";
 }
 

@@ -40,6 +40,7 @@ struct process {
     bool gives_lines; /* a task is at it */
     int drain_ref;    /* the function drain, in the registry */
     struct hob_task *drainer;
+    struct hob_loop_soon drained;
     struct hob_buf lines; /* queue of: is_err byte, size_t length, bytes */
 };
 
@@ -149,7 +150,7 @@ static void after_drain(void *user)
 static void drain_ended(void *user)
 {
     struct process *process = user;
-    hob_loop_defer(process->loop, after_drain, process);
+    hob_loop_defer(process->loop, &process->drained, after_drain, process);
 }
 
 static void process_line(void *user, bool is_err, const char *line, size_t len)

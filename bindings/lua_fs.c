@@ -334,13 +334,14 @@ static int fs_chmod(lua_State *L)
     return chmod(path, (mode_t)mode) ? fail(L, "changing the mode of", path, errno) : done(L);
 }
 
-static const luaL_Reg functions[] = {
-    {"read", hob_lua_fs_read}, {"write", hob_lua_fs_write}, {"append", fs_append},
-    {"copy", hob_lua_fs_copy}, {"rename", fs_rename},       {"remove", hob_lua_fs_remove},
-    {"mkdir", fs_mkdir},       {"list", fs_list},           {"stat", fs_stat},
-    {"exists", fs_exists},     {"free", fs_free},           {"sync", hob_lua_fs_sync},
-    {"tempdir", fs_tempdir},   {"chmod", fs_chmod},         {"symlink", fs_symlink},
-    {NULL, NULL}};
+static const luaL_Reg functions[] = {{"read", hob_lua_fs_read}, {"write", hob_lua_fs_write},
+                                     {"append", fs_append},     {"copy", hob_lua_fs_copy},
+                                     {"rename", fs_rename},     {"remove", hob_lua_fs_remove},
+                                     {"mkdir", fs_mkdir},       {"list", fs_list},
+                                     {"stat", fs_stat},         {"exists", fs_exists},
+                                     {"free", fs_free},         {"sync", hob_lua_fs_sync},
+                                     {"tempdir", fs_tempdir},   {"chmod", fs_chmod},
+                                     {"symlink", fs_symlink},   {NULL, NULL}};
 
 int hob_lua_open_fs(lua_State *L)
 {

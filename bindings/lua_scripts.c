@@ -9,6 +9,7 @@
 #include "bindings.h"
 
 #include "work/handlers.h"
+#include "work/native.h"
 #include "work/scripts.h"
 #include "work/task.h"
 
@@ -39,8 +40,8 @@ static const char *file_of(const char *directory, const char *path)
 static void add_handler(lua_State *L, const char *directory,
                         const struct hob_handlers_entry *handler)
 {
-    if (!handler->path) {
-        return; /* out of memory while it was read */
+    if (!handler->path || strcmp(handler->path, HOB_NATIVE_PATH) == 0) {
+        return; /* out of memory while it was read; or it is none of the files */
     }
     push_version(L, handler->digest, &handler->error);
     if (handler->newer) {

@@ -51,24 +51,32 @@ static void mark_taken(void)
         atomic_store_explicit(&taken, true, memory_order_relaxed);
 }
 
+/* A product's allocator may not know of errno, of which callers make words. */
+static void *or_say(void *block)
+{
+    if (!block)
+        errno = ENOMEM;
+    return block;
+}
+
 /* Nothing of no size is asked for: what an allocator gives for that differs, and NULL is ours for
  * out of memory. */
 void *hob_malloc(size_t size)
 {
     mark_taken();
-    return in_force.malloc_fn(in_force.user, size ? size : 1);
+    return or_say(in_force.malloc_fn(in_force.user, size ? size : 1));
 }
 
 void *hob_calloc(size_t count, size_t size)
 {
     mark_taken();
-    return in_force.calloc_fn(in_force.user, count ? count : 1, size ? size : 1);
+    return or_say(in_force.calloc_fn(in_force.user, count ? count : 1, size ? size : 1));
 }
 
 void *hob_realloc(void *block, size_t size)
 {
     mark_taken();
-    return in_force.realloc_fn(in_force.user, block, size ? size : 1);
+    return or_say(in_force.realloc_fn(in_force.user, block, size ? size : 1));
 }
 
 void hob_free(void *block)

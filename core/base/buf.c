@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define FIRST_CAPACITY 64
+#define SMALL_CAPACITY 1024 /* what one that is empty may keep */
 
 void hob_buf_init(struct hob_buf *buf, size_t limit)
 {
@@ -120,6 +121,12 @@ void hob_buf_consume(struct hob_buf *buf, size_t len)
     assert(len <= buf->len);
     buf->len -= len;
     buf->start = buf->len > 0 ? buf->start + len : 0;
+}
+
+void hob_buf_give_back(struct hob_buf *buf)
+{
+    if (buf->len == 0 && buf->capacity > SMALL_CAPACITY)
+        hob_buf_free(buf);
 }
 
 void hob_buf_truncate(struct hob_buf *buf, size_t len)

@@ -35,6 +35,9 @@ void hob_buf_commit(struct hob_buf *buf, size_t len);
 /** Drop `len` bytes (at most all) from the front. */
 void hob_buf_consume(struct hob_buf *buf, size_t len);
 
+/** If it is empty and has become large: gives its memory back, as after init. */
+void hob_buf_give_back(struct hob_buf *buf);
+
 /** Keep only the first `len` bytes (at most all): takes back what was appended after them. */
 void hob_buf_truncate(struct hob_buf *buf, size_t len);
 

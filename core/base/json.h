@@ -51,6 +51,7 @@ enum hob_json_type {
 enum hob_json_type hob_json_type(struct hob_json *json, const char *path);
 const char *hob_json_string(struct hob_json *json, const char *path, size_t *len);
 int64_t hob_json_integer(struct hob_json *json, const char *path, int64_t fallback);
+double hob_json_number(struct hob_json *json, const char *path, double fallback);
 bool hob_json_boolean(struct hob_json *json, const char *path, bool fallback);
 size_t hob_json_length(struct hob_json *json, const char *path); /* of an array */
 

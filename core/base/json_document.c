@@ -152,6 +152,15 @@ int64_t hob_json_integer(struct hob_json *json, const char *path, int64_t fallba
     return value;
 }
 
+double hob_json_number(struct hob_json *json, const char *path, double fallback)
+{
+    if (!find(json, path, HOB_JSON_NUMBER))
+        return fallback;
+    double value = lua_tonumber(json->L, -1);
+    lua_pop(json->L, 1);
+    return value;
+}
+
 bool hob_json_boolean(struct hob_json *json, const char *path, bool fallback)
 {
     if (!find(json, path, HOB_JSON_BOOLEAN))

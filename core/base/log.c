@@ -22,7 +22,8 @@ struct hob_log {
     enum hob_log_level level;
     enum hob_log_format format;
     char *path; /* NULL: not a file */
-    int fd;     /* -1: syslog */
+    int fd;     /* -1: syslog, or nowhere */
+    bool nowhere;
     uint64_t lost;
     int lost_errno;
     bool torn;                    /* the last write ended in the middle of a line */
@@ -53,6 +54,10 @@ static int open_target(struct hob_log *log, const char *target, struct hob_error
 {
     if (!target || strcmp(target, "stderr") == 0) {
         log->fd = STDERR_FILENO;
+        return 0;
+    }
+    if (strcmp(target, "none") == 0) {
+        log->nowhere = true;
         return 0;
     }
     if (strcmp(target, "syslog") == 0) {
@@ -92,7 +97,7 @@ void hob_log_close(struct hob_log *log)
         return;
     if (log->path && log->fd >= 0)
         close(log->fd);
-    if (!log->path && log->fd < 0)
+    if (!log->path && log->fd < 0 && !log->nowhere)
         closelog();
     hob_free(log->path);
     hob_buf_free(&log->line);
@@ -380,7 +385,7 @@ static void write_line(struct hob_log *log, const struct hob_log_record *record,
                        enum hob_log_format format)
 {
     size_t head = 0;
-    bool to_target = format == log->format && record->level >= log->level;
+    bool to_target = format == log->format && record->level >= log->level && !log->nowhere;
     if (!to_target && !has_tap(log, record->level, format))
         return;
     hob_buf_clear(&log->line);
@@ -402,7 +407,7 @@ static bool is_wanted(const struct hob_log *log, enum hob_log_level level)
 {
     if (log->in_tap || level >= HOB_LOG_OFF)
         return false;
-    return level >= log->level || has_tap(log, level, HOB_LOG_TEXT) ||
+    return (level >= log->level && !log->nowhere) || has_tap(log, level, HOB_LOG_TEXT) ||
            has_tap(log, level, HOB_LOG_JSON);
 }
 

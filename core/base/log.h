@@ -28,7 +28,8 @@ enum hob_log_format { HOB_LOG_TEXT, HOB_LOG_JSON };
 struct hob_log_options {
     enum hob_log_level level;
     enum hob_log_format format;
-    const char *target; /* NULL or "stderr", "syslog", or a file's path (appended to) */
+    const char *target; /* NULL or "stderr", "syslog", "none" (taps only), or a file's path
+                         * (appended to) */
 };
 
 /** What an event is about; members that do not apply stay NULL or 0. All borrowed. */

@@ -3,24 +3,21 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/sigpipe.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-struct deferred {
-    struct deferred *next;
-    hob_loop_fn *fn;
-    void *user;
-};
 
 struct hob_loop {
     uv_loop_t *uv; /* own, or the caller's */
     uv_loop_t own;
     uv_idle_t idle; /* active while something is deferred, so that the poll does not block */
-    struct deferred *first;
-    struct deferred **end;
+    struct hob_loop_soon *first; /* deferred */
+    struct hob_loop_soon **end;
     unsigned holds;
     struct hob_loop_guest *guests;
+    char *module_dir;
 };
 
 struct hob_timer {
@@ -33,14 +30,14 @@ struct hob_timer {
 static void run_deferred(uv_idle_t *idle)
 {
     struct hob_loop *loop = idle->data;
-    struct deferred *batch = loop->first;
+    struct hob_loop_soon *batch = loop->first;
     loop->first = NULL;
     loop->end = &loop->first;
     while (batch) {
-        struct deferred *one = batch;
+        struct hob_loop_soon *one = batch;
         batch = one->next;
-        one->fn(one->user);
-        hob_free(one);
+        one->waiting = false;
+        one->fn(one->user); /* it may be gone, or wait again */
     }
     if (!loop->first)
         uv_idle_stop(idle);
@@ -62,6 +59,7 @@ static void fill(struct hob_loop *loop)
 {
     uv_idle_init(loop->uv, &loop->idle);
     loop->idle.data = loop;
+    hob_clock_hold();
 }
 
 int hob_loop_new(struct hob_loop **out, struct hob_error *err)
@@ -95,6 +93,17 @@ bool hob_loop_is_own(const struct hob_loop *loop)
     return loop->uv == &loop->own;
 }
 
+/* On somebody else's loop SIGPIPE is somebody else's care: ours are but few of its turns. */
+static void turn(struct hob_loop *loop, uv_run_mode mode)
+{
+    struct hob_sigpipe sigpipe;
+    if (hob_loop_is_own(loop))
+        hob_sigpipe_block(&sigpipe);
+    uv_run(loop->uv, mode);
+    if (hob_loop_is_own(loop))
+        hob_sigpipe_restore(&sigpipe);
+}
+
 static void close_left_open(uv_handle_t *handle, void *unused)
 {
     if (uv_is_closing(handle))
@@ -121,22 +130,22 @@ static void note_closing(uv_handle_t *handle, void *some)
 
 /* A handle closes in the turn after uv_close, and its callback may close another one. Whose it is
  * cannot be seen; the caller's close in that turn, too. */
-static void finish_closing(uv_loop_t *uv)
+static void finish_closing(struct hob_loop *loop)
 {
     bool some;
     do {
         some = false;
-        uv_walk(uv, note_closing, &some);
+        uv_walk(loop->uv, note_closing, &some);
         if (some)
-            uv_run(uv, UV_RUN_NOWAIT);
+            turn(loop, UV_RUN_NOWAIT);
     } while (some);
 }
 
-static void finish_own(uv_loop_t *uv)
+static void finish_own(struct hob_loop *loop)
 {
-    uv_walk(uv, close_left_open, NULL);
-    while (uv_loop_close(uv) == UV_EBUSY)
-        uv_run(uv, UV_RUN_DEFAULT);
+    uv_walk(loop->uv, close_left_open, NULL);
+    while (uv_loop_close(loop->uv) == UV_EBUSY)
+        turn(loop, UV_RUN_DEFAULT);
 }
 
 void hob_loop_free(struct hob_loop *loop)
@@ -145,19 +154,21 @@ void hob_loop_free(struct hob_loop *loop)
         return;
     ask_to_leave(loop);
     while (loop->first || loop->holds)
-        uv_run(loop->uv, UV_RUN_ONCE);
+        turn(loop, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&loop->idle, NULL);
     if (hob_loop_is_own(loop))
-        finish_own(loop->uv);
+        finish_own(loop);
     else
-        finish_closing(loop->uv);
+        finish_closing(loop);
     assert(!loop->first);
+    hob_clock_release();
+    hob_free(loop->module_dir);
     hob_free(loop);
 }
 
 void hob_loop_run(struct hob_loop *loop)
 {
-    uv_run(loop->uv, UV_RUN_DEFAULT);
+    turn(loop, UV_RUN_DEFAULT);
 }
 
 void hob_loop_stop(struct hob_loop *loop)
@@ -168,6 +179,18 @@ void hob_loop_stop(struct hob_loop *loop)
 uv_loop_t *hob_loop_uv(struct hob_loop *loop)
 {
     return loop->uv;
+}
+
+int hob_loop_set_module_dir(struct hob_loop *loop, const char *dir)
+{
+    hob_free(loop->module_dir);
+    loop->module_dir = dir ? hob_strdup(dir) : NULL;
+    return dir && !loop->module_dir ? HOB_ENOMEM : 0;
+}
+
+const char *hob_loop_module_dir(const struct hob_loop *loop)
+{
+    return loop->module_dir;
 }
 
 /* ---- for who waits elsewhere ---- */
@@ -187,23 +210,22 @@ int hob_loop_timeout_ms(struct hob_loop *loop)
 
 void hob_loop_dispatch(struct hob_loop *loop)
 {
-    uv_run(loop->uv, UV_RUN_NOWAIT);
+    turn(loop, UV_RUN_NOWAIT);
+}
+
+void hob_loop_turn(struct hob_loop *loop)
+{
+    turn(loop, UV_RUN_ONCE);
 }
 
 /* ---- soon ---- */
 
-/* A completion that is lost would hang whoever waits for it: without these few bytes there is no
- * way on, and the supervisor starts a fresh process. */
-void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user)
+void hob_loop_defer(struct hob_loop *loop, struct hob_loop_soon *soon, hob_loop_fn *fn, void *user)
 {
-    struct deferred *one = hob_malloc(sizeof *one);
-    if (!one) {
-        fputs("hob: out of memory\n", stderr);
-        abort();
-    }
-    *one = (struct deferred){.fn = fn, .user = user};
-    *loop->end = one;
-    loop->end = &one->next;
+    assert(!soon->waiting);
+    *soon = (struct hob_loop_soon){.fn = fn, .user = user, .waiting = true};
+    *loop->end = soon;
+    loop->end = &soon->next;
     if (!uv_is_active((uv_handle_t *)&loop->idle))
         uv_idle_start(&loop->idle, run_deferred);
 }

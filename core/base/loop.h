@@ -31,18 +31,34 @@ void hob_loop_free(struct hob_loop *loop); /* NULL is legal */
 void hob_loop_run(struct hob_loop *loop);
 void hob_loop_stop(struct hob_loop *loop);
 
-uv_loop_t *hob_loop_uv(struct hob_loop *loop); /* borrowed */
+uv_loop_t *hob_loop_uv(struct hob_loop *loop);     /* borrowed */
 bool hob_loop_is_own(const struct hob_loop *loop); /* not of hob_loop_new_on */
+
+/** Where loadable modules are looked for first (base/module.h). Copied; NULL, and at first: nowhere.
+ * @return 0 or HOB_ENOMEM */
+int hob_loop_set_module_dir(struct hob_loop *loop, const char *dir);
+const char *hob_loop_module_dir(const struct hob_loop *loop);
 
 /** For who waits with poll() or the like: readable when there is something to do; how long it may
  * be waited for that, as of now (-1: for ever); do it, without waiting. */
 int hob_loop_fd(const struct hob_loop *loop);
 int hob_loop_timeout_ms(struct hob_loop *loop);
 void hob_loop_dispatch(struct hob_loop *loop);
+/** Wait for something, and do it. Whoever's loop it is. */
+void hob_loop_turn(struct hob_loop *loop);
 
+/** Embedded where it is needed, zero at first: so that a completion cannot be lost for want of
+ * memory. */
+struct hob_loop_soon {
+    struct hob_loop_soon *next;
+    hob_loop_fn *fn;
+    void *user;
+    bool waiting;
+};
 /** Call `fn` once, in the next turn of the loop, in the order of the calls. Cannot be taken back:
- * `user` must live till then; what is left when hob_loop_free is called runs there. */
-void hob_loop_defer(struct hob_loop *loop, hob_loop_fn *fn, void *user);
+ * `soon` (borrowed) and `user` must live till then; what is left when hob_loop_free is called runs
+ * there. Inside `fn`, `soon` is free again. Not while it waits. */
+void hob_loop_defer(struct hob_loop *loop, struct hob_loop_soon *soon, hob_loop_fn *fn, void *user);
 
 /** hob_loop_free waits until every hold is released: for what ends in the background, such as a
  * cancelled process that has its grace time, or a request to libuv (which is no handle). The

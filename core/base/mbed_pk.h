@@ -10,6 +10,9 @@
 
 struct mbedtls_pk_context;
 
+/** Before keys or TLS are used; legal more than once. 3.x keeps some of its own for all. */
+void hob_mbed_begin(void);
+
 /** For mbedTLS's f_rng: the kernel's random bytes, so that no session, key or configuration needs
  * a generator of its own (and 2 KB for it). `unused` is its p_rng. @return 0 */
 int hob_mbed_random(void *unused, unsigned char *out, size_t len);

@@ -9,11 +9,27 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
+
+/* Cuts a path down to its directory. */
+static int take_dir(char *path, char *out, size_t len, const char *whose, struct hob_error *err)
+{
+    char *slash = strrchr(path, '/');
+    if (slash)
+        slash[slash == path ? 1 : 0] = '\0';
+    if (strlen(path) >= len)
+        return hob_error_set(err, HOB_EMSGSIZE, "the %s's directory has %zu bytes, not under %zu",
+                             whose, strlen(path), len);
+    memcpy(out, path, strlen(path) + 1);
+    return 0;
+}
 
 int hob_module_program_dir(char *out, size_t len, struct hob_error *err)
 {
@@ -23,15 +39,28 @@ int hob_module_program_dir(char *out, size_t len, struct hob_error *err)
         return hob_error_set(err, hob_error_from_errno(errno), "reading /proc/self/exe: %s",
                              strerror(errno));
     path[n] = '\0';
-    char *slash = strrchr(path, '/');
-    if (slash)
-        slash[slash == path ? 1 : 0] = '\0';
-    if (strlen(path) >= len)
-        return hob_error_set(err, HOB_EMSGSIZE,
-                             "the program's directory has %zu bytes, not under %zu", strlen(path),
-                             len);
-    memcpy(out, path, strlen(path) + 1);
-    return 0;
+    return take_dir(path, out, len, "program", err);
+}
+
+/* Of the program itself the linker knows only the words it was called by. */
+static bool is_program(const Dl_info *ours)
+{
+    Dl_info program;
+    const void *headers = (const void *)(uintptr_t)getauxval(AT_PHDR);
+    return headers && dladdr(headers, &program) && program.dli_fbase == ours->dli_fbase;
+}
+
+int hob_module_library_dir(char *out, size_t len, struct hob_error *err)
+{
+    static const char mark; /* lies where this code lies */
+    char path[PATH_MAX];
+    Dl_info ours;
+    if (!dladdr(&mark, &ours) || !ours.dli_fname || is_program(&ours))
+        return hob_module_program_dir(out, len, err);
+    if (!realpath(ours.dli_fname, path)) /* replaced while it runs, or the directory changed */
+        return hob_error_set(err, hob_error_from_errno(errno), "finding where libhob lies, %s: %s",
+                             ours.dli_fname, strerror(errno));
+    return take_dir(path, out, len, "library", err);
 }
 
 static const char *package_of(const char *name)
@@ -82,38 +111,54 @@ static const void *load(const char *path, const char *name, struct hob_error *er
     return table;
 }
 
-/* The places in order; @return false past the last. */
-static bool place(size_t index, const char *dir, const char *name, char out[PATH_MAX])
+/* The directories in which a module may lie, first to last; "" for none. */
+struct places {
+    char given[PATH_MAX], library[PATH_MAX], program[PATH_MAX];
+};
+
+#define PLACES 7
+
+/* @return how many bytes the path has */
+static int place(const struct places *places, int index, const char *name, char out[PATH_MAX])
 {
     const char *own = getenv("HOB_MODULE_DIR");
-    if (!own || !*own)
-        index++;
-    int n;
-    switch (index) {
-    case 0:
-        n = snprintf(out, PATH_MAX, "%s/%s.so", own, name);
-        break;
-    case 1:
-        n = snprintf(out, PATH_MAX, "%s/modules/%s.so", dir, name);
-        break;
-    case 2:
-        n = snprintf(out, PATH_MAX, "%s/../lib/hob/%s.so", dir, name);
-        break;
-    default:
-        return false;
-    }
-    if (n >= PATH_MAX)
-        out[0] = '\0';
-    return true;
+    const struct {
+        const char *dir, *below;
+    } all[PLACES] = {{places->given, ""},           {own ? own : "", ""},
+                     {places->library, "modules/"}, {places->library, "hob/"},
+                     {places->program, "modules/"}, {places->program, "../lib/hob/"},
+                     {HOB_INSTALLED_MODULES, ""}};
+    out[0] = '\0';
+    if (!*all[index].dir)
+        return 0;
+    return snprintf(out, PATH_MAX, "%s/%s%s.so", all[index].dir, all[index].below, name);
 }
 
-static void say_missing(const char *dir, const char *name, struct hob_error *err)
+static bool has_place(const struct places *places, int index, const char *name, char out[PATH_MAX])
+{
+    int n = place(places, index, name, out);
+    return n > 0 && n < PATH_MAX;
+}
+
+static void find_places(const char *dir, struct places *places)
+{
+    *places = (struct places){0};
+    if (dir && strlen(dir) < sizeof places->given)
+        memcpy(places->given, dir, strlen(dir) + 1);
+    if (hob_module_library_dir(places->library, sizeof places->library, NULL))
+        places->library[0] = '\0';
+    if (hob_module_program_dir(places->program, sizeof places->program, NULL))
+        places->program[0] = '\0';
+}
+
+static void say_missing(const struct places *places, const char *name, struct hob_error *err)
 {
     char path[PATH_MAX];
     struct hob_buf tried;
     hob_buf_init(&tried, HOB_ERROR_MESSAGE_MAX);
-    for (size_t i = 0; place(i, dir, name, path); i++)
-        hob_buf_printf(&tried, "%s%s", i > 0 ? ", " : "", path);
+    for (int i = 0; i < PLACES; i++)
+        if (has_place(places, i, name, path))
+            hob_buf_printf(&tried, "%s%s", hob_buf_len(&tried) ? ", " : "", path);
     const char *list = hob_buf_string(&tried);
     hob_error_set(err, HOB_ENOENT,
                   "module %s was not found: install it beside hob, or name its directory in "
@@ -122,18 +167,55 @@ static void say_missing(const char *dir, const char *name, struct hob_error *err
     hob_buf_free(&tried);
 }
 
-const void *hob_module_open(const char *name, struct hob_error *err)
+struct search {
+    const char *name;
+    char path[PATH_MAX]; /* "": not found */
+};
+
+static int is_searched(struct dl_phdr_info *object, size_t unused, void *user)
 {
-    char dir[PATH_MAX], path[PATH_MAX];
+    struct search *search = user;
+    const char *slash = strrchr(object->dlpi_name, '/');
+    size_t len = strlen(search->name);
+    if (!slash || strncmp(slash + 1, search->name, len) || strcmp(slash + 1 + len, ".so"))
+        return 0;
+    if (strlen(object->dlpi_name) < sizeof search->path)
+        memcpy(search->path, object->dlpi_name, strlen(object->dlpi_name) + 1);
+    return 1;
+}
+
+/* A module is there once in a process, wherever it was found. */
+static const void *loaded(const char *name)
+{
+    struct search search = {.name = name};
+    dl_iterate_phdr(is_searched, &search);
+    void *handle = *search.path ? dlopen(search.path, RTLD_NOW | RTLD_NOLOAD) : NULL;
+    const void *table = handle ? dlsym(handle, "hob_module") : NULL;
+    if (handle)
+        dlclose(handle); /* counts it down; who loaded it keeps it */
+    return table;
+}
+
+const void *hob_module_open_in(const char *dir, const char *name, struct hob_error *err)
+{
     if (!is_name(name)) {
         hob_error_set(err, HOB_EINVAL, "'%s' is no name of a module", name);
         return NULL;
     }
-    if (hob_module_program_dir(dir, sizeof dir, err))
-        return NULL;
-    for (size_t i = 0; place(i, dir, name, path); i++)
-        if (access(path, F_OK) == 0)
+    const void *table = loaded(name);
+    if (table)
+        return table;
+    struct places places;
+    char path[PATH_MAX];
+    find_places(dir, &places);
+    for (int i = 0; i < PLACES; i++)
+        if (has_place(&places, i, name, path) && access(path, F_OK) == 0)
             return load(path, name, err);
-    say_missing(dir, name, err);
+    say_missing(&places, name, err);
     return NULL;
+}
+
+const void *hob_module_open(const char *name, struct hob_error *err)
+{
+    return hob_module_open_in(NULL, name, err);
 }

@@ -12,6 +12,7 @@ struct post {
 struct hob_posts {
     uv_async_t async;
     uv_mutex_t mutex;
+    unsigned *inside;
     struct post *first; /* under the mutex */
     struct post **end;
 };
@@ -27,27 +28,31 @@ static struct post *take_all(struct hob_posts *posts)
 }
 
 /* What is posted meanwhile wakes the loop again: others get their turn. */
-static void call_all(struct post *batch)
+static void call_all(struct hob_posts *posts, struct post *batch)
 {
     while (batch) {
         struct post *one = batch;
         batch = one->next;
+        ++*posts->inside;
         one->fn(one->user);
+        --*posts->inside;
         hob_free(one);
     }
 }
 
 static void on_wake(uv_async_t *async)
 {
-    call_all(take_all(async->data));
+    call_all(async->data, take_all(async->data));
 }
 
-int hob_posts_new(struct hob_loop *loop, struct hob_posts **out, struct hob_error *err)
+int hob_posts_new(struct hob_loop *loop, unsigned *inside, struct hob_posts **out,
+                  struct hob_error *err)
 {
     struct hob_posts *posts = hob_calloc(1, sizeof *posts);
     if (!posts)
         return hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
     posts->end = &posts->first;
+    posts->inside = inside;
     int status = uv_mutex_init(&posts->mutex);
     if (status == 0) {
         status = uv_async_init(hob_loop_uv(loop), &posts->async, on_wake);
@@ -96,6 +101,6 @@ void hob_posts_close(struct hob_posts *posts)
     if (!posts)
         return;
     while ((batch = take_all(posts)) != NULL)
-        call_all(batch);
+        call_all(posts, batch);
     uv_close((uv_handle_t *)&posts->async, closed);
 }

@@ -12,7 +12,9 @@
 
 struct hob_posts;
 
-int hob_posts_new(struct hob_loop *loop, struct hob_posts **out, struct hob_error *err);
+/** @param inside  counted up while what was posted is called */
+int hob_posts_new(struct hob_loop *loop, unsigned *inside, struct hob_posts **out,
+                  struct hob_error *err);
 void hob_posts_let_go(struct hob_posts *posts);
 /** What is left is called here, in order; then it is freed, in a later turn. NULL is legal. */
 void hob_posts_close(struct hob_posts *posts);

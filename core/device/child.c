@@ -28,7 +28,7 @@ void hob_child_keep_descriptors(void)
         closedir(dir);
 }
 
-static int cwd_trouble(const char *cwd, struct hob_error *err)
+int hob_child_cwd_trouble(const char *cwd, struct hob_error *err)
 {
     struct stat st;
     if (!cwd)
@@ -43,7 +43,7 @@ static int cwd_trouble(const char *cwd, struct hob_error *err)
 int hob_child_why_not_started(const char *program, const char *cwd, int status,
                               struct hob_error *err)
 {
-    int code = cwd_trouble(cwd, err);
+    int code = hob_child_cwd_trouble(cwd, err);
     if (code)
         return code;
     code = hob_error_from_uv(status);

@@ -13,11 +13,14 @@
 #include <stdint.h>
 
 /** Every descriptor but the standard three stays ours: some libraries, and whoever started us,
- * leave some open to every child. Call it before uv_spawn. */
+ * leave some open to every child. For uv_spawn only: spawn.h marks them in the child. */
 void hob_child_keep_descriptors(void);
 
-/** Why uv_spawn gave `status`: "fw-install: not found in PATH". @param cwd  NULL: inherited.
- * @return the code */
+/** @return 0 if it is a directory, or the code and the reason */
+int hob_child_cwd_trouble(const char *cwd, struct hob_error *err);
+
+/** Why a start gave `status` (libuv's): "fw-install: not found in PATH". @param cwd  that may be
+ * the cause; NULL: it is not. @return the code */
 int hob_child_why_not_started(const char *program, const char *cwd, int status,
                               struct hob_error *err);
 

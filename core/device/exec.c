@@ -75,8 +75,8 @@ void hob_exec_close_all(struct hob_exec *exec)
 {
     exec->closed = true;
     hob_exec_set_remove(&exec->member);
-    if (exec->tried)
-        hob_exec_close_handle(exec, &exec->process);
+    hob_spawn_close(exec->spawn);
+    exec->spawn = NULL;
     hob_exec_close_handle(exec, &exec->timer);
     hob_exec_close_handle(exec, &exec->watch);
     hob_exec_close_handle(exec, &exec->in);
@@ -116,6 +116,7 @@ static void fill_result(struct hob_exec *exec, struct hob_exec_result *result)
     *result = (struct hob_exec_result){
         .code = exec->signal ? -1 : exec->code,
         .signal = exec->signal,
+        .unknown = exec->unknown,
         .timed_out = exec->timed_out,
         .out_of_memory = was_out_of_memory(exec),
         .timeout_ms = exec->timeout_ms,
@@ -155,7 +156,7 @@ static void on_watch(uv_timer_t *timer);
 
 static void signal_group(struct hob_exec *exec, int number)
 {
-    kill(-exec->process.pid, number); /* ESRCH: it is gone already, which is as good */
+    kill(-exec->pid, number); /* ESRCH: it is gone already, which is as good */
     if (number == SIGKILL)
         exec->killed_by_us = true;
 }
@@ -219,7 +220,7 @@ static void settle(struct hob_exec *exec)
         return;
     stop_lingering(exec);
     if (!exec->gone)
-        exec->gone = !hob_child_group_runs(exec->process.pid, exec->looks > 2);
+        exec->gone = !hob_child_group_runs(exec->pid, exec->looks > 2);
     if (!exec->told && may_tell(exec))
         tell(exec);
     if (is_over(exec))
@@ -275,12 +276,13 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-void hob_exec_on_ended(uv_process_t *process, int64_t code, int number)
+void hob_exec_on_ended(void *user, const struct hob_spawn_end *end)
 {
-    struct hob_exec *exec = process->data;
+    struct hob_exec *exec = user;
     exec->exited = true;
-    exec->code = (int)code;
-    exec->signal = number;
+    exec->code = end->code;
+    exec->signal = end->signal;
+    exec->unknown = end->unknown;
     exec->exited_at = now_of(exec);
     if (exec->phase == HOB_EXEC_RUNNING)
         uv_timer_stop(&exec->timer);
@@ -412,7 +414,7 @@ void hob_exec_set_lost(struct hob_exec *exec)
 
 int hob_exec_pid(const struct hob_exec *exec)
 {
-    return exec->process.pid;
+    return exec->pid;
 }
 
 const char *hob_exec_words(const struct hob_exec_result *result, char *out, size_t len)
@@ -423,6 +425,10 @@ const char *hob_exec_words(const struct hob_exec_result *result, char *out, size
         snprintf(out, len, "timed out after %" PRIu64 " s", result->timeout_ms / 1000);
     else if (result->out_of_memory)
         snprintf(out, len, "killed by the kernel: out of memory");
+    else if (result->unknown)
+        snprintf(
+            out, len,
+            "ended, nobody knows how: another part of this process waits for all its children");
     else if (result->signal)
         snprintf(out, len, "killed by signal %d (%s)", result->signal, strsignal(result->signal));
     else

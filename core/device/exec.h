@@ -58,9 +58,10 @@ void hob_exec_set_end_within(struct hob_exec_set *set, uint64_t most_ms);
 void hob_exec_set_when_gone(struct hob_exec_set *set, void (*gone)(void *user), void *user);
 
 struct hob_exec_result {
-    int code;           /* exit code; -1 if it did not exit by itself */
-    int signal;         /* the signal that ended it; 0: none */
-    bool timed_out;     /* ended by us after timeout_ms */
+    int code;       /* exit code; -1 if it did not exit by itself */
+    int signal;     /* the signal that ended it; 0: none */
+    bool unknown;   /* it ended, but how was taken by who waits for all children of the process */
+    bool timed_out; /* ended by us after timeout_ms */
     bool out_of_memory; /* killed by signal 9 while the kernel's count of such victims grew */
     uint64_t timeout_ms;
     const char *out, *err; /* tails, NUL-terminated, may hold any byte; borrowed */

@@ -7,6 +7,7 @@
 #include "device/exec_file.h"
 #include "device/exec_output.h"
 #include "device/exec_set.h"
+#include "device/spawn.h"
 
 #define HOB_EXEC_CHUNK (32 * 1024)
 
@@ -26,7 +27,8 @@ enum hob_exec_phase { HOB_EXEC_RUNNING, HOB_EXEC_TERMINATING, HOB_EXEC_KILLED };
 struct hob_exec {
     struct hob_loop *loop;
     struct hob_exec_member member;
-    uv_process_t process;
+    struct hob_spawn *spawn; /* NULL: not started */
+    int pid;
     uv_timer_t timer; /* the time-out, then the grace */
     uv_timer_t watch; /* after the end of the leader */
     uv_pipe_t in;
@@ -42,15 +44,15 @@ struct hob_exec {
     bool exited, gone; /* the leader; the group */
     bool told;         /* `done` was called, or never will be */
     bool timed_out, killed_by_us, held, closed;
+    bool unknown; /* how it ended */
     int code, signal;
     int looks;   /* at the group since something happened to it */
-    bool tried;  /* uv_spawn was called: the handle `process` is one */
     int handles; /* not yet closed */
     uint64_t exited_at, killed_at;
     char chunk[HOB_EXEC_CHUNK];
 };
 
-void hob_exec_on_ended(uv_process_t *process, int64_t code, int number);
+void hob_exec_on_ended(void *user, const struct hob_spawn_end *end);
 bool hob_exec_give_line(void *user, const char *line, size_t len);
 /** Read from the pipe, which is taken. */
 void hob_exec_open_stream(struct hob_exec_stream *stream, int *fd);

@@ -16,51 +16,26 @@ static void on_written(uv_write_t *write, int status)
     hob_exec_close_handle(exec, &exec->in);
 }
 
-static int spawn_as(struct hob_exec *exec, const struct hob_user *user, uv_process_options_t *how,
-                    int *status, struct hob_error *err)
-{
-    struct hob_user_before before;
-    int code = user ? hob_user_begin(user, &before, err) : 0;
-    if (code)
-        return code;
-    if (user && user->other) {
-        how->flags |= UV_PROCESS_SETUID;
-        how->uid = user->uid;
-    }
-    exec->tried = true;
-    exec->handles++;
-    *status = uv_spawn(hob_loop_uv(exec->loop), &exec->process, how);
-    if (user)
-        hob_user_end(&before);
-    return 0;
-}
-
 static int spawn(struct hob_exec *exec, const struct hob_exec_options *options,
                  const struct hob_exec_pipes *pipes, struct hob_error *err)
 {
-    int err_fd = pipes->err[1] >= 0 ? pipes->err[1] : pipes->out[1], status = 0;
-    uv_stdio_container_t stdio[3] = {
-        {.flags = pipes->in[0] >= 0 ? UV_INHERIT_FD : UV_IGNORE, .data.fd = pipes->in[0]},
-        {.flags = UV_INHERIT_FD, .data.fd = pipes->out[1]},
-        {.flags = UV_INHERIT_FD, .data.fd = err_fd},
-    };
-    uv_process_options_t how = {
-        .exit_cb = hob_exec_on_ended,
+    struct hob_spawn_options how = {
+        .name = options->argv[0],
         .file = options->file && options->file[0] ? options->file : options->argv[0],
-        .args = (char **)(uintptr_t)options->argv,
-        .env = (char **)(uintptr_t)options->env,
+        .argv = options->argv,
+        .env = options->env,
         .cwd = options->cwd,
-        .flags = UV_PROCESS_DETACHED, /* setsid: a process group of its own */
-        .stdio_count = 3,
-        .stdio = stdio,
+        .standard = {pipes->in[0], pipes->out[1],
+                     pipes->err[1] >= 0 ? pipes->err[1] : pipes->out[1]},
+        .as = options->as,
+        .ended = hob_exec_on_ended,
+        .user = exec,
     };
-    hob_child_keep_descriptors();
     hob_exec_set_start(options->set, hob_exec_pipes_inode(pipes->out[1]),
                        hob_exec_pipes_inode(pipes->err[1]));
-    int code = spawn_as(exec, options->as, &how, &status, err);
-    return code || status == 0
-               ? code
-               : hob_child_why_not_started(options->argv[0], options->cwd, status, err);
+    int code = hob_spawn_start(exec->loop, &how, &exec->spawn, err);
+    exec->pid = code ? 0 : hob_spawn_pid(exec->spawn);
+    return code;
 }
 
 static void write_input(struct hob_exec *exec, int *fd, size_t len)
@@ -111,9 +86,9 @@ static struct hob_exec *new_exec(struct hob_loop *loop, const struct hob_exec_op
     uv_pipe_init(hob_loop_uv(loop), &exec->in, 0);
     uv_timer_init(hob_loop_uv(loop), &exec->timer);
     uv_timer_init(hob_loop_uv(loop), &exec->watch);
-    exec->in.data = exec->timer.data = exec->watch.data = exec->process.data = exec;
+    exec->in.data = exec->timer.data = exec->watch.data = exec;
     exec->member.exec = exec;
-    exec->handles = 5; /* and the process */
+    exec->handles = 5;
     return exec;
 }
 

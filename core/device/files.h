@@ -63,8 +63,8 @@ int hob_files_copy(const char *from, const char *to, const struct hob_files_owne
 /** A regular file or a directory, to the disk, and its name with it. */
 int hob_files_sync(const char *path, struct hob_error *err);
 
-/** A symbolic link; what stood at `path`, a file or another link, is replaced in one go. Nobody looks
- * at `target`. */
+/** A symbolic link; what stood at `path`, a file or another link, is replaced in one go. Nobody
+ * looks at `target`. */
 int hob_files_symlink(const char *target, const char *path, struct hob_error *err);
 
 /** Within a file system; the directories are synced. What stood at `to` is replaced. */

@@ -56,6 +56,7 @@ static int make_pem(const struct hob_keys_options *o, unsigned char pem[PEM_MAX]
 {
     char words[128];
     mbedtls_pk_context pk;
+    hob_mbed_begin();
     mbedtls_pk_init(&pk);
     int ret = o->rsa ? make_rsa(&pk, o) : make_ec(&pk);
     if (ret == 0)

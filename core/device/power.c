@@ -2,7 +2,7 @@
 #include "device/power.h"
 
 #include "base/alloc.h"
-#include "device/child.h"
+#include "device/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,25 +59,20 @@ int hob_power_boot_id(const char *file, char out[HOB_POWER_BOOT_ID_MAX + 1], str
 struct reboot {
     struct hob_loop *loop;
     struct hob_loop_guest guest;
-    uv_process_t process;
+    struct hob_spawn *spawn;
     char program[64];
     int said; /* descriptor */
     void (*done)(void *user, const char *problem);
     void *user;
 };
 
-static void on_closed(uv_handle_t *handle)
-{
-    struct reboot *reboot = handle->data;
-    close(reboot->said);
-    hob_free(reboot);
-}
-
 static void leave(void *user)
 {
     struct reboot *reboot = user;
     hob_loop_remove_guest(reboot->loop, &reboot->guest);
-    uv_close((uv_handle_t *)&reboot->process, on_closed);
+    hob_spawn_close(reboot->spawn);
+    close(reboot->said);
+    hob_free(reboot);
 }
 
 /* The last line that is not empty. */
@@ -101,14 +96,14 @@ static void tell(struct reboot *reboot, const char *how, int number)
     reboot->done(reboot->user, words);
 }
 
-static void on_ended(uv_process_t *process, int64_t code, int number)
+static void on_ended(void *user, const struct hob_spawn_end *end)
 {
-    struct reboot *reboot = process->data;
-    if (number)
-        tell(reboot, "killed by signal", number);
-    else if (code)
-        tell(reboot, "exit code", (int)code);
-    else
+    struct reboot *reboot = user;
+    if (end->signal)
+        tell(reboot, "killed by signal", end->signal);
+    else if (end->code > 0)
+        tell(reboot, "exit code", end->code);
+    else /* also if nobody knows: whether it was of use is seen in another way */
         reboot->done(reboot->user, NULL);
     leave(reboot);
 }
@@ -134,27 +129,21 @@ static struct reboot *new_reboot(struct hob_loop *loop, const char *program)
     if (!reboot)
         return NULL;
     reboot->loop = loop;
-    reboot->process.data = reboot;
     reboot->guest = (struct hob_loop_guest){.leave = leave, .user = reboot};
     snprintf(reboot->program, sizeof reboot->program, "%s", program);
     return reboot;
 }
 
-static int spawn(struct reboot *reboot, const char *const *command)
+static int spawn(struct reboot *reboot, const char *const *command, struct hob_error *err)
 {
-    uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE},
-                                     {.flags = UV_INHERIT_FD, .data.fd = reboot->said},
-                                     {.flags = UV_INHERIT_FD, .data.fd = reboot->said}};
-    uv_process_options_t how = {
-        .exit_cb = on_ended,
+    struct hob_spawn_options how = {
         .file = command[0],
-        .args = (char **)(uintptr_t)command,
-        .flags = UV_PROCESS_DETACHED,
-        .stdio_count = 3,
-        .stdio = stdio,
+        .argv = command,
+        .standard = {-1, reboot->said, reboot->said},
+        .ended = on_ended,
+        .user = reboot,
     };
-    hob_child_keep_descriptors();
-    return uv_spawn(hob_loop_uv(reboot->loop), &reboot->process, &how);
+    return hob_spawn_start(reboot->loop, &how, &reboot->spawn, err);
 }
 
 int hob_power_reboot(struct hob_loop *loop, const char *const *command,
@@ -174,11 +163,9 @@ int hob_power_reboot(struct hob_loop *loop, const char *const *command,
         hob_free(reboot);
         return rc;
     }
-    int status = spawn(reboot, command);
     hob_loop_add_guest(loop, &reboot->guest);
-    if (status) {
+    int rc = spawn(reboot, command, err);
+    if (rc)
         leave(reboot);
-        return hob_child_why_not_started(command[0], NULL, status, err);
-    }
-    return 0;
+    return rc;
 }

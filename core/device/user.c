@@ -22,9 +22,11 @@
 #ifdef SYS_setgroups32
 #define CALL_SETGROUPS SYS_setgroups32
 #define CALL_SETRESGID SYS_setresgid32
+#define CALL_SETRESUID SYS_setresuid32
 #else
 #define CALL_SETGROUPS SYS_setgroups
 #define CALL_SETRESGID SYS_setresgid
+#define CALL_SETRESUID SYS_setresuid
 #endif
 
 /* ---- who there is ---- */
@@ -109,7 +111,7 @@ static int capabilities(long call, uint32_t words[6])
     return rc;
 }
 
-static int refuse(const struct hob_user *user, struct hob_error *err)
+int hob_user_refused(const struct hob_user *user, struct hob_error *err)
 {
     return hob_error_set(err, HOB_EPERM,
                          "running as %s: Hob is root, but without the capabilities CAP_SETUID and "
@@ -140,6 +142,24 @@ static int hand_over(const struct hob_user *user, const struct hob_user_before *
     return capabilities(SYS_capset, words);
 }
 
+int hob_user_become(const struct hob_user *user)
+{
+    uint32_t words[6];
+    if (capabilities(SYS_capget, words))
+        return -1;
+    words[2] = words[5] = 0; /* inheritable ones would outlast the change */
+    if (!(words[0] & (UINT32_C(1) << CAP_SETUID))) {
+        errno = EPERM;
+        return -1;
+    }
+    return capabilities(SYS_capset, words) ||
+                   syscall(CALL_SETGROUPS, (size_t)user->group_count, user->groups) ||
+                   syscall(CALL_SETRESGID, user->gid, user->gid, user->gid) ||
+                   syscall(CALL_SETRESUID, user->uid, user->uid, user->uid)
+               ? -1
+               : 0;
+}
+
 int hob_user_begin(const struct hob_user *user, struct hob_user_before *before,
                    struct hob_error *err)
 {
@@ -147,12 +167,12 @@ int hob_user_begin(const struct hob_user *user, struct hob_user_before *before,
     if (!user->other)
         return 0;
     if (save(before) || !(before->capabilities[0] & (UINT32_C(1) << CAP_SETUID)))
-        return refuse(user, err);
+        return hob_user_refused(user, err);
     before->changed = true;
     if (hand_over(user, before) == 0)
         return 0;
     hob_user_end(before);
-    return refuse(user, err);
+    return hob_user_refused(user, err);
 }
 
 void hob_user_end(const struct hob_user_before *before)

@@ -1,8 +1,11 @@
 /* user.h - the users of this system, and starting a program as one of them.
  *
- * libuv's uv_spawn can change the user of a child, but leaves it without its groups (a gateway's
- * serial ports and modems are theirs). So the calling thread takes the user's groups while the
- * child is made, without the power to change them, and takes its own back:
+ * A child becomes the user by itself, with its groups (a gateway's serial ports and modems are
+ * theirs), before it executes its program: hob_user_become, in spawn_child.c.
+ *
+ * Where libuv starts the child (spawn.h says where): uv_spawn can change the user, but leaves it
+ * without its groups. So the calling thread takes the user's groups while the child is made,
+ * without the power to change them, and takes its own back:
  *
  *     hob_user_begin(user, &before, &err);   uv_spawn with UV_PROCESS_SETUID and user->uid
  *     hob_user_end(&before);
@@ -37,6 +40,12 @@ struct hob_user {
 int hob_user_find(const char *name, struct hob_user *out, struct hob_error *err);
 int hob_user_find_group(const char *name, gid_t *out, struct hob_error *err);
 bool hob_user_is_in(const struct hob_user *user, gid_t group);
+
+/** For a child between its making and its program: only system calls are made.
+ * @return 0, or -1 and errno; EPERM: this Hob may not (hob_user_refused) */
+int hob_user_become(const struct hob_user *user);
+/** @return HOB_EPERM, and the reason */
+int hob_user_refused(const struct hob_user *user, struct hob_error *err);
 
 /** What was changed for a child; for hob_user_end. */
 struct hob_user_before {

@@ -193,9 +193,13 @@ static int set_default(struct hob_config *config, const struct hob_config_key *k
     return key->fallback ? hob_config_set_text(&origin, key, base, key->fallback, err) : 0;
 }
 
-static int set_defaults(struct hob_config *config, struct hob_error *err)
+int hob_config_set_defaults(struct hob_config *config, struct hob_error *err)
 {
+    const struct hob_key_provider *provider = config->key_provider;
+    struct hob_connection *connection = config->connection;
     memset(config, 0, sizeof *config);
+    config->key_provider = provider;
+    config->connection = connection;
     config->things = hob_calloc(1, sizeof *config->things);
     config->thing_count = 1;
     config->config_file = hob_strdup("");
@@ -239,17 +243,20 @@ static int keep_common(struct hob_config_load *load)
     return rc;
 }
 
-static int load_all(struct hob_config_load *load, int argc, char **argv)
+int hob_config_read(struct hob_config_load *load)
 {
-    int rc = find_file(load, argc, argv);
-    if (rc == 0 && load->file) {
-        size_t len = 0;
-        load->text = hob_config_file_read(load->file, &len, load->err);
-        rc = load->text ? hob_config_file_load(load->file, load->text, len, load->config,
-                                               &load->looker, load->err)
-                        : HOB_ECONFIG;
+    size_t len = 0;
+    if (!load->file) {
+        return 0;
     }
-    rc = rc ? rc : set_flags(load, argc, argv);
+    load->text = hob_config_file_read(load->file, &len, load->err);
+    return load->text ? hob_config_file_load(load->file, load->text, len, load->config,
+                                             &load->looker, load->err)
+                      : load->err->code;
+}
+
+int hob_config_finish(struct hob_config_load *load, int rc)
+{
     rc = rc ? rc : keep_common(load);
     rc = rc ? rc : hob_config_check(load);
     rc = rc ? rc : keep_text(load);
@@ -260,10 +267,18 @@ static int load_all(struct hob_config_load *load, int argc, char **argv)
     return rc;
 }
 
+static int load_all(struct hob_config_load *load, int argc, char **argv)
+{
+    int rc = find_file(load, argc, argv);
+    rc = rc ? rc : hob_config_read(load);
+    rc = rc ? rc : set_flags(load, argc, argv);
+    return hob_config_finish(load, rc);
+}
+
 int hob_config_load(int argc, char **argv, struct hob_config *out, struct hob_error *err)
 {
     struct hob_config_load load = {.config = out, .err = err};
-    int rc = set_defaults(out, err);
+    int rc = hob_config_set_defaults(out, err);
     if (rc == 0 && asks_for_help(argc, argv)) {
         return 1;
     }
@@ -274,7 +289,7 @@ int hob_config_look(int argc, char **argv, struct hob_config *out, hob_config_pr
                     void *user, struct hob_error *err)
 {
     struct hob_config_load load = {.config = out, .looker = {problem, user}, .err = err};
-    int rc = set_defaults(out, err);
+    int rc = hob_config_set_defaults(out, err);
     return rc ? rc : load_all(&load, argc, argv);
 }
 

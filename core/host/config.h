@@ -21,7 +21,8 @@
 
 struct hob_config_thing {
     char *thing_name;
-    char *client_id; /* "" means the thing's name */
+    char *client_id;  /* "" means the thing's name */
+    char *connection; /* the thing whose connection it uses; "": it has its own */
     char *endpoint;
     int64_t port; /* 0: 8883, or 1883 without TLS */
     bool tls;
@@ -36,6 +37,10 @@ struct hob_config_thing {
 };
 
 struct hob_config {
+    /* Of the product: signs in place of `key`; NULL: none. Borrowed; whoever loads a configuration
+     * sets it before, or zeroes the struct. */
+    const struct hob_key_provider *key_provider;
+    struct hob_connection *connection; /* likewise: in place of endpoints; NULL: none */
     struct hob_config_thing *things;
     size_t thing_count;
     struct hob_config_thing common; /* what each begins with, also one that is added later */
@@ -57,7 +62,9 @@ struct hob_config {
     char **reboot_command; /* NULL-terminated */
     char *boot_id_file;    /* "": the kernel's */
     double reboot_wait;
-    int64_t max_concurrent_jobs;
+    int64_t max_concurrent_jobs;     /* of one thing, */
+    int64_t max_running_jobs;        /* and of all of them together; 0: no limit */
+    int64_t connect_rate;            /* things that begin to connect in a second; 0: no limit */
     char *job_filter;                /* a prefix of job ids; "" */
     bool job_filter_is_function;     /* a member of the table that config_text returns */
     char *config_file, *config_text; /* "" without a file */

@@ -3,6 +3,7 @@
 
 #include "jobs/protocol.h"
 #include "net/mqtt.h"
+#include "net/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -95,6 +96,28 @@ static int check_name(const struct hob_config_load *load, const char *name, size
     return rc;
 }
 
+/* The provider signs once now: that it has another key is not to be told by the server, later. */
+static int check_provider(const struct hob_config_load *load, const struct hob_config_thing *thing,
+                          size_t number)
+{
+    struct hob_config_origin origin = origin_of(load, "cert", number);
+    struct hob_tls_options options = {.ca_file = thing->ca,
+                                      .cert_file = thing->cert,
+                                      .key_provider = load->config->key_provider,
+                                      .thing = thing->thing_name};
+    struct hob_tls_config *config = NULL;
+    struct hob_error why = {0};
+    char where[HOB_CONFIG_PLACE_MAX];
+    int rc = hob_tls_config_new(&options, &config, &why);
+    rc = rc ? rc : hob_tls_config_probe(config, &why);
+    hob_tls_config_free(config);
+    if (rc) {
+        hob_config_place(&origin, "cert", where, sizeof where);
+        hob_error_set(load->err, HOB_ECONFIG, "%s: %s", where, why.message);
+    }
+    return rc ? HOB_ECONFIG : 0;
+}
+
 static int check_tls(const struct hob_config_load *load, const struct hob_config_thing *thing,
                      size_t number)
 {
@@ -103,10 +126,12 @@ static int check_tls(const struct hob_config_load *load, const struct hob_config
     if (rc || (!thing->cert[0] && !thing->key[0])) {
         return rc;
     }
+    bool provided = load->config->key_provider != NULL;
     rc = need(load, thing->cert, "cert", number);
-    rc = rc ? rc : need(load, thing->key, "key", number);
+    rc = rc || provided ? rc : need(load, thing->key, "key", number);
     rc = rc ? rc : need_file(load, thing->cert, "cert", number);
-    return rc ? rc : need_file(load, thing->key, "key", number);
+    rc = rc || provided ? rc : need_file(load, thing->key, "key", number);
+    return rc || !provided ? rc : check_provider(load, thing, number);
 }
 
 static int check_scripts(const struct hob_config_load *load)
@@ -177,6 +202,40 @@ static int check_credentials(const struct hob_config_load *load, const char *end
                                "a host name, without a scheme or a path", got, load->err);
 }
 
+static const struct hob_config_thing *find_thing(const struct hob_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->thing_count; i++) {
+        if (strcmp(config->things[i].thing_name, name) == 0) {
+            return &config->things[i];
+        }
+    }
+    return NULL;
+}
+
+/* Of a thing that is added later, core/host/things.c sees to it. */
+static int check_connection(const struct hob_config_load *load,
+                            const struct hob_config_thing *thing, size_t number)
+{
+    struct hob_config_origin origin = origin_of(load, "connection", number);
+    char got[300];
+    if (!thing->connection[0]) {
+        return 0;
+    }
+    const struct hob_config_thing *over = find_thing(load->config, thing->connection);
+    if (over && over != thing && !over->connection[0]) {
+        return 0;
+    }
+    snprintf(got, sizeof got, "\"%.128s\", which %s%.128s", thing->connection,
+             !over           ? "is not there"
+             : over == thing ? "is this one"
+                             : "uses that of ",
+             over && over != thing ? over->connection : "");
+    return hob_config_expected(&origin, "connection",
+                               "the name of another of the things, one with a connection of its "
+                               "own",
+                               got, load->err);
+}
+
 static int told(const struct hob_config_load *load, int rc)
 {
     return hob_config_tell(&load->looker, rc, load->err);
@@ -186,9 +245,12 @@ int hob_config_check_thing(const struct hob_config_load *load, const struct hob_
                            size_t number)
 {
     assert(thing->endpoint && thing->thing_name && thing->ca && thing->cert && thing->key);
-    int rc = told(load, check_endpoint(load, thing->endpoint, number));
+    bool reached = load->config->connection || /* by the product itself */
+                   thing->connection[0];       /* or over another thing */
+    int rc = reached ? 0 : told(load, check_endpoint(load, thing->endpoint, number));
     rc = rc ? rc : told(load, check_name(load, thing->thing_name, number));
-    rc = rc || !thing->tls ? rc : told(load, check_tls(load, thing, number));
+    rc = rc || !thing->tls || reached ? rc : told(load, check_tls(load, thing, number));
+    rc = rc || !number ? rc : told(load, check_connection(load, thing, number));
     return rc ? rc : told(load, check_credentials(load, thing->credentials_endpoint, number));
 }
 

@@ -16,11 +16,11 @@
 
 char *hob_config_file_read(const char *path, size_t *len, struct hob_error *err)
 {
-    FILE *file = fopen(path, "rb");
+    FILE *file = fopen(path, "rbe");
     char *text = file ? hob_malloc(FILE_MAX + 1) : NULL;
     if (!text) {
-        hob_error_set(err, HOB_ECONFIG, "%s: cannot read the configuration: %s", path,
-                      strerror(errno));
+        hob_error_set(err, errno == ENOMEM ? HOB_ENOMEM : HOB_ECONFIG,
+                      "%s: cannot read the configuration: %s", path, strerror(errno));
         if (file) {
             fclose(file);
         }

@@ -36,6 +36,7 @@
  */
 static const struct hob_config_key keys[] = {
     {"endpoint", STRING, OF_THING(endpoint), 0, 0, NULL, NULL},
+    {"connection", STRING, OF_THING(connection), 0, 0, NULL, NULL},
     {"port", INTEGER, OF_THING(port), 1, 65535, NULL, NULL},
     {"thing_name", STRING, OF_THING(thing_name), 0, 0, NULL, NULL},
     {"client_id", STRING, OF_THING(client_id), 0, 0, NULL, NULL},
@@ -76,6 +77,8 @@ static const struct hob_config_key keys[] = {
     {"poll", SECONDS, OF_CONFIG(poll), 1, 10000000, NULL, "900"},
     {"messages_per_minute", INTEGER, OF_CONFIG(messages_per_minute), 0, 100000, NULL, "600"},
     {"max_concurrent_jobs", INTEGER, OF_CONFIG(max_concurrent_jobs), 1, 32, NULL, "1"},
+    {"max_running_jobs", INTEGER, OF_CONFIG(max_running_jobs), 0, 100000, NULL, "100"},
+    {"connect_rate", INTEGER, OF_CONFIG(connect_rate), 0, 10000, NULL, "50"},
     {"job_filter", FILTER, OF_CONFIG(job_filter), 0, 0, NULL, NULL},
     {"job_timeout", SECONDS, OF_CONFIG(job_timeout), 0, 604800, NULL, "86400"},
     {"cleanup_timeout", SECONDS, OF_CONFIG(cleanup_timeout), 1, 86400, NULL, "60"},
@@ -223,9 +226,11 @@ static int set_target(const struct hob_config_origin *origin, const struct hob_c
 {
     if (!value[0]) {
         return hob_config_expected(origin, key->name,
-                                   "\"stderr\", \"syslog\" or the name of a file", "\"\"", err);
+                                   "\"stderr\", \"syslog\", \"none\" or the name of a file",
+                                   "\"\"", err);
     }
-    bool is_file = strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0;
+    bool is_file = strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0 &&
+                   strcmp(value, "none") != 0;
     return is_file ? set_path(origin, slot, value, err) : set_string(slot, value, err);
 }
 

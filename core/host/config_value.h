@@ -14,7 +14,7 @@ enum hob_config_type {
     HOB_CONFIG_STRING,
     HOB_CONFIG_FILE,
     HOB_CONFIG_DIRECTORY,
-    HOB_CONFIG_TARGET, /* "stderr", "syslog" or a file */
+    HOB_CONFIG_TARGET, /* "stderr", "syslog", "none" or a file */
     HOB_CONFIG_INTEGER,
     HOB_CONFIG_SECONDS,
     HOB_CONFIG_BOOLEAN,
@@ -91,7 +91,7 @@ char *hob_config_file_read(const char *path, size_t *len, struct hob_error *err)
 /** A name in the file may hold anything; a message is one line. */
 void hob_config_make_one_line(struct hob_error *err);
 
-/* ---- config_check.c ---- */
+/* ---- config.c and config_check.c ---- */
 
 #define HOB_CONFIG_KEYS_MAX 64
 
@@ -106,6 +106,13 @@ struct hob_config_load {
     struct hob_error *err;
 };
 
+/** Zeroed before, but for what is the product's. */
+int hob_config_set_defaults(struct hob_config *config, struct hob_error *err);
+/** The file, if there is one. @return 0, or HOB_ECONFIG */
+int hob_config_read(struct hob_config_load *load);
+/** After the last value was set: does it make sense? @param rc  what came of it so far. @return it,
+ * or what is wrong */
+int hob_config_finish(struct hob_config_load *load, int rc);
 int hob_config_check(const struct hob_config_load *load);
 /** @param number  which of its things, from 1; 0: it is none of them yet */
 int hob_config_check_thing(const struct hob_config_load *load, const struct hob_config_thing *thing,

@@ -2,6 +2,8 @@
 
 #include "base/alloc.h"
 #include "device/exec.h"
+#include "work/handlers.h"
+#include "work/modules.h"
 #include "work/sandbox.h"
 #include "work/scripts.h"
 
@@ -226,6 +228,7 @@ static int fill(struct hob_console *console, const struct hob_console_options *o
         .loop = options->loop,
         .log = options->log,
         .agent = options->agent,
+        .native = hob_handlers_native(options->agent ? options->agent->handlers : NULL),
         .policy = options->policy,
         .children = console->children,
         .debugger = options->debugger,

@@ -366,6 +366,16 @@ void hob_control_stop_sessions(struct hob_control *control)
     }
 }
 
+void hob_control_stop_sessions_of(struct hob_control *control, const struct hob_thing *thing)
+{
+    struct hob_control_client *client = control ? control->clients : NULL;
+    for (; client; client = client->next) {
+        if (client->session && !client->closing) {
+            hob_control_session_leave(client->session, thing);
+        }
+    }
+}
+
 /* Those that are being closed find nothing of it any more. */
 void hob_control_close(struct hob_control *control)
 {

@@ -53,6 +53,10 @@ struct hob_control_options { /* all borrowed for its life, but for path */
     const char *path; /* of the socket; copied */
     /** The things of this gateway. @return false when there is none at `index` */
     bool (*thing_at)(void *user, size_t index, struct hob_control_thing *out);
+    /** See hob_config_thing_make and hob_things_add, and hob_things_remove. */
+    int (*add_thing)(void *user, const char *const *settings, struct hob_error *err);
+    int (*remove_thing)(void *user, const char *name, void (*removed)(void *removed_user),
+                        void *removed_user, struct hob_error *err);
     const struct hob_handlers *handlers;
     /** Load the handlers again, now. */
     int (*reload)(void *user, struct hob_error *err);
@@ -77,6 +81,8 @@ int hob_control_new(const struct hob_control_options *options, struct hob_contro
 /** Hob is stopping: sessions end, and none is begun any more; requests are answered. NULL is legal.
  * Not inside a session's Lua. */
 void hob_control_stop_sessions(struct hob_control *control);
+/** Likewise of one thing, soon: before anything of it is freed. NULL is legal. */
+void hob_control_stop_sessions_of(struct hob_control *control, const struct hob_thing *thing);
 /** Clients are closed, the socket is removed. NULL is legal. */
 void hob_control_close(struct hob_control *control);
 

@@ -36,6 +36,8 @@ void hob_control_client_read(struct hob_control_client *client, bool more);
 void hob_control_session_bytes(struct hob_control_session *session, const char *bytes, size_t len);
 /** Nothing more comes. */
 void hob_control_session_eof(struct hob_control_session *session);
+/** It ends in a turn of its own if it is one of this thing. */
+void hob_control_session_leave(struct hob_control_session *session, const struct hob_thing *thing);
 /** Not inside a call of its Lua. */
 void hob_control_session_free(struct hob_control_session *session);
 

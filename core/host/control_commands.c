@@ -72,8 +72,8 @@ static int on_history(void *user, const struct hob_store_execution *execution)
 
 static int put_end(struct hob_control_request *request, int64_t next)
 {
-    int rc = hob_buf_printf(request->out, "{%s\"things\":", request->id);
-    rc = rc ? rc : hob_control_put_things(request, NULL);
+    int rc = hob_buf_printf(request->out, "{%s", request->id);
+    rc = rc ? rc : hob_control_put_things(request, false);
     rc = rc ? rc : hob_control_put_drain(request);
     if (rc == 0 && next) {
         rc = hob_buf_printf(request->out, ",\"next\":%" PRId64, next);
@@ -177,8 +177,13 @@ static const struct {
      {{"jobId", HOB_JSON_STRING},
       {"thing", HOB_JSON_STRING},
       {"executionNumber", HOB_JSON_NUMBER}}},
-    {"status", hob_control_status, {{NULL}}},
+    {"status", hob_control_status, {{"thing", HOB_JSON_STRING}}},
     {"stop", hob_control_stop, {{NULL}}},
+    {"thing-add",
+     hob_control_thing_add,
+     {{"thing", HOB_JSON_STRING}, {"settings", HOB_JSON_OBJECT}}},
+    {"thing-remove", hob_control_thing_remove, {{"thing", HOB_JSON_STRING}}},
+    {"things", hob_control_things, {{"from", HOB_JSON_NUMBER}}},
     {"version", version, {{NULL}}},
 };
 
@@ -202,6 +207,8 @@ static const char *wanted(struct hob_json *json, const struct member *member,
         return hob_json_integer(json, member->name, 0) == hob_json_integer(json, member->name, 1)
                    ? NULL
                    : "a whole number";
+    case HOB_JSON_OBJECT:
+        return type == HOB_JSON_OBJECT ? NULL : "an object";
     default:
         return text && strlen(text) == len ? NULL : "a string without zero bytes";
     }

@@ -48,8 +48,11 @@ static int put_connection(struct hob_buf *out, const struct hob_thing *thing)
     struct hob_thing_facts facts;
     char how[HOW_MAX];
     hob_thing_get_facts(thing, &facts);
-    int rc = hob_control_put_text(out, "endpoint", facts.endpoint);
-    rc = rc ? rc : hob_buf_printf(out, ",\"port\":%d", facts.port);
+    int rc = hob_control_put_text(out, facts.via[0] ? "via" : "endpoint",
+                                  facts.via[0] ? facts.via : facts.endpoint);
+    if (rc == 0 && !facts.via[0]) {
+        rc = hob_buf_printf(out, ",\"port\":%d", facts.port);
+    }
     rc = rc ? rc : hob_control_put_text(out, "how", hob_thing_describe(thing, how, sizeof how));
     rc = rc ? rc
             : hob_buf_printf(out, ",\"connected\":%" PRIu64 ",\"lost\":%" PRIu64,
@@ -90,15 +93,21 @@ int hob_control_doctor(struct hob_control_request *request)
     struct hob_control_process process;
     struct hob_control_thing thing;
     struct hob_buf *out = request->out;
+    size_t count = hob_control_count_things(request), shown = 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && options->thing_at(options->user, i, &thing); i++) {
-        rc = put_thing(request, &thing);
+        if (hob_control_shows_thing(count, shown, &thing)) {
+            shown++;
+            rc = put_thing(request, &thing);
+        }
     }
     options->process(options->user, &process);
     rc = rc ? rc
             : hob_buf_printf(out,
-                             "{%s\"pid\":%d,\"startedAt\":%" PRId64 ",\"uptimeSeconds\":%" PRId64,
-                             request->id, (int)getpid(), process.started_at, process.uptime_s);
+                             "{%s\"thingCount\":%zu,\"pid\":%d,\"startedAt\":%" PRId64
+                             ",\"uptimeSeconds\":%" PRId64,
+                             request->id, count, (int)getpid(), process.started_at,
+                             process.uptime_s);
     rc = rc ? rc : hob_control_put_text(out, "data", process.data);
     rc = rc ? rc : hob_control_put_text(out, "scripts", process.scripts);
     rc = rc ? rc : put_config(out, options->config);

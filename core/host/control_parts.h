@@ -12,7 +12,7 @@
  *   control_drain.c     drain                   control_cancel.c   cancel
  *   control_report.c    retry-report            control_doctor.c   doctor
  *   control_log.c       log                     control_journal.c  journal
- *   control_follow.c    jobs with follow
+ *   control_follow.c    jobs with follow        control_things.c   things, thing-add, thing-remove
  *
  * HOW TO ADD A COMMAND: a file core/host/control_NAME.c with
  *     int hob_control_NAME(struct hob_control_request *request);
@@ -109,9 +109,6 @@ int hob_control_error(struct hob_buf *out, const char *id, int code, const char 
 
 /** Append ,"key":"text"; nothing for "". */
 int hob_control_put_text(struct hob_buf *out, const char *key, const char *text);
-/** Append the list of things. @param more  appends more members of each; NULL: no more */
-typedef int hob_control_put_thing_fn(struct hob_buf *out, struct hob_thing *thing);
-int hob_control_put_things(struct hob_control_request *request, hob_control_put_thing_fn *more);
 
 /** Which thing a request means by its member `thing`; without one the first. @return its index, or
  * -1: there is none of that name, and the line of the error was appended */
@@ -185,6 +182,20 @@ int hob_control_retry_report(struct hob_control_request *request); /* control_re
 int hob_control_drain(struct hob_control_request *request);
 /** Append ,"drain":{...} while the gateway drains (control_drain.c). */
 int hob_control_put_drain(struct hob_control_request *request);
+
+/* ---- control_things.c ---- */
+
+int hob_control_things(struct hob_control_request *request);
+int hob_control_thing_add(struct hob_control_request *request);
+int hob_control_thing_remove(struct hob_control_request *request);
+/** Append "things":[...],"thingSummary":{...}: all things, or of many those with trouble.
+ * @param full  what is looked up for each, too */
+int hob_control_put_things(struct hob_control_request *request, bool full);
+/** Is it one of those that an answer about other things has, of `count` and after `shown`? */
+bool hob_control_shows_thing(size_t count, size_t shown, const struct hob_control_thing *thing);
+size_t hob_control_count_things(const struct hob_control_request *request);
+/** Append "things":[...] with this one. */
+int hob_control_put_one_thing(struct hob_control_request *request, size_t index);
 
 /* ---- control_doctor.c ---- */
 

@@ -22,14 +22,20 @@ struct report {
     struct hob_timer *timer;
     uint64_t until_ms;
     size_t before; /* outcomes that waited */
-    size_t thing;  /* of the one that was asked for; `row` 0: all of all things */
-    int64_t row;
+    int64_t row;   /* of the one that was asked for; 0: all of all things */
+    char thing[HOB_JOBS_THING_MAX + 1];
 };
 
-static struct hob_thing *thing_of(const struct hob_control *control, size_t index)
+/* It may be another one's index by now. */
+static struct hob_thing *thing_of(const struct hob_control *control, const char *name)
 {
     struct hob_control_thing thing;
-    return control->options.thing_at(control->options.user, index, &thing) ? thing.thing : NULL;
+    for (size_t i = 0; control->options.thing_at(control->options.user, i, &thing); i++) {
+        if (strcmp(thing.name, name) == 0) {
+            return thing.thing;
+        }
+    }
+    return NULL;
 }
 
 static void report_free(void *user)
@@ -220,10 +226,10 @@ static int retry_one(struct hob_control_request *request, struct report *report,
     struct hob_control_thing thing;
     const struct hob_control_options *options = &request->control->options;
     report->row = search->row;
-    report->thing = search->found_thing;
     int rc = hob_store_get(options->store, search->row, &execution, &err);
     if (rc == 0 && !is_settled(&execution) &&
-        options->thing_at(options->user, report->thing, &thing) && thing.thing) {
+        options->thing_at(options->user, search->found_thing, &thing) && thing.thing) {
+        snprintf(report->thing, sizeof report->thing, "%s", thing.name);
         hob_control_log_change(request, thing.name, search->job_id, execution.execution_number,
                                "retry-report%s%s", *execution.told ? ", which was refused: " : "",
                                execution.told);

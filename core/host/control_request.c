@@ -35,25 +35,6 @@ int hob_control_put_text(struct hob_buf *out, const char *key, const char *text)
 
 /* ---- things ---- */
 
-int hob_control_put_things(struct hob_control_request *request, hob_control_put_thing_fn *more)
-{
-    const struct hob_control_options *options = &request->control->options;
-    struct hob_control_thing thing;
-    int rc = hob_buf_append_string(request->out, "[");
-    for (size_t i = 0; rc == 0 && options->thing_at(options->user, i, &thing); i++) {
-        rc = hob_buf_append_string(request->out, i ? ",{\"thing\":" : "{\"thing\":");
-        rc = rc ? rc : hob_json_quote(request->out, thing.name, strlen(thing.name));
-        rc = rc ? rc
-                : hob_buf_printf(request->out,
-                                 ",\"online\":%s,\"untold\":%zu,\"forSeconds\":%" PRId64,
-                                 thing.online ? "true" : "false", thing.untold, thing.since_s);
-        rc = rc ? rc : hob_control_put_text(request->out, "why", thing.why);
-        rc = rc || !more || !thing.thing ? rc : more(request->out, thing.thing);
-        rc = rc ? rc : hob_buf_append_string(request->out, "}");
-    }
-    return rc ? rc : hob_buf_append_string(request->out, "]");
-}
-
 int hob_control_find_thing(struct hob_control_request *request)
 {
     const struct hob_control_options *options = &request->control->options;
@@ -69,7 +50,9 @@ int hob_control_find_thing(struct hob_control_request *request)
         }
     }
     hob_control_error(request->out, request->id, HOB_ENOENT,
-                      "thing: this gateway has no thing '%.128s'", wanted);
+                      wanted ? "thing: this gateway has no thing '%.128s'"
+                             : "thing: this gateway has no things%s",
+                      wanted ? wanted : "");
     return -1;
 }
 

@@ -20,6 +20,8 @@ struct hob_control_session {
     struct hob_timer *gone; /* the client has said all: is it still there? */
     uint64_t began_ms;
     const char *kind;
+    const struct hob_thing *thing;
+    bool leaves; /* that is on its way out */
 };
 
 /* ---- the client's side ---- */
@@ -44,10 +46,25 @@ static bool has_gone(const struct hob_control_session *session)
 static void look_again(void *user)
 {
     struct hob_control_session *session = user;
-    if (has_gone(session)) {
+    if (session->leaves) {
+        struct hob_control_client *client = session->client;
+        hob_control_client_end(client, HOB_ECANCELED,
+                               "its thing is being removed: the session "
+                               "ends");
+        hob_control_session_free(session);
+        client->session = NULL;
+    } else if (has_gone(session)) {
         hob_control_client_close(session->client);
     } else {
         hob_timer_start(session->gone, GONE_MS);
+    }
+}
+
+void hob_control_session_leave(struct hob_control_session *session, const struct hob_thing *thing)
+{
+    if (session->thing == thing) {
+        session->leaves = true;
+        hob_timer_start(session->gone, 0);
     }
 }
 
@@ -55,7 +72,9 @@ void hob_control_session_eof(struct hob_control_session *session)
 {
     hob_control_client_read(session->client, false);
     hob_console_eof(session->console);
-    look_again(session);
+    if (!session->leaves) {
+        look_again(session);
+    }
 }
 
 /* ---- its Lua's side ---- */
@@ -129,6 +148,7 @@ static int fill(struct hob_control_session *session, struct hob_control_request 
     struct hob_control_thing view;
     if (options->thing_at(options->user, thing, &view) && view.thing) {
         console.agent = hob_thing_agent(view.thing);
+        session->thing = view.thing;
     }
     session->gone = hob_timer_new(options->loop, look_again, session);
     return session->gone ? hob_console_new(&console, &session->console, err)

@@ -149,51 +149,6 @@ int hob_control_handlers(struct hob_control_request *request)
     return rc ? rc : hob_buf_append_string(out, ",\"end\":true}\n");
 }
 
-/* ---- status: things ---- */
-
-static int put_certificate(struct hob_buf *out, const struct hob_thing_certificate *one)
-{
-    int rc = hob_buf_printf(out, "{\"which\":\"%s\"", one->which);
-    rc = rc ? rc : hob_control_put_text(out, "path", one->path);
-    if (one->expiry->code) {
-        rc = rc ? rc : hob_control_put_text(out, "error", hob_error_words(one->expiry->code));
-    } else {
-        int64_t ends_s = hob_thing_certificate_ends(one);
-        rc = rc ? rc
-                : hob_buf_printf(out, ",\"endsAt\":%" PRId64 ",\"leftSeconds\":%" PRId64, ends_s,
-                                 ends_s - hob_clock_wall_ms() / 1000);
-    }
-    return rc ? rc : hob_buf_append_string(out, "}");
-}
-
-static int put_certificates(struct hob_buf *out, struct hob_thing *thing)
-{
-    struct hob_thing_certificate one;
-    int rc = hob_buf_append_string(out, ",\"certificates\":[");
-    for (size_t i = 0; rc == 0 && hob_thing_certificate(thing, i, &one); i++) {
-        rc = hob_buf_append_string(out, i ? "," : "");
-        rc = rc ? rc : put_certificate(out, &one);
-    }
-    return rc ? rc : hob_buf_append_string(out, "]");
-}
-
-static int put_facts(struct hob_buf *out, struct hob_thing *thing)
-{
-    struct hob_thing_facts facts;
-    hob_thing_get_facts(thing, &facts);
-    int rc = hob_control_put_text(out, "endpoint", facts.endpoint);
-    rc = rc ? rc
-            : hob_buf_printf(out, ",\"port\":%d,\"connections\":%" PRIu64, facts.port,
-                             facts.mqtt.connected);
-    if (rc == 0 && facts.answered_ms >= 0) {
-        rc = hob_buf_printf(out, ",\"answeredSeconds\":%" PRId64, facts.answered_ms / 1000);
-    }
-    if (rc == 0 && facts.oldest_ms >= 0) {
-        rc = hob_buf_printf(out, ",\"oldestSeconds\":%" PRId64, facts.oldest_ms / 1000);
-    }
-    return rc ? rc : put_certificates(out, thing);
-}
-
 /* ---- status: the process ---- */
 
 static void count_job(void *user, const struct hob_executor_view *view)
@@ -296,12 +251,19 @@ static int put_process(struct hob_control_request *request)
 
 int hob_control_status(struct hob_control_request *request)
 {
+    bool one = hob_json_type(request->json, "thing") != HOB_JSON_ABSENT;
+    int thing = one ? hob_control_find_thing(request) : 0;
+    if (thing < 0) {
+        return 0;
+    }
     int broken = put_handlers(request);
     if (broken < 0) {
         return broken;
     }
-    int rc = hob_buf_printf(request->out, "{%s\"broken\":%d,\"things\":", request->id, broken);
-    rc = rc ? rc : hob_control_put_things(request, put_facts);
+    int rc = hob_buf_printf(request->out, "{%s\"broken\":%d,", request->id, broken);
+    rc = rc    ? rc
+         : one ? hob_control_put_one_thing(request, (size_t)thing)
+               : hob_control_put_things(request, true);
     rc = rc ? rc : put_process(request);
     return rc ? rc : hob_buf_append_string(request->out, ",\"end\":true}\n");
 }

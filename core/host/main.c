@@ -1,4 +1,4 @@
-/* main.c - the program `hob`: which command, and its exit code. */
+/* main.c - hob_main, what the program `hob` is: which command, and its exit code. */
 #include "base/mbed.h"
 #include "base/module.h"
 #include "device/download.h"
@@ -29,9 +29,13 @@ static const char usage[] =
     "       hob cancel JOB                    end one of them, here\n"
     "       hob repl [JOB]                    Lua in the gateway; look into a running job\n"
     "       hob drain [on|off|status]         begin no new job, while a person works\n"
+    "       hob thing list|add|remove         its things, while it runs\n"
     "       hob retry-report [JOB]            tell the service now what it does not have\n"
     "       hob handlers                      its handlers, and how their jobs ended\n"
     "       hob metrics                       what there is to count, for Prometheus\n"
+    "       hob init                          write a configuration: what is missing is asked for\n"
+    "       hob import [FILE]                 take over from AWS's own client on this machine\n"
+    "       hob provision --template NAME ... get certificate and thing by fleet provisioning\n"
     "       hob doctor                        what is wrong here, from the clock to the cloud\n"
     "       hob handler list|help|lint|run|new   handlers at a desk, without a cloud\n"
     "       hob dap                           a debug adapter, for editors\n"
@@ -75,10 +79,11 @@ static void open_standard(void)
     }
 }
 
-int main(int argc, char **argv)
+int hob_main(int argc, char **argv)
 {
     open_standard();
     signal(SIGPIPE, SIG_IGN); /* a peer that closed is an error code, not our end */
+    signal(SIGCHLD, SIG_DFL); /* ignored by who started us, it would hide how programs end */
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "--version") == 0) {
         return print_version();

@@ -1,112 +1,25 @@
 #include "host/runtime.h"
 
-#include "base/alloc.h"
 #include "host/runtime_parts.h"
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/loop.h"
-#include "base/random.h"
-#include "device/power.h"
-#include "host/config.h"
-#include "host/control.h"
-#include "host/drain.h"
-#include "host/guard.h"
+#include "base/alloc.h"
+#include "base/posts.h"
 #include "host/notify.h"
-#include "host/paths.h"
-#include "host/thing.h"
 #include "work/blackbox.h"
 #include "work/debug.h"
 #include "work/events.h"
 #include "work/filter.h"
 #include "work/handlers.h"
 #include "work/handlers_watch.h"
+#include "work/native.h"
 #include "work/output.h"
 #include "work/store.h"
 #include "work/tally.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define EXIT_CONFIG 2
-#define TOLD_KEPT   1000
-
-/* ---- stopping and reloading ---- */
-
-static void things_stopped(void *user)
-{
-    struct hob_runtime *runtime = user;
-    hob_loop_stop(runtime->loop);
-}
-
-/* systemd is to wait for what takes over. */
-static void tell_end(struct hob_runtime *runtime, const char *why)
-{
-    if (runtime->again) {
-        hob_notify_reloading(runtime->notify, why);
-    } else {
-        hob_notify_stopping(runtime->notify, why, (uint64_t)(runtime->config.stop_timeout * 1000));
-    }
-}
-
-static void stop(struct hob_runtime *runtime, const char *why)
-{
-    runtime->stopping = true;
-    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs", why);
-    tell_end(runtime, why);
-    hob_control_stop_sessions(runtime->control); /* they use what is going away */
-    uint64_t limit_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
-    uint64_t grace_ms = (uint64_t)(runtime->config.stop_grace * 1000);
-    grace_ms = grace_ms < limit_ms ? grace_ms : limit_ms;
-    hob_things_stop(runtime->things, grace_ms, limit_ms, things_stopped, runtime);
-}
-
-static void stop_by_signal(struct hob_runtime *runtime, const char *signal_name)
-{
-    if (runtime->stopping && !runtime->again) {
-        hob_log_event(runtime->log, HOB_LOG_WARN, "hob.stopping", "%s again: ending at once",
-                      signal_name);
-        hob_store_expect_end(runtime->store, NULL); /* or the next start blames a job for it */
-        _exit(1);                                   /* the store is safe at any moment */
-    }
-    bool was_again = runtime->again;
-    runtime->again = false; /* a person's word counts more than a job's */
-    if (!runtime->stopping) {
-        stop(runtime, signal_name);
-    } else if (was_again) {
-        tell_end(runtime, signal_name);
-    }
-}
-
-/* A job has brought a new Hob, or this one cannot go on as it is. */
-static void restart(void *user, const char *reason)
-{
-    struct hob_runtime *runtime = user;
-    if (!runtime->stopping) {
-        runtime->again = true;
-        stop(runtime, reason);
-    }
-}
-
-/* Nothing can be stored any more, so nothing is worth waiting for. */
-static void begin_anew(void *user)
-{
-    struct hob_runtime *runtime = user;
-    runtime->config.stop_timeout = 0;
-    restart(user, "the store is damaged: hob starts again, with a new one");
-}
-
-static void on_damaged(void *user)
-{
-    struct hob_runtime *runtime = user;
-    hob_loop_defer(runtime->loop, begin_anew, runtime);
-}
+/* ---- reloading ---- */
 
 static void say_reload_failed(struct hob_runtime *runtime, const struct hob_error *err)
 {
@@ -116,13 +29,6 @@ static void say_reload_failed(struct hob_runtime *runtime, const struct hob_erro
                                            .code = hob_error_name(err->code),
                                            .action = "what was loaded before stays in use"},
                   "%s", err->message);
-}
-
-static void tell_reload(struct hob_runtime *runtime)
-{
-    if (!runtime->stopping) {
-        hob_notify_reloading(runtime->notify, "reloading");
-    }
 }
 
 static void tell_ready(struct hob_runtime *runtime)
@@ -135,7 +41,7 @@ static void tell_ready(struct hob_runtime *runtime)
     }
 }
 
-static void on_loaded(void *user)
+void hob_runtime_on_loaded(void *user)
 {
     struct hob_runtime *runtime = user;
     hob_things_reloaded(runtime->things);
@@ -148,15 +54,17 @@ int hob_runtime_load_again(void *user, struct hob_error *err)
     if (rc) {
         say_reload_failed(runtime, err);
     } else {
-        on_loaded(runtime);
+        hob_runtime_on_loaded(runtime);
     }
     return rc;
 }
 
-static void reload(struct hob_runtime *runtime)
+void hob_runtime_refresh(struct hob_runtime *runtime)
 {
     struct hob_error err = {0};
-    tell_reload(runtime);
+    if (!runtime->stopping) {
+        hob_notify_reloading(runtime->notify, "reloading");
+    }
     if (hob_log_reopen(runtime->log, &err)) {
         say_reload_failed(runtime, &err);
     }
@@ -164,169 +72,186 @@ static void reload(struct hob_runtime *runtime)
     tell_ready(runtime);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+/* ---- who waits for the end ---- */
+
+static void call_waiters(void *user)
 {
-    struct hob_runtime *runtime = handle->data;
-    if (number == SIGHUP) {
-        reload(runtime);
+    struct hob_runtime *runtime = user;
+    while (runtime->waiters) {
+        struct hob_runtime_waiter waiter = *runtime->waiters;
+        hob_free(runtime->waiters);
+        runtime->waiters = waiter.next;
+        runtime->product.inside++;
+        waiter.stopped(waiter.user);
+        runtime->product.inside--;
+    }
+}
+
+static int add_waiter(struct hob_runtime *runtime, void (*stopped)(void *user), void *user)
+{
+    struct hob_runtime_waiter *waiter = hob_malloc(sizeof *waiter);
+    struct hob_runtime_waiter **end = &runtime->waiters;
+    if (!waiter) {
+        return HOB_ENOMEM;
+    }
+    *waiter = (struct hob_runtime_waiter){.stopped = stopped, .user = user};
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = waiter;
+    return 0;
+}
+
+/* ---- stopping ---- */
+
+/* What listens goes, so that a loop of the product comes to an end by itself. */
+static void close_listeners(struct hob_runtime *runtime)
+{
+    hob_runtime_close_signals(runtime);
+    hob_control_close(runtime->control);
+    hob_notify_close(runtime->notify);
+    hob_handlers_watch_close(runtime->watch);
+    runtime->control = NULL;
+    runtime->notify = NULL;
+    runtime->watch = NULL;
+    if (runtime->posts) {
+        hob_posts_let_go(runtime->posts);
+    }
+}
+
+static void end(void *user)
+{
+    struct hob_runtime *runtime = user;
+    runtime->stopped = true;
+    close_listeners(runtime);
+    if (runtime->begun) {
+        hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopped", "in order");
+    }
+    hob_observers_flush(runtime->product.observers);
+    call_waiters(runtime);
+    if (hob_loop_is_own(runtime->loop)) {
+        hob_loop_stop(runtime->loop);
+    }
+}
+
+/* Called from deep inside the last thing's end. */
+static void things_stopped(void *user)
+{
+    struct hob_runtime *runtime = user;
+    hob_loop_defer(runtime->loop, &runtime->end, end, runtime);
+}
+
+/* systemd is to wait for what takes over. */
+void hob_runtime_tell_end(struct hob_runtime *runtime)
+{
+    if (runtime->again) {
+        hob_notify_reloading(runtime->notify, runtime->why);
     } else {
-        stop_by_signal(runtime, number == SIGTERM ? "SIGTERM" : "SIGINT");
+        hob_notify_stopping(runtime->notify, runtime->why,
+                            (uint64_t)(runtime->config.stop_timeout * 1000));
     }
 }
 
-static void watch_signals(struct hob_runtime *runtime)
+static void begin_to_stop(void *user)
 {
-    static const int numbers[HOB_RUNTIME_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
-    for (int i = 0; i < HOB_RUNTIME_SIGNALS; i++) {
-        uv_signal_init(hob_loop_uv(runtime->loop), &runtime->signals[i]);
-        runtime->signals[i].data = runtime;
-        uv_signal_start(&runtime->signals[i], on_signal, numbers[i]);
+    struct hob_runtime *runtime = user;
+    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopping", "%s: taking no more jobs",
+                  runtime->why);
+    hob_runtime_tell_end(runtime);
+    hob_control_stop_sessions(runtime->control); /* they use what is going away */
+    uint64_t limit_ms = (uint64_t)(runtime->config.stop_timeout * 1000);
+    uint64_t grace_ms = (uint64_t)(runtime->config.stop_grace * 1000);
+    grace_ms = grace_ms < limit_ms ? grace_ms : limit_ms;
+    hob_things_stop(runtime->things, grace_ms, limit_ms, things_stopped, runtime);
+}
+
+/* Not at once: whoever asks may be inside a job's own call. */
+static void stop(struct hob_runtime *runtime, const char *why)
+{
+    runtime->stopping = true;
+    snprintf(runtime->why, sizeof runtime->why, "%s", why);
+    hob_loop_defer(runtime->loop, &runtime->stop, begin_to_stop, runtime);
+}
+
+static void hurry(void *user)
+{
+    struct hob_runtime *runtime = user;
+    if (!runtime->stopped) {
+        hob_things_hurry(runtime->things);
     }
-    runtime->watching = true;
 }
 
-/* ---- opening ---- */
-
-static int open_log(struct hob_runtime *runtime, struct hob_error *err)
+void hob_runtime_hurry(struct hob_runtime *runtime)
 {
-    struct hob_log_options options = {.target = runtime->config.log_target};
-    hob_log_level_parse(runtime->config.log_level, &options.level);
-    options.format = strcmp(runtime->config.log_format, "json") == 0 ? HOB_LOG_JSON : HOB_LOG_TEXT;
-    return hob_log_open(&options, &runtime->log, err);
+    if (!runtime->hurry.waiting) {
+        hob_loop_defer(runtime->loop, &runtime->hurry, hurry, runtime);
+    }
 }
 
-static void warn_exposed(void *user, const char *text, const char *action)
+/* What a job has brought about counts less: it is not the first word, and brings no new one. */
+static void ask_again(struct hob_runtime *runtime, const char *why)
 {
-    const struct hob_runtime *runtime = user;
-    hob_log_write(runtime->log,
-                  &(struct hob_log_record){
-                      .level = HOB_LOG_WARN, .event = "start.group_writable", .action = action},
-                  "%s", text);
+    if (runtime->asked) {
+        hob_runtime_hurry(runtime);
+    } else if (runtime->again) {
+        runtime->again = false;
+        snprintf(runtime->why, sizeof runtime->why, "%s", why);
+        hob_runtime_tell_end(runtime);
+    }
 }
 
-static int check_exposed(struct hob_runtime *runtime, struct hob_error *err)
+int hob_runtime_ask_to_stop(struct hob_runtime *runtime, const char *why,
+                            void (*stopped)(void *user), void *user)
 {
-    int rc = hob_guard_check(&runtime->config, warn_exposed, runtime, err);
-    runtime->exposed = rc != 0;
+    int rc = stopped ? add_waiter(runtime, stopped, user) : 0;
+    if (runtime->stopped && runtime->waiters && !runtime->tell.waiting) {
+        hob_loop_defer(runtime->loop, &runtime->tell, call_waiters, runtime);
+    } else if (runtime->stopping && !runtime->stopped) {
+        ask_again(runtime, why);
+    } else if (!runtime->stopped) {
+        stop(runtime, why);
+    }
+    runtime->asked = true;
     return rc;
 }
 
-/* What jobs are given to work in must not depend on where Hob was started. */
-static int make_absolute(char **path, struct hob_error *err)
+void hob_runtime_restart(void *user, const char *reason)
 {
-    char *whole = hob_realpath(*path);
-    if (!whole) {
-        return hob_error_set(err, hob_error_from_errno(errno), "data directory %s: %s", *path,
-                             strerror(errno));
+    struct hob_runtime *runtime = user;
+    if (runtime->stopping) {
+        return;
     }
-    hob_free(*path);
-    *path = whole;
-    return 0;
+    runtime->again = true;
+    stop(runtime, reason);
+    if (runtime->options.restart) {
+        runtime->product.inside++;
+        runtime->options.restart(runtime->options.user, reason);
+        runtime->product.inside--;
+    }
 }
 
-/* Handlers are known by their files' names, to logs and to editors, which know absolute ones. Links
- * stay: by another one all handlers may be exchanged at once. */
-static int name_scripts(struct hob_runtime *runtime, struct hob_error *err)
+/* Nothing can be stored any more, so nothing is worth waiting for. */
+static void begin_anew(void *user)
 {
-    char here[PATH_MAX], *whole;
-    const char *scripts = runtime->config.scripts;
-    while (strncmp(scripts, "./", 2) == 0) {
-        scripts += 2;
-    }
-    if (scripts[0] == '/' || !getcwd(here, sizeof here)) {
-        return 0;
-    } else if (hob_asprintf(&whole, "%s/%s", here, scripts) < 0) {
-        return hob_error_set(err, HOB_ENOMEM, "out of memory");
-    }
-    hob_free(runtime->config.scripts);
-    runtime->config.scripts = whole;
-    return 0;
+    struct hob_runtime *runtime = user;
+    runtime->config.stop_timeout = 0;
+    hob_runtime_restart(user, "the store is damaged: hob starts again, with a new one");
 }
 
-static int open_store(struct hob_runtime *runtime, struct hob_error *err)
+void hob_runtime_on_damaged(void *user)
 {
-    const char *data = runtime->config.data;
-    if (mkdir(data, 0700) && errno != EEXIST) {
-        return hob_error_set(err, hob_error_from_errno(errno), "data directory %s: %s", data,
-                             strerror(errno));
-    }
-    int rc = make_absolute(&runtime->config.data, err);
-    if (rc) {
-        return rc;
-    }
-    struct hob_events_options kept = {.dir = runtime->config.data,
-                                      .limit_bytes = runtime->config.events_limit};
-    rc = hob_events_new(runtime->log, &kept, &runtime->events, err);
-    if (rc) {
-        return rc;
-    }
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/hob.db", runtime->config.data);
-    struct hob_store_options options = {.path = path, .on_damaged = on_damaged, .user = runtime};
-    rc = hob_store_open(runtime->log, &options, &runtime->store, err);
-    rc = rc ? rc : hob_drain_load(runtime->store, &runtime->drain, err);
-    return rc ? rc : hob_store_prune(runtime->store, TOLD_KEPT, err);
+    struct hob_runtime *runtime = user;
+    hob_loop_defer(runtime->loop, &runtime->anew, begin_anew, runtime);
 }
 
-static int open_blackbox(struct hob_runtime *runtime, struct hob_error *err)
-{
-    const struct hob_config *config = &runtime->config;
-    char running[PATH_MAX], output[PATH_MAX];
-    snprintf(running, sizeof running, "%s/running", config->data);
-    snprintf(output, sizeof output, "%s/output", config->data);
-    hob_random_hex(runtime->process_id, sizeof runtime->process_id);
-    int rc = hob_power_boot_id(config->boot_id_file[0] ? config->boot_id_file : NULL,
-                               runtime->boot_id, err);
-    rc = rc ? rc
-            : hob_blackbox_open(runtime->log, running, runtime->boot_id, &runtime->blackbox, err);
-    struct hob_output_options options = {.dir = output,
-                                         .limit_bytes = config->output_limit,
-                                         .total_bytes = config->output_total,
-                                         .tally = runtime->tally};
-    return rc ? rc : hob_outputs_new(runtime->log, &options, &runtime->outputs, err);
-}
-
-static int open_filter(struct hob_runtime *runtime, const char *lib, struct hob_error *err)
-{
-    const struct hob_config *config = &runtime->config;
-    bool is_function = config->job_filter_is_function;
-    struct hob_filter_options options = {.loop = runtime->loop,
-                                         .log = runtime->log,
-                                         .prefix = is_function ? "" : config->job_filter,
-                                         .source = is_function ? config->config_text : "",
-                                         .path = config->config_file,
-                                         .lib = lib};
-    return is_function || config->job_filter[0] ? hob_filter_new(&options, &runtime->filter, err)
-                                                : 0;
-}
-
-static int open_handlers(struct hob_runtime *runtime, struct hob_error *err)
-{
-    char *lib = runtime->lib;
-    int rc = hob_paths_lib(lib, sizeof runtime->lib, err);
-    if (rc) {
-        return rc;
-    }
-    runtime->policy = hob_config_policy(&runtime->config);
-    struct hob_handlers_options options = {.loop = runtime->loop,
-                                           .policy = &runtime->policy,
-                                           .log = runtime->log,
-                                           .scripts = runtime->config.scripts,
-                                           .lib = lib,
-                                           .job_types =
-                                               (const char *const *)runtime->config.job_types,
-                                           .routes = (const char *const *)runtime->config.routes};
-    rc = hob_handlers_new(&options, &runtime->handlers, err);
-    rc = rc ? rc : hob_handlers_load(runtime->handlers, err);
-    return rc ? rc : open_filter(runtime, lib, err);
-}
+/* ---- its beginning ---- */
 
 static int open_watch(struct hob_runtime *runtime, struct hob_error *err)
 {
     struct hob_handlers_watch_options options = {.loop = runtime->loop,
                                                  .log = runtime->log,
                                                  .handlers = runtime->handlers,
-                                                 .on_loaded = on_loaded,
+                                                 .on_loaded = hob_runtime_on_loaded,
                                                  .user = runtime};
     if (!runtime->config.reload) {
         return 0;
@@ -335,200 +260,129 @@ static int open_watch(struct hob_runtime *runtime, struct hob_error *err)
     return runtime->watch ? 0 : hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
 }
 
-/* Programs begin in the directory of their job all the same: only its whole name leads nowhere. */
-static void warn_of_way(struct hob_runtime *runtime)
+int hob_runtime_begin(struct hob_runtime *runtime, struct hob_error *err)
 {
-    char blocked[PATH_MAX];
-    if (hob_policy_is_blocked(&runtime->policy, runtime->config.data, blocked)) {
-        hob_log_write(runtime->log,
-                      &(struct hob_log_record){.level = HOB_LOG_WARN,
-                                               .event = "data.unreachable",
-                                               .action = "chmod o+x that directory, or have the "
-                                                         "data elsewhere"},
-                      "%s does not let the user %s pass: programs cannot use the whole names of "
-                      "files in their job's directory",
-                      blocked, runtime->policy.exec_user);
+    if (runtime->stopping) {
+        return hob_error_set(err, HOB_ECANCELED, "it was asked to stop: make another one");
     }
-}
-
-static int make_things(struct hob_runtime *runtime, struct hob_error *err)
-{
-    struct hob_thing_options common = {.loop = runtime->loop,
-                                       .log = runtime->log,
-                                       .store = runtime->store,
-                                       .handlers = runtime->handlers,
-                                       .blackbox = runtime->blackbox,
-                                       .outputs = runtime->outputs,
-                                       .tally = runtime->tally,
-                                       .debugger = runtime->debugger,
-                                       .filter = runtime->filter,
-                                       .turn = &runtime->turn,
-                                       .boot_id = runtime->boot_id,
-                                       .process_id = runtime->process_id,
-                                       .config = &runtime->config,
-                                       .policy = &runtime->policy,
-                                       .on_restart = restart,
-                                       .user = runtime};
-    int rc = hob_things_new(&common, &runtime->things, err);
-    for (size_t i = 0; rc == 0 && i < runtime->config.thing_count; i++) {
-        rc = hob_things_add(runtime->things, &runtime->config.things[i], err);
+    if (runtime->begun) {
+        return hob_error_set(err, HOB_EBUSY, "it was started before");
     }
-    return rc;
-}
-
-static int open_things(struct hob_runtime *runtime, struct hob_error *err)
-{
-    int rc = hob_policy_open_way(&runtime->policy, runtime->config.data, err);
+    int rc = hob_handlers_load(runtime->handlers, err);
+    rc = rc ? rc : open_watch(runtime, err);
     if (rc) {
         return rc;
     }
-    warn_of_way(runtime);
-    rc = make_things(runtime, err);
-    if (rc == 0) {
-        hob_things_drain(runtime->things, runtime->drain.on);
-    }
-    return rc;
-}
-
-/* Jobs are done without it, too. */
-static void open_debugger(struct hob_runtime *runtime, int failed)
-{
-    struct hob_debugger_options options = {.loop = runtime->loop,
-                                           .log = runtime->log,
-                                           .hold_ms = (uint64_t)(runtime->config.debug_hold * 1000),
-                                           .wait = runtime->config.wait_debugger};
-    runtime->debugger = failed ? NULL : hob_debugger_new(&options);
-}
-
-static int open_all(struct hob_runtime *runtime, struct hob_error *err)
-{
-    int rc = hob_loop_new(&runtime->loop, err);
-    runtime->started_at = hob_clock_wall_ms() / 1000;
-    runtime->started_ms = hob_clock_mono_ms();
-    if (rc == 0) {
-        watch_signals(runtime); /* one that comes while opening is handled when the loop runs */
-    }
-    rc = rc ? rc : open_log(runtime, err);
-    rc = rc ? rc : check_exposed(runtime, err);
-    rc = rc ? rc : name_scripts(runtime, err);
-    runtime->notify = rc ? NULL : hob_notify_new(runtime->loop, runtime->log);
-    runtime->tally = hob_tally_new(); /* without memory for it nobody counts */
-    rc = rc ? rc : open_store(runtime, err);
-    rc = rc ? rc : open_blackbox(runtime, err);
-    rc = rc ? rc : open_handlers(runtime, err);
-    open_debugger(runtime, rc);
-    rc = rc ? rc : open_things(runtime, err);
-    rc = rc ? rc : open_watch(runtime, err);
-    if (rc == 0) {
-        hob_runtime_open_control(runtime);
-    }
-    return rc;
-}
-
-/* ---- closing ---- */
-
-static void close_signals(struct hob_runtime *runtime)
-{
-    for (int i = 0; runtime->watching && i < HOB_RUNTIME_SIGNALS; i++) {
-        uv_close((uv_handle_t *)&runtime->signals[i], NULL);
-    }
-}
-
-/* The loop last: what jobs have started may still have its grace. */
-static void close_all(struct hob_runtime *runtime)
-{
-    close_signals(runtime);
-    hob_control_close(runtime->control);
-    hob_debugger_free(runtime->debugger); /* its sessions went with the socket */
-    hob_notify_close(runtime->notify);
-    hob_filter_free(runtime->filter);
-    hob_handlers_watch_close(runtime->watch);
-    hob_handlers_free(runtime->handlers);
-    hob_loop_free(runtime->loop);
-    hob_outputs_free(runtime->outputs);
-    hob_tally_free(runtime->tally);
-    hob_blackbox_close(runtime->blackbox);
-    hob_store_close(runtime->store);
-    hob_events_free(runtime->events);
-    hob_log_close(runtime->log);
-    hob_things_free(runtime->things);
-    hob_config_free(&runtime->config);
-}
-
-/* ---- the whole ---- */
-
-static void run(struct hob_runtime *runtime)
-{
+    runtime->begun = true;
+    size_t count = hob_things_count(runtime->things);
     hob_log_event(runtime->log, HOB_LOG_INFO, "hob.started", "hob %s, %zu thing%s, data in %s",
-                  HOB_VERSION, runtime->config.thing_count,
-                  runtime->config.thing_count == 1 ? "" : "s", runtime->config.data);
+                  HOB_VERSION, count, count == 1 ? "" : "s", runtime->config.data);
     if (runtime->drain.on) {
         hob_drain_say(runtime->log, &runtime->drain);
     }
     hob_things_start(runtime->things);
     tell_ready(runtime);
-    hob_loop_run(runtime->loop);
-    hob_log_event(runtime->log, HOB_LOG_INFO, "hob.stopped", "in order");
+    return 0;
 }
 
-/* Things that were made before another one failed. */
-static void undo_things(struct hob_runtime *runtime)
+/* ---- its end ---- */
+
+bool hob_runtime_is_inside(const struct hob_runtime *runtime)
 {
-    runtime->stopping = true;
-    if (runtime->things) {
-        hob_things_stop(runtime->things, 0, 0, things_stopped, runtime);
-        hob_loop_run(runtime->loop);
+    return runtime->driving > 0 || runtime->product.inside > 0;
+}
+
+/* One that runs, or whose things were made before something failed. */
+static void finish(struct hob_runtime *runtime)
+{
+    if (!runtime->things || runtime->stopped) {
+        return;
+    }
+    if (!runtime->stopping) {
+        stop(runtime, "the runtime is freed");
+    }
+    hob_runtime_hurry(runtime);
+    while (!runtime->stopped) {
+        hob_loop_turn(runtime->loop);
     }
 }
 
-/* The same program file, which may hold another Hob by now; the process stays, so that whoever
- * watches it sees no end. */
-static int execute_again(const char *program, int argc, char **argv)
+/* What others have posted may still call the runtime. */
+static void call_the_last(struct hob_runtime *runtime)
 {
-    char **words = hob_calloc((size_t)argc + 3, sizeof *words);
-    if (words) {
-        words[0] = (char *)(uintptr_t)program;
-        words[1] = (char *)(uintptr_t) "run";
-        memcpy(words + 2, argv, (size_t)argc * sizeof *words);
-        execv(program, words);
+    hob_posts_close(runtime->posts);
+    if (runtime->product.observers) {
+        hob_observers_flush(runtime->product.observers);
     }
-    fprintf(stderr, "hob: a new process was asked for, but %s cannot be executed: %s\n", program,
-            strerror(errno));
-    hob_free(words);
-    return 1;
+    call_waiters(runtime);
 }
 
-int hob_runtime_main(int argc, char **argv)
+/* The loop last: what jobs have started may still have its grace. */
+static void close_all(struct hob_runtime *runtime)
 {
-    char program[PATH_MAX] = "";
-    if (!realpath("/proc/self/exe", program)) {
-        snprintf(program, sizeof program, "hob");
+    close_listeners(runtime);
+    hob_debugger_free(runtime->debugger); /* its sessions went with the socket */
+    hob_filter_free(runtime->filter);
+    hob_handlers_free(runtime->handlers);
+    hob_loop_free(runtime->loop);
+    hob_native_free(runtime->native);
+    hob_observers_free(runtime->product.observers);
+    hob_outputs_free(runtime->outputs);
+    hob_tally_free(runtime->tally);
+    hob_blackbox_close(runtime->blackbox);
+    hob_store_close(runtime->store);
+    hob_events_free(runtime->events);
+    hob_log_untap(runtime->log, &runtime->tap);
+    hob_log_close(runtime->log);
+    hob_things_free(runtime->things);
+    hob_config_free(&runtime->config);
+    hob_free((char *)(uintptr_t)runtime->key_provider.name);
+    hob_free(runtime);
+}
+
+void hob_runtime_close(struct hob_runtime *runtime)
+{
+    runtime->freeing = true;
+    finish(runtime);
+    call_the_last(runtime);
+    runtime->posts = NULL;
+    close_all(runtime);
+}
+
+/* ---- its making ---- */
+
+static void take_options(struct hob_runtime *runtime, const struct hob_runtime_options *options)
+{
+    runtime->options = *options;
+    if (options->key_provider) {
+        const char *name = options->key_provider->name;
+        runtime->key_provider = *options->key_provider;
+        runtime->key_provider.name = name ? hob_strdup(name) : NULL;
+        runtime->options.key_provider = &runtime->key_provider;
+        runtime->config.key_provider = &runtime->key_provider;
     }
-    struct hob_runtime runtime = {0};
-    struct hob_error err = {0};
-    int rc = hob_config_load(argc, argv, &runtime.config, &err);
+    runtime->product.reboot = options->reboot;
+    runtime->product.user = options->user;
+}
+
+int hob_runtime_make(struct hob_config *config, const struct hob_runtime_options *options,
+                     struct hob_runtime **out, struct hob_error *err)
+{
+    struct hob_runtime *runtime = hob_calloc(1, sizeof *runtime);
+    int rc = hob_config_check_user(config, err);
+    if (!runtime || rc) {
+        hob_config_free(config);
+        hob_free(runtime);
+        return rc ? rc : hob_error_set(err, HOB_ENOMEM, "starting: out of memory");
+    }
+    runtime->config = *config;
+    *config = (struct hob_config){0};
+    take_options(runtime, options);
+    rc = hob_runtime_open(runtime, err);
     if (rc) {
-        hob_config_free(&runtime.config);
-        if (rc > 0) {
-            fputs(hob_config_usage, stdout);
-            return 0;
-        }
-        fprintf(stderr, "hob: %s\n", err.message);
-        return EXIT_CONFIG;
+        hob_runtime_close(runtime);
+        return rc;
     }
-    if (hob_config_check_user(&runtime.config, &err)) {
-        fprintf(stderr, "hob: %s\n", err.message);
-        hob_config_free(&runtime.config);
-        return EXIT_CONFIG;
-    }
-    rc = open_all(&runtime, &err);
-    if (rc) {
-        fprintf(stderr, "hob: %s\n", err.message);
-        undo_things(&runtime);
-    } else {
-        run(&runtime);
-    }
-    bool again = rc == 0 && runtime.again, exposed = runtime.exposed;
-    close_all(&runtime);
-    return again ? execute_again(program, argc, argv) : exposed ? EXIT_CONFIG : rc ? 1 : 0;
+    *out = runtime;
+    return 0;
 }

@@ -45,7 +45,7 @@ static void each_pending(void *user, size_t index, hob_executor_view_fn *fn, voi
     }
 }
 
-static int set_drain(void *user, const struct hob_drain *drain, struct hob_error *err)
+int hob_runtime_set_drain(void *user, const struct hob_drain *drain, struct hob_error *err)
 {
     struct hob_runtime *runtime = user;
     int rc = hob_drain_save(runtime->store, drain, err);
@@ -55,6 +55,31 @@ static int set_drain(void *user, const struct hob_drain *drain, struct hob_error
     runtime->drain = *drain;
     hob_things_drain(runtime->things, drain->on);
     return 0;
+}
+
+static int add_thing(void *user, const char *const *settings, struct hob_error *err)
+{
+    struct hob_runtime *runtime = user;
+    struct hob_config_thing thing;
+    int rc = hob_config_thing_make(&thing, &runtime->config, settings, err);
+    if (rc == 0) {
+        rc = hob_things_add(runtime->things, &thing, err);
+        hob_config_thing_free(&thing);
+    }
+    return rc;
+}
+
+static int remove_thing(void *user, const char *name, void (*removed)(void *removed_user),
+                        void *removed_user, struct hob_error *err)
+{
+    struct hob_runtime *runtime = user;
+    return hob_things_remove(runtime->things, name, removed, removed_user, err);
+}
+
+static void on_leaving(void *user, const struct hob_thing *thing)
+{
+    struct hob_runtime *runtime = user;
+    hob_control_stop_sessions_of(runtime->control, thing);
 }
 
 static void describe_process(void *user, struct hob_control_process *out)
@@ -84,6 +109,8 @@ void hob_runtime_open_control(struct hob_runtime *runtime)
                                           .store = runtime->store,
                                           .path = path,
                                           .thing_at = thing_at,
+                                          .add_thing = add_thing,
+                                          .remove_thing = remove_thing,
                                           .handlers = runtime->handlers,
                                           .reload = hob_runtime_load_again,
                                           .process = describe_process,
@@ -93,10 +120,11 @@ void hob_runtime_open_control(struct hob_runtime *runtime)
                                           .config = &runtime->config,
                                           .policy = &runtime->policy,
                                           .drain = &runtime->drain,
-                                          .set_drain = set_drain,
+                                          .set_drain = hob_runtime_set_drain,
                                           .lib = runtime->lib,
                                           .debugger = runtime->debugger,
                                           .user = runtime};
+    hob_things_on_leaving(runtime->things, on_leaving, runtime);
     if (hob_control_new(&options, &runtime->control, &err)) {
         hob_log_write(runtime->log,
                       &(struct hob_log_record){.level = HOB_LOG_WARN,

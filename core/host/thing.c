@@ -2,13 +2,17 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "host/own_connection.h"
 #include "jobs/client.h"
 #include "jobs/topic.h"
 #include "net/mqtt.h"
 #include "net/mqtt_share.h"
+#include "net/mqtt_trunk.h"
 #include "work/executor.h"
+#include "work/fair.h"
 #include "work/modules.h"
 #include "work/outbox.h"
+#include "work/product.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -22,12 +26,16 @@ struct hob_thing {
     struct hob_thing_options options;
     struct hob_mqtt *mqtt;
     struct hob_mqtt_share *share;   /* of mqtt: with the handlers that use it, too */
+    struct hob_mqtt_trunk *trunk;   /* of share: things that use it, too; NULL: none yet */
     struct hob_modules_agent agent; /* what they see of it */
     struct hob_jobs_client *client;
     struct hob_outbox *outbox;
     struct hob_executor *executor;
     struct hob_timer *drain; /* stopping: for what is still to be told */
-    bool draining;
+    struct hob_timer *turn;  /* until it may connect; NULL: it has begun to */
+    bool draining, hurried, closing;
+    bool last;                 /* to end: its branches are still there */
+    bool many_said;            /* conn.many_subscriptions */
     bool online;               /* told by the jobs client, */
     uint64_t since_ms;         /* since then, on the monotonic clock; */
     struct hob_error why;      /* and if it is not: why */
@@ -59,6 +67,8 @@ static void on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
     struct hob_thing *thing = user;
     set_online(thing, false);
     thing->why = *why;
+    hob_observers_tell_connection(hob_product_observers(thing->options.product),
+                                  thing->options.thing->thing_name, why);
     hob_outbox_offline(thing->outbox);
     hob_executor_offline(thing->executor);
     hob_jobs_client_down(thing->client, why);
@@ -76,6 +86,8 @@ static void on_ready(void *user)
 {
     struct hob_thing *thing = user;
     set_online(thing, true);
+    hob_observers_tell_connection(hob_product_observers(thing->options.product),
+                                  thing->options.thing->thing_name, NULL);
     hob_outbox_online(thing->outbox);
     hob_executor_online(thing->executor);
     hob_mqtt_share_ready(thing->share);
@@ -132,9 +144,36 @@ static int port_of(const struct hob_config_thing *config)
     return config->port ? (int)config->port : config->tls ? PORT_TLS : PORT_TCP;
 }
 
+/* Made when the first one comes. */
+static int open_trunk(struct hob_thing *thing, struct hob_error *err)
+{
+    struct hob_mqtt_trunk_options options = {.loop = thing->options.loop,
+                                             .log = thing->options.log,
+                                             .share = thing->share,
+                                             .thing = thing->options.thing->thing_name};
+    return thing->trunk ? 0 : hob_mqtt_trunk_new(&options, &thing->trunk, err);
+}
+
+static int make_branch(struct hob_thing *thing, struct hob_error *err)
+{
+    struct hob_thing *over = thing->options.over;
+    int rc = over ? open_trunk(over, err) : 0;
+    struct hob_mqtt_options options = {.trunk = over ? over->trunk : thing->options.trunk,
+                                       .thing = thing->options.thing->thing_name,
+                                       .on_up = on_up,
+                                       .on_down = on_down,
+                                       .on_message = on_message,
+                                       .user = thing};
+    return rc ? rc
+              : hob_mqtt_new(thing->options.loop, thing->options.log, &options, &thing->mqtt, err);
+}
+
 static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
 {
     const struct hob_config_thing *c = thing->options.thing;
+    if (hob_thing_is_branch(thing)) {
+        return make_branch(thing, err);
+    }
     struct hob_mqtt_options options = {.host = c->endpoint,
                                        .port = port_of(c),
                                        .client_id = c->client_id[0] ? c->client_id : c->thing_name,
@@ -143,7 +182,9 @@ static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
                                                .cert_file = or_null(c->cert),
                                                .key_file = or_null(c->key),
                                                .key_passphrase = or_null(c->key_passphrase),
-                                               .alpn = or_null(c->alpn)},
+                                               .alpn = or_null(c->alpn),
+                                               .key_provider = thing->options.config->key_provider,
+                                               .cache = thing->options.tls_cache},
                                        .runtime_dir = thing->options.config->data,
                                        .thing = c->thing_name,
                                        .protocol = (int)c->mqtt_version,
@@ -159,6 +200,16 @@ static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
     return hob_mqtt_new(thing->options.loop, thing->options.log, &options, &thing->mqtt, err);
 }
 
+static void on_many(void *user, size_t held)
+{
+    struct hob_thing *thing = user;
+    const struct hob_config_thing *config = thing->options.thing;
+    if (!thing->many_said) {
+        hob_own_connection_say_many(thing->options.log, config->thing_name, config->endpoint, held);
+    }
+    thing->many_said = true;
+}
+
 /* What the jobs client subscribes to is never taken away from it. */
 static int make_share(struct hob_thing *thing, struct hob_error *err)
 {
@@ -166,6 +217,9 @@ static int make_share(struct hob_thing *thing, struct hob_error *err)
     char filter[HOB_JOBS_TOPIC_MAX];
     bool is_event;
     int rc = hob_mqtt_share_new(thing->mqtt, &thing->share, err);
+    if (rc == 0 && !hob_thing_is_branch(thing)) {
+        hob_mqtt_share_limit(thing->share, HOB_AWS_SUBSCRIPTIONS, on_many, thing);
+    }
     for (size_t i = 0; rc == 0 && hob_jobs_filter(filter, name, i, &is_event) == 0; i++) {
         rc = hob_mqtt_share_keep(thing->share, filter, is_event ? 1 : 0);
         if (rc) {
@@ -173,14 +227,17 @@ static int make_share(struct hob_thing *thing, struct hob_error *err)
         }
     }
     const struct hob_config_thing *config = thing->options.thing;
-    thing->agent = (struct hob_modules_agent){.share = thing->share,
-                                              .thing = name,
-                                              .ca = config->ca,
-                                              .cert = config->cert,
-                                              .key = config->key,
-                                              .key_passphrase = config->key_passphrase,
-                                              .credentials_endpoint = config->credentials_endpoint,
-                                              .handlers = thing->options.handlers};
+    bool provided = thing->options.config->key_provider != NULL;
+    thing->agent = (struct hob_modules_agent){
+        .share = thing->share,
+        .thing = name,
+        .ca = config->ca,
+        .cert = config->cert,
+        .key = provided ? "" : config->key,
+        .key_passphrase = config->key_passphrase,
+        .credentials_endpoint = config->credentials_endpoint,
+        .handlers = thing->options.handlers,
+        .party = thing->options.fair ? hob_fair_join(thing->options.fair) : NULL};
     return rc;
 }
 
@@ -188,6 +245,7 @@ static int make_client(struct hob_thing *thing, struct hob_error *err)
 {
     const struct hob_config_thing *c = thing->options.thing;
     struct hob_jobs_client_options options = {.thing = c->thing_name,
+                                              .decoder = thing->options.decoder,
                                               .request_timeout_ms = ms(c->request_timeout),
                                               .on_ready = on_ready,
                                               .on_next = on_next,
@@ -209,6 +267,7 @@ static int make_outbox(struct hob_thing *thing, struct hob_error *err)
                                          .backoff_cap_ms = ms(c->backoff_cap),
                                          .messages_per_minute =
                                              (double)thing->options.config->messages_per_minute,
+                                         .product = thing->options.product,
                                          .on_told = on_told,
                                          .on_gone = on_gone,
                                          .user = thing};
@@ -228,6 +287,7 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .client = thing->client,
         .outbox = thing->outbox,
         .handlers = thing->options.handlers,
+        .json = thing->options.json,
         .thing = thing->options.thing->thing_name,
         .work_dir = work,
         .policy = thing->options.policy,
@@ -246,6 +306,7 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .boot_id = thing->options.boot_id,
         .process_id = thing->options.process_id,
         .reboot_command = (const char *const *)config->reboot_command,
+        .product = thing->options.product,
         .reboot_wait_ms = ms(config->reboot_wait),
         .timeout_ms = ms(config->job_timeout),
         .cleanup_timeout_ms = ms(config->cleanup_timeout),
@@ -256,12 +317,18 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
 
 /* ---- ending ---- */
 
+static void close_parts(void *user);
+
 static void closed(void *user)
 {
     struct hob_thing *thing = user;
+    struct hob_thing *over = thing->options.over;
     void (*stopped)(void *) = thing->stopped;
     void *stopped_user = thing->stopped_user;
     hob_free(thing);
+    if (over && over->last && hob_thing_branches(over) == 0) {
+        close_parts(over);
+    }
     if (stopped) {
         stopped(stopped_user);
     }
@@ -270,13 +337,19 @@ static void closed(void *user)
 static void close_parts(void *user)
 {
     struct hob_thing *thing = user;
-    if (thing->drain) {
-        hob_timer_close(thing->drain);
+    thing->last = hob_thing_branches(thing) > 0;
+    if (thing->last) {
+        return;
     }
+    thing->closing = true;
+    hob_timer_close(thing->drain);
+    hob_timer_close(thing->turn);
     hob_executor_free(thing->executor);
     hob_outbox_free(thing->outbox);
     hob_jobs_client_free(thing->client);
+    hob_mqtt_trunk_close(thing->trunk);
     hob_mqtt_share_free(thing->share); /* its last users went with the executor */
+    hob_fair_leave(thing->agent.party);
     if (thing->mqtt) {
         hob_mqtt_close(thing->mqtt, closed, thing);
     } else {
@@ -308,12 +381,39 @@ int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **ou
     return 0;
 }
 
+size_t hob_thing_branches(const struct hob_thing *thing)
+{
+    return thing->trunk ? hob_mqtt_trunk_count(thing->trunk) : 0;
+}
+
+bool hob_thing_is_branch(const struct hob_thing *thing)
+{
+    return thing->options.over || thing->options.trunk;
+}
+
 /* ---- life ---- */
 
-void hob_thing_start(struct hob_thing *thing)
+static void begin_to_connect(void *user)
+{
+    struct hob_thing *thing = user;
+    thing->why.code = 0;
+    hob_mqtt_start(thing->mqtt);
+    hob_timer_close(thing->turn);
+    thing->turn = NULL;
+}
+
+void hob_thing_start(struct hob_thing *thing, uint64_t delay_ms)
 {
     hob_executor_start(thing->executor);
-    hob_mqtt_start(thing->mqtt);
+    if (delay_ms > 0) {
+        thing->turn = hob_timer_new(thing->options.loop, begin_to_connect, thing);
+    }
+    if (!thing->turn) {
+        hob_mqtt_start(thing->mqtt);
+        return;
+    }
+    hob_error_set(&thing->why, HOB_EBUSY, "its turn to connect has not come (connect_rate)");
+    hob_timer_start(thing->turn, delay_ms);
 }
 
 /* Nothing runs any more. What ended just now is told if the service is there; what cannot be told
@@ -323,6 +423,7 @@ static void tell_the_last(void *user)
     struct hob_thing *thing = user;
     bool worth_it = hob_outbox_depth(thing->outbox) > 0 && hob_jobs_client_ready(thing->client);
     thing->draining = true;
+    worth_it = worth_it && !thing->hurried;
     hob_timer_start(thing->drain, worth_it ? DRAIN_MS : 0);
 }
 
@@ -331,10 +432,33 @@ void hob_thing_stop(struct hob_thing *thing, uint64_t grace_ms, uint64_t limit_m
 {
     thing->stopped = stopped;
     thing->stopped_user = user;
+    if (hob_thing_branches(thing)) {
+        hob_mqtt_share_leave(thing->share); /* they go, too: that nobody listens is soon clear */
+    }
     if (thing->executor) {
         hob_executor_stop(thing->executor, grace_ms, limit_ms, tell_the_last, thing);
     } else {
         close_parts(thing);
+    }
+}
+
+void hob_thing_hurry(struct hob_thing *thing)
+{
+    thing->hurried = true;
+    if (thing->closing) {
+        return;
+    }
+    if (thing->draining) {
+        hob_timer_start(thing->drain, 0);
+    } else if (thing->executor) {
+        hob_executor_hurry(thing->executor);
+    }
+}
+
+void hob_thing_reconsider(struct hob_thing *thing)
+{
+    if (!thing->closing) {
+        hob_executor_reconsider(thing->executor);
     }
 }
 
@@ -415,9 +539,13 @@ void hob_thing_get_facts(const struct hob_thing *thing, struct hob_thing_facts *
 {
     const struct hob_config_thing *config = thing->options.thing;
     uint64_t answered_ms = hob_jobs_client_answered_ms(thing->client);
+    bool is_branch = hob_thing_is_branch(thing);
     *out = (struct hob_thing_facts){
-        .endpoint = config->endpoint,
-        .port = port_of(config),
+        .via = !is_branch              ? ""
+               : config->connection[0] ? config->connection
+                                       : "the product's own connection",
+        .endpoint = is_branch ? "" : config->endpoint,
+        .port = is_branch ? 0 : port_of(config),
         .answered_ms = answered_ms ? (int64_t)(hob_clock_mono_ms() - answered_ms) : -1,
         .oldest_ms = hob_outbox_oldest_ms(thing->outbox)};
     hob_mqtt_get_counts(thing->mqtt, &out->mqtt);
@@ -430,7 +558,8 @@ bool hob_thing_certificate(struct hob_thing *thing, size_t index, struct hob_thi
         const char *which, *path;
         struct hob_expiry *expiry;
     } all[] = {{"own", config->cert, &thing->own}, {"ca", config->ca, &thing->ca}};
-    for (size_t i = 0; config->tls && i < sizeof all / sizeof all[0]; i++) {
+    bool has = config->tls && !hob_thing_is_branch(thing);
+    for (size_t i = 0; has && i < sizeof all / sizeof all[0]; i++) {
         if (all[i].path[0] && index-- == 0) {
             *out = (struct hob_thing_certificate){all[i].which, all[i].path,
                                                   hob_expiry_look(all[i].expiry, all[i].path)};

@@ -1,6 +1,9 @@
 /* thing.h - one thing of this gateway: its connection, jobs client, outbox and executor, and how
  * they hear of each other.
  *
+ * It has a connection of its own, or is a branch: it uses that of another thing, or the product's
+ * (net/mqtt_trunk.h). A thing whose connection others use ends after them, when all are stopped.
+ *
  * Life: hob_thing_new -> hob_thing_start -> hob_thing_stop(cb), freed before cb. Loop thread only.
  */
 #ifndef HOB_HOST_THING_H
@@ -18,10 +21,15 @@
 
 struct hob_blackbox;
 struct hob_debugger;
+struct hob_fair;
 struct hob_filter;
+struct hob_jobs_decoder;
+struct hob_json;
 struct hob_outputs;
 struct hob_tally;
 struct hob_thing;
+struct hob_tls_cache;
+struct hob_mqtt_trunk;
 
 struct hob_thing_options { /* borrowed for the thing's life */
     struct hob_loop *loop;
@@ -34,10 +42,19 @@ struct hob_thing_options { /* borrowed for the thing's life */
     struct hob_debugger *debugger;
     struct hob_filter *filter; /* NULL: all jobs of the thing */
     struct hob_executor_turn *turn;
+    struct hob_fair *fair;            /* between the handlers of all things; NULL: nobody shares */
+    struct hob_jobs_decoder *decoder; /* of messages; NULL: one of its own */
+    struct hob_json *json;            /* for documents; likewise */
+    struct hob_tls_cache *tls_cache;  /* NULL: nothing is shared */
     const char *boot_id, *process_id;
     const struct hob_config *config;
     const struct hob_policy *policy;
     const struct hob_config_thing *thing;
+    struct hob_product *product; /* NULL: none */
+    /* Whose connection it uses; both NULL: it has one. */
+    struct hob_mqtt_trunk *trunk; /* the product's */
+    struct hob_thing *over;       /* another thing's, which is no branch itself */
+    bool raise_limits;            /* see process_limits.h */
     /** A job asks for a new process of Hob. */
     void (*on_restart)(void *user, const char *reason);
     void *user;
@@ -46,8 +63,13 @@ struct hob_thing_options { /* borrowed for the thing's life */
 int hob_thing_new(const struct hob_thing_options *options, struct hob_thing **out,
                   struct hob_error *err);
 
-/** Resume what was running, and connect. */
-void hob_thing_start(struct hob_thing *thing);
+/** How many things use its connection? While there are some, it may not be stopped alone. Is it one
+ * of those that use another's? */
+size_t hob_thing_branches(const struct hob_thing *thing);
+bool hob_thing_is_branch(const struct hob_thing *thing);
+
+/** Resume what was running, and connect, after delay_ms. */
+void hob_thing_start(struct hob_thing *thing, uint64_t delay_ms);
 
 /** Handlers were loaded anew. */
 void hob_thing_reloaded(struct hob_thing *thing);
@@ -64,6 +86,7 @@ void hob_thing_each_job(const struct hob_thing *thing, hob_executor_view_fn *fn,
 void hob_thing_each_pending(const struct hob_thing *thing, hob_executor_view_fn *fn, void *user);
 
 struct hob_thing_facts {
+    const char *via; /* whose connection it uses; "": it has its own: */
     const char *endpoint;
     int port;
     struct hob_mqtt_counts mqtt;
@@ -100,6 +123,10 @@ bool hob_thing_is_reporting(const struct hob_thing *thing);
 /** See hob_executor_cancel. */
 int hob_thing_cancel(struct hob_thing *thing, const char *job_id, int64_t number, const char *who,
                      struct hob_error *err);
+/** See hob_executor_reconsider. */
+void hob_thing_reconsider(struct hob_thing *thing);
+/** After hob_thing_stop: give up what still runs where it is, and do not wait to tell the rest. */
+void hob_thing_hurry(struct hob_thing *thing);
 /** See hob_executor_drain. */
 void hob_thing_drain(struct hob_thing *thing, bool on);
 

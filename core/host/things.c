@@ -1,7 +1,15 @@
 #include "host/things.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/json.h"
 #include "base/loop.h"
+#include "base/random.h"
+#include "host/own_connection.h"
+#include "host/process_limits.h"
+#include "jobs/client.h"
+#include "net/tls.h"
+#include "work/fair.h"
 
 #include <string.h>
 
@@ -20,12 +28,17 @@ struct place {
 
 struct hob_things {
     struct hob_thing_options common;
-    struct place **places; /* in the order in which they came */
+    struct hob_own_connection *own; /* the product's; NULL: none */
+    struct place **places;          /* in the order in which they came */
     size_t count, room;
     struct place **buckets;
     size_t bucket_count; /* a power of two */
     size_t running;      /* that have not stopped */
-    bool started, draining, stopping;
+    uint64_t next_us;    /* on the monotonic clock: when the next one may begin to connect */
+    bool started, draining, stopping, few_said;
+    struct hob_loop_soon end;
+    void (*leaving)(void *user, const struct hob_thing *thing);
+    void *leaving_user;
     void (*stopped)(void *user);
     void *stopped_user;
 };
@@ -115,6 +128,24 @@ static void take_out(struct hob_things *things, struct place *place)
 
 /* ---- life ---- */
 
+static int open_own(struct hob_things *things, struct hob_error *err)
+{
+    struct hob_thing_options *common = &things->common;
+    struct hob_connection *connection = common->config->connection;
+    if (!connection) {
+        return 0;
+    }
+    int rc = hob_own_connection_new(common->loop, common->log, connection, &things->own, err);
+    common->trunk = rc ? NULL : hob_own_connection_trunk(things->own);
+    return rc;
+}
+
+static void close_own(struct hob_things *things)
+{
+    hob_own_connection_close(things->own);
+    things->own = NULL;
+}
+
 int hob_things_new(const struct hob_thing_options *common, struct hob_things **out,
                    struct hob_error *err)
 {
@@ -124,6 +155,18 @@ int hob_things_new(const struct hob_thing_options *common, struct hob_things **o
         return hob_error_set(err, HOB_ENOMEM, "things: out of memory");
     }
     things->common = *common;
+    int rc = hob_jobs_decoder_new(&things->common.decoder, err);
+    rc = rc ? rc : hob_json_new(&things->common.json, err);
+    rc = rc ? rc : hob_fair_new(common->loop, &things->common.fair, err);
+    rc = rc ? rc : open_own(things, err);
+    things->common.tls_cache = hob_tls_cache_new(); /* without memory for it nothing is shared */
+    if (rc) {
+        hob_things_free(things);
+        return rc;
+    }
+    if (common->turn) {
+        common->turn->limit = (size_t)common->config->max_running_jobs;
+    }
     *out = things;
     return 0;
 }
@@ -136,9 +179,43 @@ void hob_things_free(struct hob_things *things)
     for (size_t i = 0; i < things->count; i++) {
         free_place(things->places[i]);
     }
+    close_own(things);
+    hob_jobs_decoder_free(things->common.decoder);
+    hob_json_free(things->common.json);
+    hob_fair_free(things->common.fair);
+    hob_tls_cache_free(things->common.tls_cache);
     hob_free(things->places);
     hob_free(things->buckets);
     hob_free(things);
+}
+
+/* The thing whose connection it uses. */
+static int find_over(const struct hob_things *things, const struct hob_config_thing *config,
+                     struct hob_thing **over, struct hob_error *err)
+{
+    const char *name = config->connection;
+    if (!name[0]) {
+        return 0;
+    }
+    if (things->own) {
+        return hob_error_set(err, HOB_ECONFIG,
+                             "connection: all things use the product's own connection");
+    }
+    const struct place *place = find(things, name);
+    if (!place || !place->thing || place->leaving) {
+        return hob_error_set(err, HOB_ECONFIG,
+                             "connection: expected the name of another thing of this gateway, got "
+                             "'%.128s'",
+                             name);
+    }
+    if (hob_thing_is_branch(place->thing)) {
+        return hob_error_set(err, HOB_ECONFIG,
+                             "connection: expected a thing with a connection of its own, but "
+                             "'%.128s' uses that of '%.128s'",
+                             name, place->config.connection);
+    }
+    *over = place->thing;
+    return 0;
 }
 
 static int make_place(struct hob_things *things, const struct hob_config_thing *config,
@@ -153,6 +230,7 @@ static int make_place(struct hob_things *things, const struct hob_config_thing *
     int rc = hob_config_thing_copy(&place->config, config, err);
     struct hob_thing_options options = things->common;
     options.thing = &place->config;
+    rc = rc ? rc : find_over(things, config, &options.over, err);
     rc = rc ? rc : hob_thing_new(&options, &place->thing, err);
     if (rc) {
         free_place(place);
@@ -160,6 +238,44 @@ static int make_place(struct hob_things *things, const struct hob_config_thing *
     }
     *out = place;
     return 0;
+}
+
+/* One after the other, each a little earlier or later, so that gateways of a fleet that were
+ * switched on at once are not in step. Those over another one's connection make none. */
+static void start(struct hob_things *things, struct place *place)
+{
+    int64_t rate = things->common.config->connect_rate;
+    uint64_t now_us = hob_clock_mono_ms() * 1000;
+    uint64_t gap_us = rate > 0 ? 1000000 / (uint64_t)rate : 0;
+    if (gap_us == 0 || hob_thing_is_branch(place->thing)) {
+        hob_thing_start(place->thing, 0);
+        return;
+    }
+    things->next_us = things->next_us > now_us ? things->next_us : now_us;
+    hob_thing_start(place->thing, (things->next_us - now_us) / 1000);
+    things->next_us += gap_us / 2 + hob_random_u64() % gap_us;
+}
+
+/* Said once, until there are enough again. */
+static void check_limits(struct hob_things *things)
+{
+    const struct hob_config *config = things->common.config;
+    size_t jobs = (size_t)config->max_concurrent_jobs * things->count;
+    size_t most = (size_t)config->max_running_jobs;
+    jobs = most && most < jobs ? most : jobs;
+    if (!things->few_said) {
+        things->few_said = !hob_process_limits_check(things->common.log, things->count, jobs,
+                                                     things->common.raise_limits);
+    }
+}
+
+static void say(const struct hob_things *things, const struct place *place, const char *event,
+                const char *text)
+{
+    hob_log_write(things->common.log,
+                  &(struct hob_log_record){
+                      .level = HOB_LOG_INFO, .event = event, .thing = place->config.thing_name},
+                  "%s", text);
 }
 
 int hob_things_add(struct hob_things *things, const struct hob_config_thing *config,
@@ -187,7 +303,9 @@ int hob_things_add(struct hob_things *things, const struct hob_config_thing *con
     things->running++;
     hob_thing_drain(place->thing, things->draining);
     if (things->started) {
-        hob_thing_start(place->thing);
+        say(things, place, "thing.added", "until the next start of Hob");
+        check_limits(things);
+        start(things, place);
     }
     return 0;
 }
@@ -195,6 +313,7 @@ int hob_things_add(struct hob_things *things, const struct hob_config_thing *con
 static void all_stopped(void *user)
 {
     struct hob_things *things = user;
+    close_own(things);
     if (things->stopped) {
         things->stopped(things->stopped_user);
     }
@@ -209,6 +328,7 @@ static void thing_stopped(void *user)
     place->thing = NULL;
     things->running--;
     if (place->leaving) {
+        say(things, place, "thing.removed", "what it had begun is kept in the store");
         take_out(things, place);
     }
     if (removed) {
@@ -232,7 +352,16 @@ int hob_things_remove(struct hob_things *things, const char *name, void (*remove
                                      name)
                      : hob_error_set(err, HOB_ENOENT, "this gateway has no thing '%.128s'", name);
     }
+    if (hob_thing_branches(place->thing)) {
+        return hob_error_set(err, HOB_EBUSY,
+                             "other things use the connection of '%.128s': remove them first "
+                             "(%zu are there)",
+                             name, hob_thing_branches(place->thing));
+    }
     place->leaving = true;
+    if (things->leaving) {
+        things->leaving(things->leaving_user, place->thing);
+    }
     place->removed = removed;
     place->removed_user = user;
     uint64_t limit_ms = (uint64_t)(config->stop_timeout * 1000);
@@ -255,15 +384,19 @@ void hob_things_stop(struct hob_things *things, uint64_t grace_ms, uint64_t limi
         }
     }
     if (things->running == 0) {
-        hob_loop_defer(things->common.loop, all_stopped, things);
+        hob_loop_defer(things->common.loop, &things->end, all_stopped, things);
     }
 }
 
 void hob_things_start(struct hob_things *things)
 {
     things->started = true;
+    check_limits(things);
+    if (things->own) {
+        hob_own_connection_start(things->own);
+    }
     for (size_t i = 0; i < things->count; i++) {
-        hob_thing_start(things->places[i]->thing);
+        start(things, things->places[i]);
     }
 }
 
@@ -286,6 +419,31 @@ void hob_things_reloaded(struct hob_things *things)
             hob_thing_reloaded(things->places[i]->thing);
         }
     }
+}
+
+void hob_things_hurry(struct hob_things *things)
+{
+    for (size_t i = 0; i < things->count; i++) {
+        if (things->places[i]->thing) {
+            hob_thing_hurry(things->places[i]->thing);
+        }
+    }
+}
+
+void hob_things_reconsider(struct hob_things *things)
+{
+    for (size_t i = 0; i < things->count; i++) {
+        if (things->places[i]->thing) {
+            hob_thing_reconsider(things->places[i]->thing);
+        }
+    }
+}
+
+void hob_things_on_leaving(struct hob_things *things,
+                           void (*leaving)(void *user, const struct hob_thing *thing), void *user)
+{
+    things->leaving = leaving;
+    things->leaving_user = user;
 }
 
 /* ---- looking ---- */

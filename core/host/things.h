@@ -47,6 +47,11 @@ int hob_things_remove(struct hob_things *things, const char *name, void (*remove
 /** @return NULL: there is none of that name, or it has stopped. Also while it is on its way out. */
 struct hob_thing *hob_things_find(const struct hob_things *things, const char *name);
 
+/** @param leaving  called before a thing is stopped that is being removed: whoever uses something
+ *                  of it must let go in the next turn of the loop */
+void hob_things_on_leaving(struct hob_things *things,
+                           void (*leaving)(void *user, const struct hob_thing *thing), void *user);
+
 struct hob_things_entry { /* borrowed until the thing is gone */
     const char *name;
     const struct hob_config_thing *config;
@@ -67,5 +72,10 @@ void hob_things_reloaded(struct hob_things *things);
 /** See hob_thing_stop. @param stopped  called once, later, when none is left running */
 void hob_things_stop(struct hob_things *things, uint64_t grace_ms, uint64_t limit_ms,
                      void (*stopped)(void *user), void *user);
+
+/** See hob_thing_hurry. */
+void hob_things_hurry(struct hob_things *things);
+/** See hob_thing_reconsider. */
+void hob_things_reconsider(struct hob_things *things);
 
 #endif

@@ -178,9 +178,9 @@ int hob_tool_run(const char *name, int argc, char **argv)
 int hob_tool_exists(const char *name)
 {
     static const char *const commands[] = {
-        "cancel",   "completion", "dap",          "doctor",  "drain",  "handler",
-        "handlers", "job",        "jobs",         "log",     "lua",    "metrics",
-        "reload",   "repl",       "retry-report", "service", "status", "support"};
+        "cancel", "completion",   "dap",     "doctor", "drain",   "handler", "handlers",  "import",
+        "init",   "job",          "jobs",    "log",    "lua",     "metrics", "provision", "reload",
+        "repl",   "retry-report", "service", "status", "support", "thing"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i], name) == 0) {
             return 1;

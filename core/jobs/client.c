@@ -33,15 +33,19 @@ struct request {
     void *user;
 };
 
+struct hob_jobs_decoder {
+    struct hob_json *json;
+    struct hob_jobs_answer answer; /* too large for a stack frame */
+};
+
 struct hob_jobs_client {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_mqtt *mqtt;
     struct hob_jobs_client_options options;
     char thing[HOB_JOBS_THING_MAX + 1];
-    struct hob_json *json;
+    struct hob_jobs_decoder *decoder, *own_decoder;
     struct hob_jobs_subscribe *subs;
-    struct hob_jobs_answer answer; /* too large for a stack frame */
     bool up;
     bool ready;
     struct request *requests; /* oldest first */
@@ -57,6 +61,30 @@ struct hob_jobs_client {
 
 #define ABOUT(owner, lvl, ...)                                                                     \
     (&(struct hob_log_record){.level = (lvl), .thing = (owner)->thing, __VA_ARGS__})
+
+/* ---- the decoder ---- */
+
+int hob_jobs_decoder_new(struct hob_jobs_decoder **out, struct hob_error *err)
+{
+    struct hob_jobs_decoder *decoder = hob_calloc(1, sizeof(*decoder));
+    if (!decoder)
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    int rc = hob_json_new(&decoder->json, err);
+    if (rc) {
+        hob_free(decoder);
+        return rc;
+    }
+    *out = decoder;
+    return 0;
+}
+
+void hob_jobs_decoder_free(struct hob_jobs_decoder *decoder)
+{
+    if (!decoder)
+        return;
+    hob_json_free(decoder->json);
+    hob_free(decoder);
+}
 
 /* ---- requests ---- */
 
@@ -325,7 +353,7 @@ static struct request *find_only(struct hob_jobs_client *client, const struct ho
 static void on_answer(struct hob_jobs_client *client, const struct hob_jobs_topic *topic,
                       const char *name)
 {
-    const struct hob_jobs_answer *answer = &client->answer;
+    const struct hob_jobs_answer *answer = &client->decoder->answer;
     bool rejected = topic->kind == HOB_JOBS_REJECTION;
     struct request *request = NULL;
     if (*answer->token)
@@ -345,10 +373,11 @@ static void on_answer(struct hob_jobs_client *client, const struct hob_jobs_topi
 void hob_jobs_client_message(struct hob_jobs_client *client, const struct hob_mqtt_message *message)
 {
     struct hob_error err;
+    struct hob_jobs_answer *answer = &client->decoder->answer;
     struct hob_jobs_topic topic = hob_jobs_topic_parse(message->topic, client->thing);
     if (topic.kind == HOB_JOBS_FOREIGN)
         return;
-    if (hob_jobs_decode(client->json, &topic, message->payload, message->len, &client->answer,
+    if (hob_jobs_decode(client->decoder->json, &topic, message->payload, message->len, answer,
                         &err) < 0) {
         hob_log_write(client->log,
                       ABOUT(client, HOB_LOG_WARN, .event = "jobs.bad_message", .job = topic.job_id,
@@ -359,10 +388,9 @@ void hob_jobs_client_message(struct hob_jobs_client *client, const struct hob_mq
     if (topic.kind == HOB_JOBS_ACCEPTED || topic.kind == HOB_JOBS_REJECTION)
         on_answer(client, &topic, message->topic);
     else if (topic.kind == HOB_JOBS_NOTIFY && client->options.on_pending)
-        client->options.on_pending(client->options.user, client->answer.pending,
-                                   client->answer.pending_count);
+        client->options.on_pending(client->options.user, answer->pending, answer->pending_count);
     else if (topic.kind == HOB_JOBS_NOTIFY_NEXT && client->options.on_next)
-        client->options.on_next(client->options.user, &client->answer.execution);
+        client->options.on_next(client->options.user, &answer->execution);
 }
 
 /* ---- life ---- */
@@ -387,7 +415,12 @@ static int client_init(struct hob_jobs_client *client, struct hob_error *err)
                                                  .user = client};
     hob_random_hex(client->token_prefix, sizeof(client->token_prefix));
     int rc = hob_jobs_subscribe_new(&options, &client->subs, err);
-    return rc == 0 ? hob_json_new(&client->json, err) : rc;
+    client->decoder = client->options.decoder;
+    if (rc == 0 && !client->decoder) {
+        rc = hob_jobs_decoder_new(&client->own_decoder, err);
+        client->decoder = client->own_decoder;
+    }
+    return rc;
 }
 
 int hob_jobs_client_new(struct hob_loop *loop, struct hob_log *log, struct hob_mqtt *mqtt,
@@ -434,7 +467,7 @@ void hob_jobs_client_free(struct hob_jobs_client *client)
     client->up = client->ready = false;
     end_all(client, HOB_ECANCELED);
     hob_jobs_subscribe_free(client->subs);
-    hob_json_free(client->json);
+    hob_jobs_decoder_free(client->own_decoder);
     hob_free(client);
 }
 

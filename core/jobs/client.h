@@ -30,10 +30,16 @@
 
 struct hob_jobs_client;
 
+/** What messages are decoded with, for as many clients as wanted: nothing stays in it. */
+struct hob_jobs_decoder;
+int hob_jobs_decoder_new(struct hob_jobs_decoder **out, struct hob_error *err);
+void hob_jobs_decoder_free(struct hob_jobs_decoder *decoder); /* NULL is legal */
+
 struct hob_jobs_client_options {
-    const char *thing;           /* copied */
-    uint64_t request_timeout_ms; /* 0: 10,000; also the SUBSCRIBE's */
-    int answer_qos;              /* of the answers' subscriptions; default 0 */
+    const char *thing;                /* copied */
+    struct hob_jobs_decoder *decoder; /* borrowed for its life; NULL: one of its own */
+    uint64_t request_timeout_ms;      /* 0: 10,000; also the SUBSCRIBE's */
+    int answer_qos;                   /* of the answers' subscriptions; default 0 */
 
     /** Subscribed: from now on nothing that is announced is missed, unless a filter was refused
      * (each one was granted or refused by now). Once per connection. */

@@ -263,7 +263,7 @@ static void lost_while_subscribing(struct hob_jobs_subscribe *subs, const char *
 {
     char filters[TEXT_MAX];
     size_t asked = count_filters(subs, ASKED);
-    if (asked == 0)
+    if (asked == 0 || !hob_mqtt_is_suspect(subs->options.mqtt))
         return;
     note_closed(subs, list_asked(subs, filters, sizeof(filters)), why);
     if (asked > 1) {

@@ -1,40 +1,14 @@
 #include "net/certificate.h"
 
-#include "base/alloc.h"
-#include "base/mbed.h"
+#include "net/pem.h"
 #include "net/tls_words.h"
 
-#include <errno.h>
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_MAX (1024 * 1024)
-#define WHAT     "certificate file"
-
-static char *read_text(const char *path, size_t *len, struct hob_error *err)
-{
-    FILE *file = fopen(path, "rbe");
-    if (!file) {
-        hob_tls_words_file(err, WHAT, path, errno);
-        return NULL;
-    }
-    char *text = hob_calloc(1, FILE_MAX + 1);
-    size_t got = text ? fread(text, 1, FILE_MAX, file) : 0;
-    int problem = !text ? ENOMEM : ferror(file) ? errno : 0;
-    fclose(file);
-    if (problem)
-        hob_tls_words_file(err, WHAT, path, problem);
-    else if (got == FILE_MAX)
-        hob_error_set(err, HOB_ETLS, WHAT " %s: too large for a PEM file", path);
-    if (problem || got == FILE_MAX) {
-        hob_free(text);
-        return NULL;
-    }
-    *len = got + 1; /* mbedTLS counts the NUL */
-    return text;
-}
+#define WHAT "certificate file"
 
 static bool is_same(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
 {
@@ -64,39 +38,18 @@ static void describe(const mbedtls_x509_crt *crt, struct hob_certificate *out)
         snprintf(out->issuer, sizeof(out->issuer), "?");
 }
 
-/** @return 0, or HOB_ETLS: there is none, or not one can be read */
-static int parse(mbedtls_x509_crt *list, const char *path, const char *text, size_t len,
-                 struct hob_error *err)
-{
-    char label[64], words[128];
-    if (!strstr(text, "-----BEGIN CERTIFICATE-----")) {
-        return hob_tls_words_pem_label(text, label, sizeof(label))
-                   ? hob_error_set(err, HOB_ETLS, WHAT " %s: no certificate in it, but \"%s\"",
-                                   path, label)
-                   : hob_error_set(err, HOB_ETLS,
-                                   WHAT " %s: not a PEM file (no \"-----BEGIN CERTIFICATE-----\" "
-                                        "in it)",
-                                   path);
-    }
-    int ret = mbedtls_x509_crt_parse(list, (const unsigned char *)text, len);
-    if (ret < 0 || !list->raw.p)
-        return hob_error_set(err, HOB_ETLS, WHAT " %s: damaged certificate: %s", path,
-                             hob_mbed_words(ret, words, sizeof(words)));
-    return 0;
-}
-
 int hob_certificate_read(const char *path, hob_certificate_fn *fn, void *user,
                          struct hob_error *err)
 {
     struct hob_error here = {0};
     size_t len;
     err = err ? err : &here;
-    char *text = read_text(path, &len, err);
+    unsigned char *text = hob_pem_read(WHAT, path, &len, err);
     if (!text)
         return err->code;
     mbedtls_x509_crt list;
     mbedtls_x509_crt_init(&list);
-    int count = parse(&list, path, text, len, err);
+    int count = hob_pem_parse_certificates(&list, WHAT, path, text, len, err);
     for (const mbedtls_x509_crt *crt = &list; count >= 0 && crt && crt->raw.p; crt = crt->next) {
         struct hob_certificate certificate;
         describe(crt, &certificate);
@@ -104,6 +57,6 @@ int hob_certificate_read(const char *path, hob_certificate_fn *fn, void *user,
         count++;
     }
     mbedtls_x509_crt_free(&list);
-    hob_free(text);
+    hob_pem_free(text, len);
     return count;
 }

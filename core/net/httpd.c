@@ -5,15 +5,15 @@
 
 #include <assert.h>
 
-static const struct hob_httpd_module *load(struct hob_error *err)
+static const struct hob_httpd_module *load(const char *dir, struct hob_error *err)
 {
-    return hob_module_open("hob_httpd", err);
+    return hob_module_open_in(dir, "hob_httpd", err);
 }
 
 /* For objects that only the module can have made, so that it is loaded. */
 static const struct hob_httpd_module *loaded(void)
 {
-    const struct hob_httpd_module *module = load(NULL);
+    const struct hob_httpd_module *module = load(NULL, NULL);
     assert(module);
     return module;
 }
@@ -21,7 +21,7 @@ static const struct hob_httpd_module *loaded(void)
 int hob_httpd_start(struct hob_loop *loop, const struct hob_httpd_options *options,
                     struct hob_httpd **out, struct hob_error *err)
 {
-    const struct hob_httpd_module *module = load(err);
+    const struct hob_httpd_module *module = load(hob_loop_module_dir(loop), err);
     return module ? module->start(loop, options, out, err) : HOB_EUNSUPPORTED;
 }
 

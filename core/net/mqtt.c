@@ -65,6 +65,7 @@ int hob_mqtt_subscribe(struct hob_mqtt *mqtt, const char *const *filters, size_t
     code = hob_mqtt_requests_add(mqtt->requests, 0, NULL, done, user, &request);
     if (code)
         return code;
+    hob_mqtt_request_expect(request, count);
     return sent(mqtt, request, mqtt->backend->subscribe(mqtt, request, filters, count, qos));
 }
 
@@ -90,8 +91,15 @@ int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size
 
 void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason)
 {
-    if (mqtt->started && !mqtt->closing)
-        mqtt->backend->reconnect(mqtt, reason);
+    if (!mqtt->started || mqtt->closing)
+        return;
+    mqtt->doubted = true;
+    mqtt->backend->reconnect(mqtt, reason);
+}
+
+bool hob_mqtt_is_suspect(const struct hob_mqtt *mqtt)
+{
+    return !mqtt->backend->is_suspect || mqtt->backend->is_suspect(mqtt);
 }
 
 /* ---- what comes in ---- */
@@ -128,6 +136,10 @@ void hob_mqtt_front_free(struct hob_mqtt *mqtt)
 int hob_mqtt_new(struct hob_loop *loop, struct hob_log *log, const struct hob_mqtt_options *options,
                  struct hob_mqtt **out, struct hob_error *err)
 {
+    if (options->trunk)
+        return hob_mqtt_branch_new(loop, log, options, out, err);
+    if (options->connection)
+        return hob_mqtt_given_new(loop, log, options, out, err);
     int code = hob_mqtt_options_check(options, err);
     return code ? code : hob_mqtt_mosquitto_new(loop, log, options, out, err);
 }
@@ -166,7 +178,7 @@ void hob_mqtt_close(struct hob_mqtt *mqtt, void (*closed)(void *user), void *use
     mqtt->closed_user = user;
     mqtt->backend->leave(mqtt);
     hob_loop_hold(mqtt->loop);
-    hob_loop_defer(mqtt->loop, close_now, mqtt);
+    hob_loop_defer(mqtt->loop, &mqtt->end, close_now, mqtt);
 }
 
 /* ---- what it says of itself ---- */

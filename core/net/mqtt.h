@@ -1,16 +1,20 @@
 /* mqtt.h - one MQTT connection to a broker, kept up.
  *
- * Owns a libmosquitto client and the pump between it and a stream (libmosquitto takes no file
- * descriptor and no TLS but OpenSSL's, so it is connected to an AF_UNIX socket whose other end is
- * ours; see docs/explanation/pump.md). Reconnects by itself with full jitter; each attempt reads
- * the certificate files again, and has a new libmosquitto client, so that nothing but the caller
- * ever sends a publish twice: what was not acknowledged when the link broke ends with HOB_ENOTCONN.
+ * Whoever uses it does not know which of three it is:
+ *   its own           a libmosquitto client and the pump between it and a stream (libmosquitto
+ * takes no file descriptor and no TLS but OpenSSL's, so it is connected to an AF_UNIX socket whose
+ * other end is ours; see docs/explanation/pump.md). Reconnects by itself with full jitter; each
+ * attempt reads the certificate files again, and has a new libmosquitto client, so that nothing but
+ * the caller ever sends a publish twice options.connection  the product's: it is up when the
+ * product says so (core/hob.h) options.trunk       one of several on another connection of this
+ * process (net/mqtt_trunk.h) What was not acknowledged when the link broke ends with HOB_ENOTCONN.
  * Subscriptions are not replayed either: whoever needs one asks for it in on_up, and checks what
  * was granted. Knows nothing of jobs.
  *
  * Life: hob_mqtt_new -> hob_mqtt_start -> hob_mqtt_close(cb), freed after cb. Loop thread only;
  * callbacks never run inside a call of this file. Logs conn.up, conn.refused, conn.lost.
- * Specs: spec/integration/mqtt_spec.lua, mqtt_moments_spec.lua and tls_spec.lua
+ * Specs: spec/integration/mqtt_spec.lua, mqtt_moments_spec.lua and tls_spec.lua,
+ * spec/unit/connection_spec.lua (a product's) and branch_spec.lua
  */
 #ifndef HOB_NET_MQTT_H
 #define HOB_NET_MQTT_H
@@ -33,6 +37,7 @@
 #define HOB_MQTT_PENDING_SIZE (8 * 1024 * 1024) /* the bytes that they hold together */
 
 struct hob_mqtt;
+struct hob_mqtt_trunk;
 
 struct hob_mqtt_message {
     const char *topic;   /* NUL-terminated */
@@ -43,13 +48,16 @@ struct hob_mqtt_message {
 };
 
 struct hob_mqtt_options { /* all strings are copied */
+    /* One of them in place of what is needed to connect, from `host` on; borrowed. */
+    struct hob_connection *connection;
+    struct hob_mqtt_trunk *trunk;
     const char *host;
     int port;
     const char *client_id;
     const char *username; /* NULL: none */
     const char *password;
     bool use_tls;
-    struct hob_tls_options tls;
+    struct hob_tls_options tls;  /* key_provider and cache are borrowed; `thing` is that below */
     const char *runtime_dir;     /* where the pump's socket directory may be made; tried last */
     const char *thing;           /* for the log; may be NULL */
     int protocol;                /* 4: MQTT 3.1.1 (0 means this), 5: MQTT 5 */
@@ -104,6 +112,11 @@ int hob_mqtt_unsubscribe(struct hob_mqtt *mqtt, const char *const *filters, size
 /** From here on subscribe so that what this connection publishes does not come back to it; MQTT 5
  * only, MQTT 3.1.1 has no such thing. */
 void hob_mqtt_no_local(struct hob_mqtt *mqtt);
+
+/** Was the link lost when what this one had asked for was on its way, and nothing of others that
+ * could be the cause? (A broker may close instead of refusing.) Of a connection of its own: always.
+ * In on_down. */
+bool hob_mqtt_is_suspect(const struct hob_mqtt *mqtt);
 
 /** May it be subscribed to? And: does it match this topic? (MQTT's + and #; `$aws/...` is matched
  * by no filter that begins with a wildcard) */

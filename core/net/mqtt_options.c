@@ -51,6 +51,7 @@ bool hob_mqtt_options_copy(struct hob_mqtt_options *o, const struct hob_mqtt_opt
     bool ok = true;
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         ok = copy_string(strings[i]) && ok; /* go on: the rest must not stay borrowed */
+    o->tls.thing = o->thing;
     set_defaults(o);
     return ok;
 }

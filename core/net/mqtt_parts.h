@@ -36,6 +36,7 @@ struct hob_mqtt_backend {
     /** Add what only it knows; NULL: nothing. */
     void (*stats)(const struct hob_mqtt *mqtt, struct hob_mqtt_stats *out);
     void (*counts)(const struct hob_mqtt *mqtt, struct hob_mqtt_counts *out);
+    bool (*is_suspect)(const struct hob_mqtt *mqtt);                             /* NULL: always */
     const char *(*describe)(const struct hob_mqtt *mqtt, char *out, size_t len); /* it is up */
 };
 
@@ -47,7 +48,9 @@ struct hob_mqtt {
     struct hob_mqtt_requests *requests;
     struct hob_mqtt_counts counts;
     bool started, closing;
+    struct hob_loop_soon end;
     bool no_local; /* of what is subscribed to */
+    bool doubted;  /* hob_mqtt_reconnect was called; a trunk resets it */
     void (*closed)(void *user);
     void *closed_user;
 };

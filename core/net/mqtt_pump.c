@@ -47,7 +47,9 @@ struct hob_mqtt_pump {
     char dir[PATH_MAX_LEN]; /* "": removed */
     char path[PATH_MAX_LEN + sizeof(SOCKET_NAME)];
     int listener, fd;
-    char in[CHUNK], out[CHUNK]; /* bytes on their way, from `_at`, `_len` of them */
+    /* Bytes on their way, from `_at`, `_len` of them; CHUNK each. NULL between turns that left
+     * nothing: most connections are quiet most of the time. */
+    char *in, *out;
     size_t in_at, in_len, out_at, out_len;
     size_t stuck_in;
     struct framing framing;
@@ -205,6 +207,8 @@ void hob_mqtt_pump_free(struct hob_mqtt_pump *pump)
         close(pump->fd);
     uv_close((uv_handle_t *)pump->prepare, free_handle);
     uv_close((uv_handle_t *)pump->idle, free_handle);
+    hob_free(pump->in);
+    hob_free(pump->out);
     hob_free(pump);
 }
 
@@ -288,7 +292,7 @@ static bool move_in(struct hob_mqtt_pump *pump)
         if (pump->stuck_in >= STUCK_IN_MAX || pump->framing.refused)
             return false;
         pump->in_at = 0;
-        pump->in_len = hob_stream_read(pump->stream, pump->in, sizeof(pump->in));
+        pump->in_len = hob_stream_read(pump->stream, pump->in, CHUNK);
         pump->stats.bytes_in += pump->in_len;
         if (pump->out_len > 0)
             pump->stuck_in += pump->in_len;
@@ -314,7 +318,7 @@ static bool move_in(struct hob_mqtt_pump *pump)
 static bool move_out(struct hob_mqtt_pump *pump)
 {
     if (pump->out_len == 0) {
-        ssize_t got = recv(pump->fd, pump->out, sizeof(pump->out), 0);
+        ssize_t got = recv(pump->fd, pump->out, CHUNK, 0);
         if (got <= 0)
             return false;
         pump->out_at = 0;
@@ -336,10 +340,31 @@ static bool client_stands(struct hob_mqtt_pump *pump)
     return pump->client.fd(pump->client.user) >= 0;
 }
 
+static bool take_buffers(struct hob_mqtt_pump *pump)
+{
+    pump->in = pump->in ? pump->in : hob_malloc(CHUNK);
+    pump->out = pump->out ? pump->out : hob_malloc(CHUNK);
+    return pump->in && pump->out;
+}
+
+static void give_back(char **buffer, size_t len)
+{
+    if (len == 0) {
+        hob_free(*buffer);
+        *buffer = NULL;
+    }
+}
+
 void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
 {
     if (pump->turning || pump->fd < 0)
         return;
+    if (!take_buffers(pump)) {
+        struct hob_error why = {HOB_ENOMEM, "out of memory"};
+        pump->client.refused(pump->client.user, &why);
+        pump->client.turned(pump->client.user); /* may free the pump */
+        return;
+    }
     pump->turning = true;
     pump->stats.turns++;
     bool moved;
@@ -357,6 +382,8 @@ void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
             moved = true;
     } while (moved);
     pump->turning = false;
+    give_back(&pump->in, pump->in_len);
+    give_back(&pump->out, pump->out_len);
     if (turns_in == TURNS_IN_MAX)
         hob_mqtt_pump_wake(pump);
     pump->client.turned(pump->client.user); /* may free the pump */

@@ -1,11 +1,14 @@
 /* mqtt_requests.h - packets that wait for their answer, and their completion. Internal to
- * net/mqtt.c.
+ * net/mqtt*.c.
  *
  * A request is added, given to the MQTT library, which writes its packet id, and then `sent`. While
  * it is with the library, completions are held: the library says that a QoS 0 message is sent while
  * we are still in the call that sends it, and no `done` may run inside a call.
  *
  *   add -> library(hob_mqtt_request_mid) -> sent -> ... complete(mid), or end
+ *
+ * Where there is no library, an answer is known by the request's token, which is never used again:
+ * answer(token) in place of complete(mid), never inside a call.
  *
  * Spec: spec/integration/mqtt_spec.lua
  */
@@ -26,6 +29,12 @@ int hob_mqtt_requests_add(struct hob_mqtt_requests *requests, size_t bytes, hob_
                           hob_mqtt_subscribed_fn *subscribed, void *user,
                           struct hob_mqtt_request **out);
 int *hob_mqtt_request_mid(struct hob_mqtt_request *request);
+uint64_t hob_mqtt_request_token(const struct hob_mqtt_request *request); /* never 0 */
+/** So many filters are to be granted or refused. */
+void hob_mqtt_request_expect(struct hob_mqtt_request *request, size_t filters);
+
+/** In place of HOB_MQTT_PENDING_*. */
+void hob_mqtt_requests_limit(struct hob_mqtt_requests *requests, size_t count, size_t bytes);
 
 /** The library has answered to the last added one. Not taken: it is freed, nothing is called. */
 void hob_mqtt_requests_sent(struct hob_mqtt_requests *requests, struct hob_mqtt_request *request,
@@ -34,6 +43,12 @@ void hob_mqtt_requests_sent(struct hob_mqtt_requests *requests, struct hob_mqtt_
 /** An answer came; one to no request of ours is ignored. */
 void hob_mqtt_requests_complete(struct hob_mqtt_requests *requests, int mid, int status,
                                 const int *granted, size_t count);
+
+#define HOB_MQTT_NOT_GRANTED 128
+/** The same by token, from somebody whose word is not to be relied on: a filter that is not spoken
+ * of counts as refused; a SUBSCRIBE without a word about filters ends with HOB_EPROTO. */
+void hob_mqtt_requests_answer(struct hob_mqtt_requests *requests, uint64_t token, int status,
+                              const int *granted, size_t count);
 
 /** Call those that were held. */
 void hob_mqtt_requests_run_held(struct hob_mqtt_requests *requests);

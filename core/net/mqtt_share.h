@@ -32,6 +32,23 @@ int hob_mqtt_share_new(struct hob_mqtt *mqtt, struct hob_mqtt_share **out, struc
 void hob_mqtt_share_free(struct hob_mqtt_share *share);             /* NULL is legal */
 struct hob_mqtt *hob_mqtt_share_mqtt(struct hob_mqtt_share *share); /* borrowed */
 
+/** Called for each message before and after the listeners are: for who must not act in between. */
+struct hob_mqtt_router {
+    void (*begin)(void *user, const struct hob_mqtt_message *message);
+    void (*end)(void *user, const struct hob_mqtt_message *message);
+    void *user;
+};
+/** @param router  copied; NULL: none any more */
+void hob_mqtt_share_route(struct hob_mqtt_share *share, const struct hob_mqtt_router *router);
+
+/** How many filters the broker knows of this connection, and to be told when there are more than
+ * `limit`, each time that it is passed. */
+size_t hob_mqtt_share_held(const struct hob_mqtt_share *share);
+void hob_mqtt_share_limit(struct hob_mqtt_share *share, size_t limit,
+                          void (*on_limit)(void *user, size_t held), void *user);
+/** The connection is about to be closed: nothing is unsubscribed from any more. */
+void hob_mqtt_share_leave(struct hob_mqtt_share *share);
+
 /** Does every topic that `inner` matches match `outer`, too? Both are valid filters. */
 bool hob_mqtt_filter_covers(const char *outer, const char *inner);
 
@@ -65,6 +82,12 @@ int hob_mqtt_listener_subscribe(struct hob_mqtt_listener *listener, int qos,
                                 hob_mqtt_subscribed_fn *done, void *user);
 int hob_mqtt_listener_unsubscribe(struct hob_mqtt_listener *listener, hob_mqtt_done_fn *done,
                                   void *user);
+#define HOB_MQTT_LISTENERS_MAX 8 /* filters in a packet that AWS takes */
+/** The same for several of one share, in one packet. */
+int hob_mqtt_listeners_subscribe(struct hob_mqtt_listener *const *listeners, size_t count, int qos,
+                                 hob_mqtt_subscribed_fn *done, void *user);
+int hob_mqtt_listeners_unsubscribe(struct hob_mqtt_listener *const *listeners, size_t count,
+                                   hob_mqtt_done_fn *done, void *user);
 /** Takes; lets go of its subscription without waiting. NULL is legal. */
 void hob_mqtt_listener_close(struct hob_mqtt_listener *listener);
 

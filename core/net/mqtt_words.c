@@ -65,6 +65,23 @@ void hob_mqtt_words_log_down(struct hob_log *log, const struct hob_mqtt_options 
                   (double)retry_ms / 1000);
 }
 
+void hob_mqtt_words_log_given_up(struct hob_log *log, const struct hob_mqtt_options *o,
+                                 const char *description)
+{
+    struct hob_log_record record = {.level = HOB_LOG_INFO, .event = "conn.up", .thing = o->thing};
+    hob_log_write(log, &record, "the product's own connection is up (%s)", description);
+}
+
+void hob_mqtt_words_log_given_down(struct hob_log *log, const struct hob_mqtt_options *o,
+                                   const struct hob_error *why)
+{
+    struct hob_log_record record = {.level = HOB_LOG_WARN,
+                                    .event = "conn.lost",
+                                    .thing = o->thing,
+                                    .code = hob_error_name(why->code)};
+    hob_log_write(log, &record, "the product's own connection is lost: %s", why->message);
+}
+
 void hob_mqtt_words_log_clock(struct hob_log *log, const struct hob_mqtt_options *o, int64_t by_ms)
 {
     char span[HOB_CLOCK_TEXT_MAX];

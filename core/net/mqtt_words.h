@@ -1,4 +1,4 @@
-/* mqtt_words.h - what the log says of a connection. Internal to net/mqtt.c.
+/* mqtt_words.h - what the log says of a connection. Internal to net/mqtt*.c.
  * Spec: spec/integration/mqtt_spec.lua
  */
 #ifndef HOB_NET_MQTT_WORDS_H
@@ -19,6 +19,12 @@ void hob_mqtt_words_log_session_lost(struct hob_log *log, const struct hob_mqtt_
 /** conn.lost if it was up, else conn.refused; with what a person can do. */
 void hob_mqtt_words_log_down(struct hob_log *log, const struct hob_mqtt_options *options,
                              const struct hob_error *why, bool was_up, uint64_t retry_ms);
+
+/** Of a connection that is the product's: conn.up; conn.lost. */
+void hob_mqtt_words_log_given_up(struct hob_log *log, const struct hob_mqtt_options *options,
+                                 const char *description);
+void hob_mqtt_words_log_given_down(struct hob_log *log, const struct hob_mqtt_options *options,
+                                   const struct hob_error *why);
 
 /** conn.clock_set: by so much; the next try comes at once. */
 void hob_mqtt_words_log_clock(struct hob_log *log, const struct hob_mqtt_options *options,

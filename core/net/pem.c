@@ -2,27 +2,37 @@
 #include "net/pem.h"
 
 #include "base/alloc.h"
-#include "base/alloc.h"
 #include "base/mbed.h"
 #include "net/tls_words.h"
 
 #include <errno.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/x509_crt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FILE_MAX (1024 * 1024)
 #define BEGIN    "-----BEGIN CERTIFICATE-----"
 
-static unsigned char *read_all(FILE *file, size_t *got, int *number)
+/* What is no file has no size. One that grows meanwhile is refused as too large. */
+static size_t room_for(FILE *file)
 {
-    unsigned char *text = hob_malloc(FILE_MAX + 1);
+    struct stat st;
+    bool is_file = fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode);
+    return is_file && st.st_size < FILE_MAX ? (size_t)st.st_size + 1 : FILE_MAX;
+}
+
+static unsigned char *read_all(FILE *file, size_t room, size_t *got, int *number)
+{
+    unsigned char *text = hob_malloc(room + 1);
     if (!text) {
         *number = ENOMEM;
         return NULL;
     }
-    *got = fread(text, 1, FILE_MAX, file);
+    setvbuf(file, NULL, _IONBF, 0); /* or a key would lie in a second place, which is not wiped */
+    *got = fread(text, 1, room, file);
     *number = ferror(file) ? errno : 0;
     text[*got] = '\0';
     return text;
@@ -37,9 +47,10 @@ unsigned char *hob_pem_read(const char *what, const char *path, size_t *len, str
         hob_tls_words_file(err, what, path, errno);
         return NULL;
     }
-    unsigned char *text = read_all(file, &got, &number);
+    size_t room = room_for(file);
+    unsigned char *text = read_all(file, room, &got, &number);
     fclose(file);
-    if (!number && got < FILE_MAX) {
+    if (!number && got < room) {
         *len = got + 1;
         return text;
     }

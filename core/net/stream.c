@@ -57,9 +57,9 @@ struct hob_stream {
     bool reading;
     bool wants_room; /* on_writable is owed */
     bool deaf;       /* the peer takes nothing any more; what it said before is still read */
-    bool failing;    /* `why` is set; the end comes from the loop */
+    struct hob_loop_soon end; /* deferred */
+    bool failing;             /* `why` is set; the end comes from the loop */
     struct hob_error why;
-    char chunk[CHUNK];
 };
 
 static void try_next_address(struct hob_stream *stream);
@@ -129,7 +129,7 @@ static void fail(struct hob_stream *stream, const struct hob_error *why)
     stream->why = *why;
     hob_error_prefix(&stream->why, "%s: ", stream->place);
     stream->holds++;
-    hob_loop_defer(stream->loop, end_deferred, stream);
+    hob_loop_defer(stream->loop, &stream->end, end_deferred, stream);
 }
 
 static void fail_uv(struct hob_stream *stream, const char *doing, int status)
@@ -290,7 +290,9 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct hob_stream *stream = handle->data;
     size_t room = stream->state == FLUSHING ? CHUNK : input_room(stream);
-    *buf = uv_buf_init(stream->chunk, room < CHUNK ? (unsigned)room : CHUNK);
+    size_t len = room < CHUNK ? room : CHUNK;
+    char *chunk = len ? hob_malloc(len) : NULL; /* on_read frees it: a quiet stream has none */
+    *buf = uv_buf_init(chunk, chunk ? (unsigned)len : 0);
 }
 
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf);
@@ -391,15 +393,21 @@ static void take_input(struct hob_stream *stream, const char *data, size_t len)
         stop_reading(stream);
 }
 
-static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
+static void on_chunk(struct hob_stream *stream, ssize_t count, const uv_buf_t *buf)
 {
-    struct hob_stream *stream = handle->data;
     if (stream->state == ENDED || count == 0)
         return;
     if (count < 0)
         on_input_end(stream, (int)count);
     else if (stream->state != FLUSHING && !stream->failing)
         take_input(stream, buf->base, (size_t)count);
+}
+
+static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buf)
+{
+    char *chunk = buf->base;
+    on_chunk(handle->data, count, buf);
+    hob_free(chunk);
 }
 
 /* ---- connecting ---- */
@@ -609,7 +617,7 @@ void hob_stream_close(struct hob_stream *stream)
     if (!was_open) {
         stream->failing = true;
         stream->holds++;
-        hob_loop_defer(stream->loop, end_deferred, stream);
+        hob_loop_defer(stream->loop, &stream->end, end_deferred, stream);
         return;
     }
     if (stream->tls)

@@ -3,13 +3,16 @@
  *   ciphertext from the peer --feed--> [session] --read--> plaintext
  *   plaintext ---------------write---> [session] --output--> ciphertext for the peer
  *
- * hob_tls_config is the material read from files (CA, certificate, key, ALPN); a session borrows
- * its config, which must outlive it. The server's name and chain are verified always, TLS 1.2 is
- * the floor. Every refusal is explained in words that name the cause and what to do: unknown
- * issuer, expired and by how long, not valid yet (and what the clock says), wrong name and which
- * names the certificate has, a key that does not match its certificate, an unreadable or encrypted
- * key, a peer that closed during the handshake (most often: it did not accept our certificate, or
- * we have none). Causes come from the verify callback: after a failure the peer's chain is gone.
+ * hob_tls_config is what one session begins with: the files (CA, certificate, key), ALPN, perhaps a
+ * key provider (hob.h) in place of the key's file. The session borrows it, and it must outlive it;
+ * it is for one session, since what only a handshake needs is given back once the server has
+ * spoken. What several of them read alike at the time they hold once, if they have a cache in
+ * common. The server's name and chain are verified always, TLS 1.2 is the floor. Every refusal is
+ * explained in words that name the cause and what to do: unknown issuer, expired and by how long,
+ * not valid yet (and what the clock says), wrong name and which names the certificate has, a key
+ * that does not match its certificate, an unreadable or encrypted key, a peer that closed during
+ * the handshake (most often: it did not accept our certificate, or we have none). Causes come from
+ * the verify callback: after a failure the peer's chain is gone.
  *
  * Loop thread only. The one file that knows mbedTLS's sessions.  Spec:
  * spec/integration/tls_spec.lua
@@ -29,16 +32,29 @@ struct hob_tls_options {
     const char *key_file;       /* PEM; goes with cert_file */
     const char *key_passphrase; /* NULL: none */
     const char *alpn;           /* NULL: none; "x-amzn-mqtt-ca" on port 443 of AWS */
+    const struct hob_key_provider *key_provider; /* copied; signs, and key_file is not opened */
+    const char *thing;                           /* whom it signs for; NULL: "" */
+    struct hob_tls_cache *cache;                 /* borrowed; NULL: nothing is shared */
 };
 
 struct hob_tls_config;
 struct hob_tls;
 
-/** Read and check the files. HOB_ETLS, HOB_ENOENT or HOB_EACCES with a message that names the file.
- */
+/** What the configurations of one thread hold in common: see tls_files.h. */
+struct hob_tls_cache;
+struct hob_tls_cache *hob_tls_cache_new(void);        /* NULL: out of memory */
+void hob_tls_cache_free(struct hob_tls_cache *cache); /* NULL is legal; also before its users */
+size_t hob_tls_cache_count(const struct hob_tls_cache *cache); /* how much is held now */
+
+/** Read and check the files. HOB_ETLS, HOB_ENOENT or HOB_EACCES with a message that names the file;
+ * HOB_EUNSUPPORTED: this mbedTLS lets no provider sign with such a key. */
 int hob_tls_config_new(const struct hob_tls_options *options, struct hob_tls_config **out,
                        struct hob_error *err);
 void hob_tls_config_free(struct hob_tls_config *config); /* NULL is legal */
+
+/** Have the provider sign something, to see whether it can, and whether its key belongs to the
+ * certificate. The loop waits. @return 0, also without a provider; HOB_ETLS and the reason */
+int hob_tls_config_probe(struct hob_tls_config *config, struct hob_error *err);
 
 /** A session that may shorten the next handshake with the same server; opaque, caller frees. */
 struct hob_tls_ticket;

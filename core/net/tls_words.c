@@ -129,6 +129,16 @@ static void say_future(char *out, const char *who, const mbedtls_x509_crt *crt)
             hob_clock_span(from - now, span), start, now_text);
 }
 
+void hob_tls_words_dates(const struct mbedtls_x509_crt *crt, uint32_t *flags)
+{
+    int64_t now = hob_clock_wall_ms() / 1000;
+    *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
+    if (now > hob_tls_words_seconds(&crt->valid_to))
+        *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
+    if (now < hob_tls_words_seconds(&crt->valid_from))
+        *flags |= MBEDTLS_X509_BADCERT_FUTURE;
+}
+
 /* The name part of one subjectAltName entry (an IMPLICIT tag, so its last bits say the kind). */
 static void add_san(char *out, size_t size, const mbedtls_x509_buf *san)
 {
@@ -190,11 +200,8 @@ static void say_unknown_issuer(char *out, const struct hob_tls_words_about *abou
     bool namesake = false;
     if (mbedtls_x509_dn_gets(issuer, sizeof(issuer), &crt->issuer) < 0)
         snprintf(issuer, sizeof(issuer), "a name that cannot be read");
-    const mbedtls_x509_crt *ca = about->ca;
-    do {
+    for (const mbedtls_x509_crt *ca = about->ca; ca; ca = ca->next)
         namesake = namesake || same_name(&ca->subject_raw, &crt->issuer_raw);
-        ca = ca->next;
-    } while (ca);
     say(out,
         "the server's certificate comes from the issuer \"%s\"%s, which is not %s the "
         "CA file %s",
@@ -264,9 +271,15 @@ static void say_ours(char *out, const struct hob_tls_words_about *about)
                  "key");
         return;
     }
-    if (mbedtls_x509_time_is_past(&about->own->valid_to))
+    if (!about->own) {
+        say(out, "most likely it does not accept our certificate %s any more", about->cert_file);
+        return;
+    }
+    uint32_t flags = 0;
+    hob_tls_words_dates(about->own, &flags);
+    if (flags & MBEDTLS_X509_BADCERT_EXPIRED)
         say_expired(out, "our certificate", about->own);
-    else if (mbedtls_x509_time_is_future(&about->own->valid_from))
+    else if (flags & MBEDTLS_X509_BADCERT_FUTURE)
         say_future(out, "our certificate", about->own);
     mbedtls_x509_dn_gets(issuer, sizeof(issuer), &about->own->issuer);
     say(out,

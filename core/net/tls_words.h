@@ -21,11 +21,11 @@ struct mbedtls_x509_time;
 /** Both sides of a handshake; all of it borrowed. */
 struct hob_tls_words_about {
     const char *server_name;
-    const struct mbedtls_x509_crt *ca; /* at least one was loaded */
+    const struct mbedtls_x509_crt *ca; /* at least one; NULL once it is not needed any more */
     const char *ca_file;
-    const struct mbedtls_x509_crt *own;
-    const char *cert_file; /* NULL: no client certificate */
-    const char *alpn;      /* NULL: none */
+    const struct mbedtls_x509_crt *own; /* likewise */
+    const char *cert_file;              /* NULL: no client certificate */
+    const char *alpn;                   /* NULL: none */
 };
 
 /** "CA file /x: No such file or directory: check the path". @return the code */
@@ -40,6 +40,9 @@ int hob_tls_words_key(int ret, const char *text, const char *path, bool has_pass
 
 /** Seconds since 1970. */
 int64_t hob_tls_words_seconds(const struct mbedtls_x509_time *t);
+
+/** Is it valid now, by Hob's clock (hob_set_clock)? Corrects the flags about that. */
+void hob_tls_words_dates(const struct mbedtls_x509_crt *crt, uint32_t *flags);
 
 /** What is wrong with a certificate in the server's chain; `depth` 0 is the server's own. */
 void hob_tls_words_verify(char *out, const struct hob_tls_words_about *about,

@@ -94,6 +94,7 @@ bool hob_executor_may_begin(const struct hob_executor *executor)
 void hob_executor_take(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution)
 {
     seat->identity = hob_executor_identity_of(execution);
+    hob_executor_turn_take(seat);
     hob_slot_take(seat->slot, execution);
 }
 
@@ -105,6 +106,7 @@ void hob_executor_clear(struct hob_executor_seat *seat)
     hob_backoff_reset(&seat->backoff);
     seat->claiming = seat->claimed = seat->asking = seat->doubted = seat->begun = false;
     seat->asked_ms = 0;
+    hob_executor_turn_leave(seat);
     hob_executor_resume_sound(seat);
     hob_timer_start(executor->freed, 0);
 }
@@ -116,14 +118,24 @@ static void on_slot_free(void *user)
 
 static void on_slot_sound(void *user)
 {
-    hob_executor_resume_sound(user);
+    struct hob_executor_seat *seat = user;
+    if (hob_slot_state(seat->slot) == HOB_SLOT_WAITING) {
+        hob_executor_turn_leave(seat);
+    }
+    hob_executor_resume_sound(seat);
 }
 
 /* Nobody beside one on probation, and nothing is begun before a reboot. */
 static bool on_slot_may_go_on(void *user)
 {
-    const struct hob_executor *executor = ((struct hob_executor_seat *)user)->executor;
-    return !hob_executor_resume_probation(executor) && !hob_executor_reboots(executor);
+    struct hob_executor_seat *seat = user;
+    bool may = !hob_executor_resume_probation(seat->executor) &&
+               !hob_executor_reboots(seat->executor) && hob_executor_turn_ask(seat->executor);
+    seat->wants_turn = !may;
+    if (may) {
+        hob_executor_turn_take(seat);
+    }
+    return may;
 }
 
 static void on_slot_restart(void *user, const char *reason)
@@ -136,7 +148,14 @@ static void on_freed(void *user)
 {
     struct hob_executor *executor = user;
     hob_executor_resume_next(executor);
-    hob_executor_find_soon(executor);
+    if (hob_executor_turn_is_wanted(executor)) {
+        return; /* a job that waits asks for it every second */
+    }
+    if (hob_executor_turn_is_granted(executor)) {
+        hob_executor_find_now(executor);
+    } else {
+        hob_executor_find_soon(executor);
+    }
 }
 
 /* ---- claiming ---- */
@@ -168,6 +187,7 @@ static void claimed(struct hob_executor_seat *seat, int64_t version)
     hob_timer_stop(seat->timer);
     snprintf(text, sizeof text, "version %lld", (long long)version);
     hob_executor_say(seat->executor, HOB_LOG_INFO, "job.claimed", NULL, &seat->identity, text);
+    hob_slot_was_told(seat->slot);
     hob_executor_run(seat, version);
 }
 
@@ -325,13 +345,20 @@ void hob_executor_online(struct hob_executor *executor)
         seat->claiming = seat->asking = false;
         hob_executor_watch_doubt(seat);
     }
+    hob_executor_wait_ask_again(executor);
     hob_executor_find_afresh(executor);
+}
+
+void hob_executor_reconsider(struct hob_executor *executor)
+{
+    hob_executor_wait_ask_again(executor);
 }
 
 void hob_executor_drain(struct hob_executor *executor, bool on)
 {
     executor->draining = on;
     if (on) {
+        hob_executor_turn_give_up(executor);
         return;
     }
     for (size_t i = 0; i < executor->count; i++) {
@@ -346,6 +373,7 @@ void hob_executor_drain(struct hob_executor *executor, bool on)
 void hob_executor_offline(struct hob_executor *executor)
 {
     executor->online = false;
+    hob_executor_turn_give_up(executor);
 }
 
 void hob_executor_gone(struct hob_executor *executor, int64_t row, enum hob_jobs_status status)
@@ -411,6 +439,7 @@ void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_
                        void (*stopped)(void *user), void *user)
 {
     executor->stopping = true;
+    hob_executor_turn_give_up(executor);
     executor->stopped = stopped;
     executor->stopped_user = user;
     hob_executor_find_end(executor);
@@ -420,6 +449,15 @@ void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_
         stop_seat(&executor->seats[i], grace_ms, limit_ms);
     }
     hob_timer_start(executor->stop_timer, 0);
+}
+
+void hob_executor_hurry(struct hob_executor *executor)
+{
+    for (size_t i = 0; i < executor->count; i++) {
+        if (executor->seats[i].stopping) {
+            hob_slot_hurry(executor->seats[i].slot);
+        }
+    }
 }
 
 /* ---- life ---- */
@@ -446,6 +484,7 @@ static int make_seat(struct hob_executor *executor, struct hob_executor_seat *se
                                        .boot_id = o->boot_id,
                                        .process_id = o->process_id,
                                        .reboot_command = o->reboot_command,
+                                       .product = o->product,
                                        .reboot_wait_ms = o->reboot_wait_ms,
                                        .timeout_ms = o->timeout_ms,
                                        .cleanup_timeout_ms = o->cleanup_timeout_ms,
@@ -490,7 +529,8 @@ static int fill(struct hob_executor *executor, struct hob_error *err)
         hob_executor_resume_init(executor)) {
         return hob_error_set(err, HOB_ENOMEM, "executor: out of memory");
     }
-    int rc = hob_json_new(&executor->json, err);
+    int rc = o->json ? 0 : hob_json_new(&executor->own_json, err);
+    executor->json = o->json ? o->json : executor->own_json;
     return rc ? rc : make_seats(executor, err);
 }
 
@@ -529,10 +569,12 @@ void hob_executor_free(struct hob_executor *executor)
     if (!executor) {
         return;
     }
+    hob_executor_turn_give_up(executor);
     leave_turn(executor);
     hob_jobs_client_forget(executor->options.client, executor);
     for (size_t i = 0; i < executor->count; i++) {
         struct hob_executor_seat *seat = &executor->seats[i];
+        hob_executor_turn_leave(seat);
         hob_jobs_client_forget(executor->options.client, seat);
         hob_slot_free(seat->slot);
         hob_timer_close(seat->timer);
@@ -540,16 +582,17 @@ void hob_executor_free(struct hob_executor *executor)
             executor->turn->suspect = NULL;
         }
     }
-    struct hob_timer *timers[] = {executor->freed,     executor->stop_timer,
-                                  executor->find.soon, executor->find.retry,
-                                  executor->find.poll, executor->resume.children};
+    struct hob_timer *timers[] = {
+        executor->freed,      executor->stop_timer, executor->grant_timer,    executor->find.soon,
+        executor->find.retry, executor->find.poll,  executor->resume.children};
     for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
         hob_timer_close(timers[i]);
     }
     hob_executor_wait_free(executor);
-    hob_json_free(executor->json);
+    hob_json_free(executor->own_json);
     hob_free(executor->seats);
     hob_free(executor->find.claims);
+    hob_free(executor->find.passed);
     hob_free(executor->resume.rows);
     hob_free(executor->thing);
     hob_free(executor->work_dir);

@@ -36,9 +36,11 @@ struct hob_debugger;
 struct hob_executor;
 struct hob_executor_seat;
 struct hob_filter;
+struct hob_json;
 struct hob_modules_agent;
 struct hob_outputs;
 struct hob_policy;
+struct hob_product;
 struct hob_tally;
 
 enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
@@ -46,6 +48,10 @@ enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
 /** What the executors of a process have in common, zero at first. After a death that nobody is
  * known to be guilty of, what was at work in the whole process goes on one at a time. */
 struct hob_executor_turn {
+    size_t limit; /* jobs at once of all of them; 0: no limit. The rest is the executors' own. */
+    size_t running, waiting, granted;
+    size_t since; /* jobs that have ended since memory was given back */
+    uint64_t tickets;
     struct hob_executor *executors;
     const struct hob_executor_seat *suspect; /* who goes on alone; NULL: nobody does */
 };
@@ -57,8 +63,9 @@ struct hob_executor_options {
     struct hob_jobs_client *client;
     struct hob_outbox *outbox;
     struct hob_handlers *handlers;
-    const char *thing;                     /* copied */
-    const char *work_dir;                  /* copied; each execution gets a directory in it */
+    struct hob_json *json; /* to look into documents; borrowed for its life; NULL: one of its own */
+    const char *thing;     /* copied */
+    const char *work_dir;  /* copied; each execution gets a directory in it */
     const struct hob_policy *policy;       /* what they may do; borrowed for its life */
     const struct hob_modules_agent *agent; /* what handlers may use; borrowed for its life */
     enum hob_executor_unknown unknown;     /* jobs that no handler knows */
@@ -75,6 +82,7 @@ struct hob_executor_options {
     struct hob_debugger *debugger;
     const char *boot_id, *process_id;  /* borrowed for its life */
     const char *const *reboot_command; /* likewise */
+    struct hob_product *product;       /* likewise; NULL: none */
     uint64_t reboot_wait_ms, timeout_ms, cleanup_timeout_ms;
     void (*on_restart)(void *user, const char *reason);
     void *user;
@@ -96,6 +104,8 @@ void hob_executor_pending(struct hob_executor *executor, const struct hob_jobs_e
                           size_t count);
 /** Handlers were loaded anew: what was left alone may be for one of them. */
 void hob_executor_reloaded(struct hob_executor *executor);
+/** A product decides anew about those that it has put off (hob_runtime_reconsider). */
+void hob_executor_reconsider(struct hob_executor *executor);
 /** The service knows the end of an execution: the next one may be at the front by now. */
 void hob_executor_told(struct hob_executor *executor);
 /** The outbox found that the service has ended an execution (NONE: it is not there any more). */
@@ -123,6 +133,9 @@ int hob_executor_cancel(struct hob_executor *executor, const char *job_id, int64
  * hob_slot_stop): the next process goes on with them. */
 void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_t limit_ms,
                        void (*stopped)(void *user), void *user);
+
+/** After hob_executor_stop: see hob_slot_hurry. */
+void hob_executor_hurry(struct hob_executor *executor);
 
 /** What this device has in hand, for people who look (executor_view.c). All borrowed for the call.
  */

@@ -1,6 +1,7 @@
 /* executor_decide.c - what becomes of one execution that was found. */
 #include "work/executor_parts.h"
 #include "work/filter.h"
+#include "work/offer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,98 @@ static void put_off(struct hob_executor_seat *seat, bool claimed, const char *re
     }
 }
 
+/* ---- what a product says ---- */
+
+static const char *label_of(const struct hob_handlers_entry *handler, char *out, size_t len)
+{
+    if (handler) {
+        snprintf(out, len, "%s@%.*s", handler->name, HOB_HANDLER_DIGEST_TOLD, handler->digest);
+    } else {
+        out[0] = '\0';
+    }
+    return out;
+}
+
+static void tell_offered(const struct hob_executor *executor,
+                         const struct hob_jobs_execution *execution, const char *label)
+{
+    hob_observers_tell_job(hob_product_observers(executor->options.product), HOB_OBSERVERS_OFFERED,
+                           &(struct hob_job_event){.thing = executor->thing,
+                                                   .job_id = execution->job_id,
+                                                   .execution_number = execution->execution_number,
+                                                   .handler = label,
+                                                   .status = "QUEUED"});
+}
+
+static enum hob_decision ask(const struct hob_executor *executor,
+                             const struct hob_jobs_execution *execution, const char *label,
+                             struct hob_offer *offer)
+{
+    *offer = (struct hob_offer){.thing = executor->thing,
+                                .job_id = execution->job_id,
+                                .document = execution->document,
+                                .document_len = execution->document ? execution->document_len : 0,
+                                .handler = label,
+                                .execution_number = execution->execution_number};
+    return hob_offer_ask(executor->options.product, offer);
+}
+
+static void put_off_by_product(struct hob_executor *executor,
+                               const struct hob_executor_identity *identity, const char *label,
+                               const char *reason)
+{
+    if (!hob_executor_wait_put_off(executor, identity, label, reason)) {
+        leave_alone_as(executor, identity, HOB_EXECUTOR_CROWDED, reason);
+    }
+}
+
+/* A new one, which has no seat yet. @return whether to go on with it */
+static bool is_accepted(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
+                        const struct hob_handlers_entry *handler, bool again)
+{
+    struct hob_executor *executor = seat->executor;
+    struct hob_executor_identity identity = hob_executor_identity_of(execution);
+    char label[HOB_HANDLER_NAME_MAX + 16];
+    struct hob_offer offer;
+    label_of(handler, label, sizeof label);
+    if (!again) {
+        tell_offered(executor, execution, label);
+    }
+    if (execution->status != HOB_JOBS_QUEUED) {
+        return true; /* it was begun: its handler says whether it goes on */
+    }
+    enum hob_decision decision = ask(executor, execution, label, &offer);
+    if (decision == HOB_DEFER) {
+        put_off_by_product(executor, &identity, label, offer.reason);
+    } else if (decision == HOB_REFUSE) {
+        hob_executor_take(seat, execution);
+        refuse(seat, execution, HOB_JOBS_REJECTED, offer.reason, "REFUSED");
+    }
+    return decision != HOB_DEFER && decision != HOB_REFUSE;
+}
+
+/* One whose claim, by an earlier process, was lost on its way: it has a seat and a row. */
+static bool is_still_accepted(struct hob_executor_seat *seat,
+                              const struct hob_jobs_execution *execution)
+{
+    struct hob_executor *executor = seat->executor;
+    struct hob_executor_identity identity = seat->identity;
+    struct hob_offer offer;
+    char label[HOB_HANDLER_NAME_MAX + 16];
+    snprintf(label, sizeof label, "%s", hob_slot_label(seat->slot));
+    enum hob_decision decision = ask(executor, execution, label, &offer);
+    if (decision == HOB_DEFER) {
+        hob_slot_drop(seat->slot);
+        hob_executor_clear(seat);
+        put_off_by_product(executor, &identity, label, offer.reason);
+    } else if (decision == HOB_REFUSE) {
+        hob_slot_end(seat->slot, HOB_JOBS_REJECTED, offer.reason, "REFUSED");
+    }
+    return decision != HOB_DEFER && decision != HOB_REFUSE;
+}
+
+/* ---- go on ---- */
+
 /* Prepared, and never begun: is the handler's `requires` met? */
 static void take_ready(struct hob_executor_seat *seat, const struct hob_jobs_execution *execution,
                        bool claimed)
@@ -122,7 +215,7 @@ static void take_queued(struct hob_executor_seat *seat, const struct hob_jobs_ex
 }
 
 static void offer(struct hob_executor *executor, struct hob_executor_seat *seat,
-                  const struct hob_jobs_execution *execution)
+                  const struct hob_jobs_execution *execution, bool again)
 {
     struct hob_error err = {0};
     if (!hob_filter_takes_id(executor->options.filter, execution->job_id) ||
@@ -135,6 +228,9 @@ static void offer(struct hob_executor *executor, struct hob_executor_seat *seat,
     bool unknown = !handler && (err.code == HOB_ENOENT || err.code == HOB_EINVAL);
     if (unknown && executor->options.unknown == HOB_EXECUTOR_IGNORE) {
         leave_alone(executor, execution, HOB_EXECUTOR_NOBODYS, err.message);
+        return;
+    }
+    if (!is_accepted(seat, execution, handler, again)) {
         return;
     }
     hob_executor_take(seat, execution);
@@ -169,7 +265,7 @@ static void take_known(struct hob_executor_seat *seat, const struct hob_jobs_exe
         hob_slot_end(seat->slot, HOB_JOBS_REJECTED, err.message, "BAD_DOCUMENT");
     } else if (execution->status == HOB_JOBS_IN_PROGRESS) {
         hob_executor_run(seat, execution->version_number);
-    } else {
+    } else if (is_still_accepted(seat, execution)) {
         take_ready(seat, execution, true); /* our claim was lost on its way */
     }
 }
@@ -214,14 +310,14 @@ static bool decide_known(struct hob_executor *executor, const struct hob_jobs_ex
 }
 
 static bool decide_new(struct hob_executor *executor, const struct hob_jobs_execution *execution,
-                       bool asked)
+                       bool asked, bool again)
 {
     if (execution->status == HOB_JOBS_IN_PROGRESS && !asked) {
         executor->find.missed = true; /* by now it may be over: ask */
         hob_executor_find_soon(executor);
         return false;
     }
-    offer(executor, hob_executor_free_seat(executor), execution);
+    offer(executor, hob_executor_free_seat(executor), execution, again);
     return true;
 }
 
@@ -254,6 +350,11 @@ bool hob_executor_decide(struct hob_executor *executor, const struct hob_jobs_ex
         executor->find.missed = true;
         return false;
     }
+    bool again = hob_executor_wait_has(executor, &identity);
+    if (!hob_executor_turn_ask(executor)) {
+        executor->find.missed = true; /* it is asked about again when it is its turn */
+        return false;
+    }
     hob_executor_wait_forget(executor, &identity);
     int rc = hob_executor_find_known(executor, &identity, &known, &err);
     if (rc && rc != HOB_ENOENT) {
@@ -262,7 +363,7 @@ bool hob_executor_decide(struct hob_executor *executor, const struct hob_jobs_ex
         return false;
     }
     bool more = rc == 0 ? decide_known(executor, execution, &known, asked)
-                        : decide_new(executor, execution, asked);
+                        : decide_new(executor, execution, asked, again);
     if (!hob_executor_free_seat(executor)) {
         hob_timer_stop(executor->find.soon); /* the end of one starts it again */
     }

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_SHORT 10 /* a pending list of so many may have been cut */
+#define PASSED_FIRST 4
+#define LIST_SHORT   10 /* a pending list of so many may have been cut */
 /* A new front is announced by notify-next, too, with its document: the list waits for it. */
 #define SOON_MS 250
 #define ONCE_MS 20 /* for the rest of a burst */
@@ -17,13 +18,30 @@ static void walk(struct hob_executor *executor);
 
 /* ---- what is not to be asked about ---- */
 
+/* Most things never pass one. Without memory the oldest are forgotten earlier. */
+static bool has_room(struct hob_executor_find *find)
+{
+    size_t room = find->passed_room ? 2 * find->passed_room : PASSED_FIRST;
+    if (find->passed_count != find->passed_room || room > HOB_EXECUTOR_PASSED_MAX) {
+        return find->passed_room > 0;
+    }
+    struct hob_executor_passed *passed = hob_realloc(find->passed, room * sizeof *passed);
+    if (passed) {
+        find->passed = passed;
+        find->passed_room = room;
+    }
+    return find->passed_room > 0;
+}
+
 void hob_executor_find_pass(struct hob_executor *executor,
                             const struct hob_executor_identity *identity,
                             enum hob_executor_passing why)
 {
     struct hob_executor_find *find = &executor->find;
-    find->passed[find->passed_count++ % HOB_EXECUTOR_PASSED_MAX] =
-        (struct hob_executor_passed){*identity, why};
+    if (has_room(find)) {
+        find->passed[find->passed_count++ % find->passed_room] =
+            (struct hob_executor_passed){*identity, why};
+    }
 }
 
 const struct hob_executor_passed *
@@ -32,7 +50,7 @@ hob_executor_find_passed(const struct hob_executor *executor,
 {
     const struct hob_executor_find *find = &executor->find;
     size_t count = find->passed_count;
-    count = count < HOB_EXECUTOR_PASSED_MAX ? count : HOB_EXECUTOR_PASSED_MAX;
+    count = count < find->passed_room ? count : find->passed_room;
     for (size_t i = 0; i < count; i++) {
         if (hob_executor_same(&find->passed[i].identity, identity)) {
             return &find->passed[i];
@@ -154,6 +172,13 @@ void hob_executor_find_soon(struct hob_executor *executor)
     }
 }
 
+void hob_executor_find_now(struct hob_executor *executor)
+{
+    if (hob_executor_can_take(executor) && !hob_executor_find_waits_for_told(executor)) {
+        start_soon(executor, 0);
+    }
+}
+
 static void on_soon(void *user)
 {
     struct hob_executor *executor = user;
@@ -244,6 +269,7 @@ static void on_next(void *user, int status, const struct hob_jobs_answer *answer
         hob_backoff_reset(&find->backoff);
         take_list(executor, NULL, 0);
         find->missed = false;
+        hob_executor_turn_give_up(executor);
     } else if (hob_executor_decide(executor, &answer->execution, true)) {
         look_on(executor);
     }
@@ -381,6 +407,7 @@ static void walk(struct hob_executor *executor)
         ask_one(executor, &identity, 0);
     } else {
         hob_backoff_reset(&find->backoff);
+        hob_executor_turn_give_up(executor);
     }
 }
 

@@ -6,15 +6,19 @@
  *   look      asking the service which jobs are pending: `$next` first, then the pending list, then
  *             each candidate by its id
  *   doubt     does the service still want what a seat runs? Only its answer to that question counts
- *   waiting   its handler wants something (`requires`) that is not so yet; it has no seat
+ *   turn      one of the jobs that the process may run at once (max_running_jobs); whoever wants
+ * one and there is none draws a ticket, and is granted one in the order of the tickets waiting its
+ * handler wants something (`requires`) that is not so yet, or the product that Hob is part of has
+ * put it off; it has no seat
  *
  *   executor.c         life, seats, claims, and what the outside says
  *   executor_find.c    looking
  *   executor_decide.c  what becomes of one that was found
- *   executor_wait.c    what waits for its handler's `requires`
+ *   executor_wait.c    what waits for its handler's `requires`, or for a product
  *   executor_watch.c   doubts
  *   executor_resume.c  what an earlier process left
  *   executor_cancel.c  a person here ends one
+ *   executor_turn.c    whose turn it is among the things of the process
  */
 #ifndef HOB_WORK_EXECUTOR_PARTS_H
 #define HOB_WORK_EXECUTOR_PARTS_H
@@ -22,6 +26,7 @@
 #include "base/backoff.h"
 #include "base/clock_watch.h"
 #include "work/executor.h"
+#include "work/product.h"
 #include "work/requires.h"
 #include "work/slot.h"
 
@@ -40,6 +45,8 @@ struct hob_executor_seat {
     bool doubted;                          /* to be asked about */
     bool begun;                            /* it ran before this process, or this claim */
     bool stopping;                         /* hob_slot_stop has not said that it is done */
+    bool counted;                          /* among turn->running */
+    bool wants_turn;                       /* it waits, and would go on if it got one */
     uint64_t asked_ms;                     /* the latest question; 0: none yet */
     struct hob_backoff backoff;
     struct hob_timer *timer; /* the next claim or question */
@@ -84,7 +91,8 @@ struct hob_executor_find {
     bool missed; /* something was named that no list has shown */
     bool held;   /* the store fails: what is announced waits for `retry`, too */
     /* Not for us, or over: not to be asked about again till the next poll. */
-    struct hob_executor_passed passed[HOB_EXECUTOR_PASSED_MAX];
+    struct hob_executor_passed *passed;
+    size_t passed_room;  /* grows up to HOB_EXECUTOR_PASSED_MAX */
     size_t passed_count; /* of all times; the newest are kept */
     struct hob_backoff backoff;
     struct hob_timer *soon;  /* what was announced has settled */
@@ -97,6 +105,8 @@ struct hob_executor_waiting {
     struct hob_executor_identity identity;
     char handler[HOB_HANDLER_NAME_MAX + 16]; /* "NAME@DIGEST" */
     struct hob_requires requires;
+    char *put_off; /* a product has put it off: why; NULL: it waits for `requires` */
+    bool ask;      /* the product is to be asked again */
 };
 
 struct hob_executor_wait {
@@ -122,9 +132,12 @@ struct hob_executor {
     struct hob_executor_turn *turn, own_turn;
     struct hob_executor *sibling; /* of the same process */
     char *thing, *work_dir;
-    struct hob_json *json;
+    struct hob_json *json, *own_json;
     struct hob_executor_seat *seats;
     size_t count;
+    uint64_t ticket;               /* it waits for a turn; the lower, the longer. 0: it does not */
+    bool granted;                  /* it may begin with one, */
+    struct hob_timer *grant_timer; /* for so long; NULL: it never had to wait */
     bool online, stopping;
     bool draining; /* a person wants no new job to begin */
     struct hob_executor_find find;
@@ -215,6 +228,7 @@ void hob_executor_find_later(struct hob_executor *executor, const char *what, co
 void hob_executor_find_hold(struct hob_executor *executor, const char *what, int code);
 bool hob_executor_find_is_held(const struct hob_executor *executor);
 /** Something may be there for a free seat: look when what was announced has settled. */
+void hob_executor_find_now(struct hob_executor *executor); /* its turn has come */
 void hob_executor_find_soon(struct hob_executor *executor);
 /** It is not to be asked about any more. */
 void hob_executor_find_forget_claim(struct hob_executor *executor, int64_t row);
@@ -232,6 +246,11 @@ void hob_executor_judge(const struct hob_executor *executor,
 bool hob_executor_wait_add(struct hob_executor *executor,
                            const struct hob_executor_identity *identity, const char *handler,
                            const struct hob_requires *requires, const char *reason);
+/** A product has put it off: it waits until hob_executor_wait_ask_again. False: no room for it. */
+bool hob_executor_wait_put_off(struct hob_executor *executor,
+                               const struct hob_executor_identity *identity, const char *handler,
+                               const char *reason);
+void hob_executor_wait_ask_again(struct hob_executor *executor);
 /** It waits, and what it waits for is not so yet. */
 bool hob_executor_wait_holds(const struct hob_executor *executor,
                              const struct hob_executor_identity *identity);
@@ -250,6 +269,23 @@ void hob_executor_wait_each(const struct hob_executor *executor, hob_executor_vi
 int hob_executor_wait_init(struct hob_executor *executor);
 void hob_executor_wait_end(struct hob_executor *executor);
 void hob_executor_wait_free(struct hob_executor *executor);
+
+/* ---- executor_turn.c ---- */
+
+/** May one more begin, or go on, in this process? If not it waits from now on, and `freed` is
+ * started when it is its turn. */
+bool hob_executor_turn_ask(struct hob_executor *executor);
+/** It waits for its turn; it has got it and not used it yet. */
+bool hob_executor_turn_waits(const struct hob_executor *executor);
+bool hob_executor_turn_is_granted(const struct hob_executor *executor);
+/** By something of it that began earlier: that comes before what is new. */
+bool hob_executor_turn_is_wanted(const struct hob_executor *executor);
+/** What the seat holds runs from now on, or does not any more; legal twice. */
+void hob_executor_turn_take(struct hob_executor_seat *seat);
+void hob_executor_turn_leave(struct hob_executor_seat *seat);
+/** It found nothing to begin with: it gives back what it has not used, unless something of it that
+ * began earlier waits to go on. */
+void hob_executor_turn_give_up(struct hob_executor *executor);
 
 /* ---- executor_view.c ---- */
 

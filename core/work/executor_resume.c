@@ -172,7 +172,7 @@ void hob_executor_resume_next(struct hob_executor *executor)
     struct hob_executor_seat *seat;
     while (resume->ready && resume->count > 0 && !executor->stopping && !executor->turn->suspect &&
            !hob_executor_reboots(executor) && !hob_timer_active(resume->children) &&
-           (seat = hob_executor_free_seat(executor))) {
+           (seat = hob_executor_free_seat(executor)) && hob_executor_turn_ask(executor)) {
         struct hob_error err = {0};
         struct hob_store_execution known;
         int rc = hob_store_get(executor->options.store, resume->rows[0], &known, &err);

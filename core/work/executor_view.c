@@ -29,6 +29,10 @@ static void view_seat(const struct hob_executor_seat *seat, hob_executor_view_fn
                          : seat->executor->online                   ? "service"
                                                                     : "offline";
     }
+    if (seat->wants_turn) {
+        view.why = "its time has come; as many jobs run as max_running_jobs allows";
+        view.waits_for = "max_running_jobs";
+    }
     fn(user, &view);
 }
 
@@ -51,7 +55,10 @@ static void view_row(const struct hob_executor *executor, int64_t row, hob_execu
                                      .elapsed_ms = known.elapsed_ms,
                                      .resume_ms = -1,
                                      .waits_for = "job"};
+    bool is_full = hob_executor_turn_waits(executor);
+    view.waits_for = is_full ? "max_running_jobs" : view.waits_for;
     view.why = !executor->resume.ready      ? "programs of the process before are being ended"
+               : is_full                    ? "as many jobs run as max_running_jobs allows"
                : executor->resume.probation ? "one of those that ran took Hob down: one at a time"
                                             : "another job is gone on with first";
     fn(user, &view);
@@ -105,6 +112,10 @@ void hob_executor_view_turn(const struct hob_executor *executor, struct hob_exec
         say(view, "job",
             executor->count == 1 ? "another job of this thing is in hand: one at a time"
                                  : "as many jobs are in hand as max_concurrent_jobs allows");
+    } else if (hob_executor_turn_waits(executor)) {
+        say(view, "max_running_jobs",
+            "as many jobs run in this process as max_running_jobs allows: the thing that has "
+            "waited longest is next");
     } else if (hob_executor_find_waits_for_told(executor)) {
         say(view, "outbox", "the end of the job before it is to be told first");
     } else if (hob_executor_find_is_held(executor)) {

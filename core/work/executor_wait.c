@@ -1,5 +1,5 @@
-/* executor_wait.c - executions whose handler wants something that is not so yet: they stay QUEUED
- * in the cloud and cost no message; what lies behind them goes first.
+/* executor_wait.c - executions whose handler wants something that is not so yet, or that a product
+ * has put off: they stay QUEUED in the cloud and cost no message; what lies behind them goes first.
  *
  * Whether it is so by now is judged here, without the service: when a window begins, when the clock
  * is set, and once a minute. Only then is the service asked about the execution, and it goes the
@@ -52,6 +52,9 @@ static bool look_at(struct hob_executor *executor, struct hob_executor_waiting *
                     uint64_t *next_ms)
 {
     struct hob_requires_judgement judgement;
+    if (waiting->put_off) {
+        return waiting->ask;
+    }
     judge(executor, waiting, &judgement);
     if (judgement.until_ms >= 0 && (uint64_t)judgement.until_ms < *next_ms) {
         *next_ms = (uint64_t)judgement.until_ms + 1;
@@ -127,13 +130,42 @@ bool hob_executor_wait_add(struct hob_executor *executor,
     return true;
 }
 
+bool hob_executor_wait_put_off(struct hob_executor *executor,
+                               const struct hob_executor_identity *identity, const char *handler,
+                               const char *reason)
+{
+    char *copy = hob_strdup(reason);
+    struct hob_executor_waiting *waiting = copy ? add(&executor->wait) : NULL;
+    if (!waiting) {
+        hob_free(copy);
+        return false;
+    }
+    *waiting = (struct hob_executor_waiting){.identity = *identity, .put_off = copy};
+    snprintf(waiting->handler, sizeof waiting->handler, "%s", handler);
+    hob_executor_say(executor, HOB_LOG_INFO, "job.waits", "PUT_OFF", identity, reason);
+    return true;
+}
+
+void hob_executor_wait_ask_again(struct hob_executor *executor)
+{
+    bool some = false;
+    for (size_t i = 0; i < executor->wait.count; i++) {
+        struct hob_executor_waiting *waiting = &executor->wait.list[i];
+        waiting->ask = waiting->put_off != NULL;
+        some = some || waiting->ask;
+    }
+    if (some) {
+        hob_executor_find_soon(executor);
+    }
+}
+
 bool hob_executor_wait_holds(const struct hob_executor *executor,
                              const struct hob_executor_identity *identity)
 {
     struct hob_requires_judgement judgement;
     const struct hob_executor_waiting *waiting = find(executor, identity);
-    if (!waiting) {
-        return false;
+    if (!waiting || waiting->put_off) {
+        return waiting && !waiting->ask;
     }
     judge(executor, waiting, &judgement);
     return judgement.verdict == HOB_REQUIRES_NOT_YET;
@@ -159,6 +191,7 @@ bool hob_executor_wait_due(struct hob_executor *executor, struct hob_executor_id
 
 static void take_out(struct hob_executor_wait *wait, size_t i)
 {
+    hob_free(wait->list[i].put_off);
     wait->count--;
     memmove(&wait->list[i], &wait->list[i + 1], (wait->count - i) * sizeof *wait->list);
 }
@@ -217,18 +250,21 @@ void hob_executor_wait_each(const struct hob_executor *executor, hob_executor_vi
 {
     for (size_t i = 0; i < executor->wait.count; i++) {
         const struct hob_executor_waiting *waiting = &executor->wait.list[i];
-        struct hob_requires_judgement judgement;
-        judge(executor, waiting, &judgement);
-        bool holds = judgement.verdict == HOB_REQUIRES_NOT_YET;
-        struct hob_executor_view view = {.job_id = waiting->identity.job_id,
-                                         .execution_number = waiting->identity.number,
-                                         .queued_at = waiting->identity.queued_at,
-                                         .state = "waiting",
-                                         .step = "",
-                                         .handler = waiting->handler,
-                                         .resume_ms = holds ? judgement.until_ms : -1,
-                                         .why = holds ? judgement.reason : "its turn comes next"};
-        view.waits_for = holds ? waits_for(judgement.kind) : "turn";
+        struct hob_requires_judgement judgement = {.until_ms = -1};
+        if (!waiting->put_off) {
+            judge(executor, waiting, &judgement);
+        }
+        bool holds = waiting->put_off ? !waiting->ask : judgement.verdict == HOB_REQUIRES_NOT_YET;
+        struct hob_executor_view view = {
+            .job_id = waiting->identity.job_id,
+            .execution_number = waiting->identity.number,
+            .queued_at = waiting->identity.queued_at,
+            .state = "waiting",
+            .step = "",
+            .handler = waiting->handler,
+            .resume_ms = holds ? judgement.until_ms : -1,
+            .why = waiting->put_off ? waiting->put_off : judgement.reason,
+            .waits_for = waiting->put_off ? "decision" : waits_for(judgement.kind)};
         if (!holds) {
             hob_executor_view_turn(executor, &view);
         }
@@ -256,5 +292,8 @@ void hob_executor_wait_free(struct hob_executor *executor)
 {
     hob_timer_close(executor->wait.timer);
     hob_clock_watch_close(executor->wait.watch);
+    while (executor->wait.count > 0) {
+        take_out(&executor->wait, executor->wait.count - 1);
+    }
     hob_free(executor->wait.list);
 }

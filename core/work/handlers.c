@@ -2,6 +2,7 @@
 #include "work/handlers_parts.h"
 
 #include "base/clock.h"
+#include "work/native.h"
 #include "work/sandbox.h"
 
 #include <lauxlib.h>
@@ -49,6 +50,7 @@ static void in_a_sandbox(const struct hob_handlers *handlers, struct hob_scripts
     struct hob_sandbox_options options = {.loop = handlers->loop,
                                           .log = handlers->log,
                                           .policy = handlers->policy,
+                                          .native = handlers->native,
                                           .modules = modules,
                                           .script_lib = handlers->script_lib,
                                           .lib = handlers->lib};
@@ -119,6 +121,9 @@ int hob_handlers_new(const struct hob_handlers_options *options, struct hob_hand
     handlers->job_types = options->job_types;
     handlers->routes = options->routes;
     handlers->policy = options->policy;
+    handlers->native = options->native;
+    handlers->on_reloaded = options->on_reloaded;
+    handlers->user = options->user;
     int n = hob_asprintf(&handlers->script_lib, "%s/lib", options->scripts);
     int rc = 0;
     if (n < 0 || !handlers->scripts || !handlers->lib) {
@@ -156,7 +161,12 @@ void hob_handlers_free(struct hob_handlers *handlers)
 
 size_t hob_handlers_count(const struct hob_handlers *handlers)
 {
-    return handlers->count;
+    return handlers->count + hob_native_handler_count(handlers->native);
+}
+
+struct hob_native *hob_handlers_native(const struct hob_handlers *handlers)
+{
+    return handlers ? handlers->native : NULL;
 }
 
 const char *hob_handlers_directory(const struct hob_handlers *handlers)
@@ -181,7 +191,11 @@ const char *hob_handlers_lib(const struct hob_handlers *handlers)
 
 const struct hob_handlers_entry *hob_handlers_at(const struct hob_handlers *handlers, size_t index)
 {
-    return index < handlers->count ? &handlers->list[index] : NULL;
+    size_t native = hob_native_handler_count(handlers->native);
+    if (index < native) {
+        return hob_native_handler_at(handlers->native, index);
+    }
+    return index - native < handlers->count ? &handlers->list[index - native] : NULL;
 }
 
 struct hob_scripts_modules *hob_handlers_modules(const struct hob_handlers *handlers)

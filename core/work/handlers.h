@@ -5,6 +5,7 @@
  * sandbox. Loading again keeps the last good version of a file that is broken by now; one that
  * never was good stays in the list with its error, and a job that asks for it FAILS with that
  * error. Documents with `steps` (AWS's managed templates) belong to a handler that is built in.
+ * Handlers that a product has in C (native.h) stand among them; a file of such a name is not used.
  *
  * Each version keeps the modules of SCRIPTS/lib that it was checked with: a job requires those,
  * whatever is on disk by then. A module that does not compile is not taken, like a handler.
@@ -29,6 +30,7 @@
 #define HOB_HANDLER_ALIASES         8
 #define HOB_HANDLER_ALIAS_MAX       128
 #define HOB_HANDLER_NOTE_MAX        300
+#define HOB_HANDLER_DIGEST_TOLD     12 /* characters of it in "NAME@DIGEST" */
 #define HOB_HANDLER_DESCRIPTION_MAX 160
 
 struct hob_handlers_entry {
@@ -53,6 +55,7 @@ struct hob_handlers_entry {
 };
 
 struct hob_handlers;
+struct hob_native;
 struct hob_policy;
 struct hob_script;
 struct hob_scripts_modules;
@@ -66,6 +69,11 @@ struct hob_handlers_options { /* strings are copied */
     const char *const *job_types;    /* members of a document that may name its handler */
     const char *const *routes;       /* pairs: what a document says, the handler */
     const struct hob_policy *policy; /* which programs documents may name; NULL: any */
+    struct hob_native *native;       /* what a product has in C; borrowed; NULL: nothing */
+    /** Another version of one is in use, or a new one: "NAME@DIGEST". Not of the first load. NULL:
+     * nobody wants to hear. */
+    void (*on_reloaded)(void *user, const char *label);
+    void *user; /* of it */
 };
 
 int hob_handlers_new(const struct hob_handlers_options *options, struct hob_handlers **out,
@@ -96,8 +104,12 @@ struct hob_handlers_trial {
 int hob_handlers_try(const struct hob_handlers *handlers, const struct hob_handlers_trial *trial,
                      struct hob_error *err);
 
+/** What the product has in C; NULL: nothing. `handlers` may be NULL. */
+struct hob_native *hob_handlers_native(const struct hob_handlers *handlers);
+
 /** What jobs may require that have no version of their own. Borrowed until the next load. */
 struct hob_scripts_modules *hob_handlers_modules(const struct hob_handlers *handlers);
+/** The product's first. NULL: there are no more. */
 const struct hob_handlers_entry *hob_handlers_at(const struct hob_handlers *handlers, size_t index);
 
 /** Which handler does the parsed document in `json` ask for? By the document's list in `steps`,
@@ -111,7 +123,7 @@ const struct hob_handlers_entry *hob_handlers_choose(struct hob_handlers *handle
 
 const struct hob_handlers_entry *hob_handlers_find(const struct hob_handlers *handlers,
                                                    const char *name);
-/** The same, among the files of the directory only. */
+/** The same, without the built-in one. */
 const struct hob_handlers_entry *hob_handlers_find_script(const struct hob_handlers *handlers,
                                                           const char *name);
 size_t hob_handlers_count(const struct hob_handlers *handlers);

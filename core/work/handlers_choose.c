@@ -1,6 +1,8 @@
 /* handlers_choose.c - which handler a document asks for. */
 #include "work/handlers_parts.h"
 
+#include "work/native.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +24,10 @@ static const struct hob_handlers_entry *by_file(const struct hob_handlers *handl
 {
     if (strcmp(name, HOB_HANDLERS_STEPS) == 0) {
         return &handlers->steps;
+    }
+    const struct hob_handlers_entry *native = hob_native_find_handler(handlers->native, name);
+    if (native) {
+        return native;
     }
     for (size_t i = 0; i < handlers->count; i++) {
         if (strcmp(handlers->list[i].name, name) == 0) {

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "work/native.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 #define WORDS_MAX   (4 * 1024)
 #define NAMES_TOLD  3
-#define DIGEST_TOLD 12
+#define DIGEST_TOLD HOB_HANDLER_DIGEST_TOLD
 
 struct entry {
     struct hob_handlers_entry fresh; /* with the text of now */
@@ -217,7 +218,8 @@ static int read_handlers(struct hob_handlers_round *round, struct hob_error *err
         return no_memory(err);
     }
     for (size_t i = 0; i < round->look->count && rc == 0; i++) {
-        if (!round->look->files[i].is_module) {
+        bool in_c = hob_native_find_handler(round->handlers->native, round->look->files[i].name);
+        if (!round->look->files[i].is_module && !in_c) {
             rc = add_entry(round, &round->look->files[i], err);
         }
     }
@@ -335,6 +337,11 @@ static void say_reloaded(const struct hob_handlers *handlers, const struct hob_h
     }
     say(handlers, HOB_LOG_INFO, "handler.reloaded", NULL, hob_buf_string(&words));
     hob_buf_free(&words);
+    if (handlers->on_reloaded) {
+        char label[HOB_HANDLER_NAME_MAX + DIGEST_TOLD + 2];
+        snprintf(label, sizeof label, "%s@%.*s", now->name, DIGEST_TOLD, now->digest);
+        handlers->on_reloaded(handlers->user, label);
+    }
 }
 
 static void say_removed(const struct hob_handlers *handlers, const struct hob_handlers_entry *gone)
@@ -546,9 +553,14 @@ static void say_loaded(const struct hob_handlers *handlers, size_t left_out)
     for (size_t i = 0; i < handlers->count; i++) {
         broken += handlers->list[i].error.code || handlers->list[i].refused.code;
     }
-    char more[96] = "";
+    char more[160] = "";
+    size_t native = hob_native_handler_count(handlers->native);
+    if (native) {
+        snprintf(more, sizeof more, "; and %zu of the product's own, in C", native);
+    }
     if (left_out) {
-        snprintf(more, sizeof more, "; %zu files beyond the first %d are left out", left_out,
+        size_t len = strlen(more);
+        snprintf(more + len, sizeof more - len, "; %zu files beyond the first %d are left out", left_out,
                  HOB_SCRIPTS_FILES_MAX);
     }
     hob_log_event(handlers->log, left_out ? HOB_LOG_WARN : HOB_LOG_INFO, "handlers.loaded",

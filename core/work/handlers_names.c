@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "work/native.h"
 #include "work/sandbox.h"
 
 #include <lauxlib.h>
@@ -149,6 +150,10 @@ int hob_handlers_check_disputes(const struct hob_handlers *handlers,
 static const struct hob_handlers_entry *by_file(const struct hob_handlers *handlers,
                                                 const char *name)
 {
+    const struct hob_handlers_entry *native = hob_native_find_handler(handlers->native, name);
+    if (native) {
+        return native;
+    }
     for (size_t i = 0; i < handlers->count; i++) {
         if (strcmp(handlers->list[i].name, name) == 0) {
             return &handlers->list[i];
@@ -222,6 +227,20 @@ static void check_handler(struct warnings *warnings, const struct hob_handlers_e
     }
 }
 
+/* A file that the product has something of the same name in C for. */
+static void check_file(struct warnings *warnings, const struct hob_scripts_file *file)
+{
+    const struct hob_handlers *handlers = warnings->handlers;
+    const bool in_c = file->is_module ? hob_native_find_module(handlers->native, file->name) != NULL
+                                      : hob_native_find_handler(handlers->native, file->name) != NULL;
+    char text[HOB_ERROR_MESSAGE_MAX];
+    if (in_c) {
+        snprintf(text, sizeof text, "%s is not used: the product has a %s '%s' of its own, in C",
+                 file->path, file->is_module ? "module" : "handler", file->name);
+        say(warnings, "handler.name_taken", "take the file away, or give it another name", text);
+    }
+}
+
 void hob_handlers_check_names(struct hob_handlers *handlers, bool by_hand)
 {
     struct warnings warnings = {.handlers = handlers};
@@ -232,6 +251,9 @@ void hob_handlers_check_names(struct hob_handlers *handlers, bool by_hand)
     }
     for (size_t i = 0; i < handlers->count; i++) {
         check_handler(&warnings, &handlers->list[i]);
+    }
+    for (size_t i = 0; handlers->loaded && i < handlers->loaded->count; i++) {
+        check_file(&warnings, &handlers->loaded->files[i]);
     }
     for (const char *const *route = handlers->routes; route && route[0]; route += 2) {
         check_route(&warnings, route[0], route[1]);

@@ -18,7 +18,10 @@ struct hob_handlers {
     char *lib;
     const char *const *job_types, *const *routes;
     const struct hob_policy *policy;
-    struct hob_handlers_entry *list; /* sorted by name; the built-in one is not in it */
+    struct hob_native *native; /* NULL: nothing is in C */
+    void (*on_reloaded)(void *user, const char *label); /* NULL: nobody wants to hear */
+    void *user;
+    struct hob_handlers_entry *list; /* sorted by name; files only */
     size_t count;
     struct hob_handlers_entry steps;
     struct hob_scripts_modules *modules; /* of script_lib; NULL before the first load */

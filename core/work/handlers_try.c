@@ -2,6 +2,8 @@
 #include "base/alloc.h"
 #include "work/handlers_parts.h"
 
+#include "work/native.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +110,12 @@ int hob_handlers_try(const struct hob_handlers *handlers, const struct hob_handl
                      struct hob_error *err)
 {
     assert(trial->text || (trial->is_module && trial->for_whom));
+    if (!trial->is_module && hob_native_find_handler(handlers->native, trial->name)) {
+        return hob_error_set(err, HOB_EEXIST,
+                             "the product has a handler '%s' of its own, in C: a file of that name "
+                             "would not be used",
+                             trial->name);
+    }
     struct hob_script *script = trial->text ? make_script(handlers, trial) : NULL;
     if (trial->text && !script) {
         return no_memory(err);

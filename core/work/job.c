@@ -187,6 +187,7 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
                                           .agent = job->options.agent,
                                           .policy = job->options.policy,
                                           .children = job->options.children,
+                                          .native = hob_handlers_native(job->options.handlers),
                                           .bench = job->options.bench,
                                           .find_source = find_module,
                                           .on_source = keep_module,

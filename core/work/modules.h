@@ -12,6 +12,7 @@ struct hob_console;
 struct hob_debugger;
 struct hob_job;
 struct hob_mqtt_share;
+struct hob_native;
 struct hob_exec_set;
 struct hob_handlers;
 struct hob_policy;
@@ -23,6 +24,7 @@ struct hob_modules_agent {
     const char *ca, *cert, *key, *key_passphrase; /* files of its TLS; "": none */
     const char *credentials_endpoint;             /* of AWS's credentials provider; "" */
     const struct hob_handlers *handlers;          /* which versions of them are in use */
+    struct hob_fair_party *party; /* whose slices their Lua takes; NULL: nobody shares */
 };
 
 /** What every binding may reach; the scheduler's `user` of a state points to one. */
@@ -34,6 +36,7 @@ struct hob_modules_host {
     const struct hob_policy *policy;       /* borrowed; NULL: all is allowed */
     struct hob_exec_set *children;         /* what programs it starts belong to; NULL: none */
     struct hob_bench *bench;               /* it works on a bench; NULL: it does not */
+    struct hob_native *native;             /* what the product has in C; NULL: nothing */
     struct hob_debugger *debugger;         /* of this process; NULL: none, or not for this state */
     struct hob_console *console;           /* in a session's state (host/console.h); else NULL */
     int reading;                           /* a worker thread waits for a line of standard input */

@@ -165,12 +165,13 @@ static int check_source(const struct hob_native *native, struct hob_native_handl
     if (!wrong->code) {
         return 0;
     }
-    size_t skip = strncmp(wrong->message, PATH_PREFIX, strlen(PATH_PREFIX)) == 0
-                      ? strlen(PATH_PREFIX)
-                      : 0;
+    const char *words = wrong->message;
+    while (strncmp(words, PATH_PREFIX, strlen(PATH_PREFIX)) == 0) {
+        words += strlen(PATH_PREFIX);
+    }
     bool ours = strstr(wrong->message, "not found") != NULL; /* our own files, not his mistake */
     return hob_error_set(err, ours ? HOB_EHANDLER : HOB_EINVAL, "handler %s: %s",
-                         handler->entry.name, wrong->message + skip);
+                         handler->entry.name, words);
 }
 
 /* ---- handlers ---- */

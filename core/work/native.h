@@ -2,8 +2,8 @@
  * require.
  *
  * Glossary
- *   handler  a struct hob_handler (hob.h). It stands among the Lua handlers as one more of them: its
- *            source is a few generated lines of Lua, whose `run` calls the C function. So claims,
+ *   handler  a struct hob_handler (hob.h). It stands among the Lua handlers as one more of them:
+ * its source is a few generated lines of Lua, whose `run` calls the C function. So claims,
  *            arguments, time-outs, cancelling, the journal and the outbox are those of all handlers
  *   run      a struct hob_run: one run of it, from its `run` to hob_run_succeed and its like
  *   module   a struct hob_module; `require` finds it in the sandbox of jobs, of sessions, and where
@@ -40,12 +40,12 @@ struct hob_native_handler;
 struct hob_native_module;
 struct hob_native_function;
 
-#define HOB_NATIVE_PATH        "C" /* of a handler's entry, in place of its file's */
-#define HOB_NATIVE_FUNCTIONS   1000
-#define HOB_NATIVE_RESULTS     16        /* values that a call gives back */
-#define HOB_NATIVE_RESULT_MAX  (1 << 20) /* bytes of their texts together */
-#define HOB_NATIVE_WAIT_MAX    192       /* what a task is said to wait in */
-#define HOB_NATIVE_DETAILS     4
+#define HOB_NATIVE_PATH       "C" /* of a handler's entry, in place of its file's */
+#define HOB_NATIVE_FUNCTIONS  1000
+#define HOB_NATIVE_RESULTS    16        /* values that a call gives back */
+#define HOB_NATIVE_RESULT_MAX (1 << 20) /* bytes of their texts together */
+#define HOB_NATIVE_WAIT_MAX   192       /* what a task is said to wait in */
+#define HOB_NATIVE_DETAILS    4
 
 struct hob_native_options {
     struct hob_loop *loop;
@@ -81,9 +81,9 @@ const struct hob_native_module *hob_native_module_at(const struct hob_native *na
 const struct hob_native_module *hob_native_find_module(const struct hob_native *native,
                                                        const char *name);
 const char *hob_native_module_name(const struct hob_native_module *module);
-const struct hob_native_function *
-hob_native_function_at(const struct hob_native_module *module, size_t index); /* NULL: no more */
-const char *hob_native_function_name(const struct hob_native_function *function); /* "set" */
+const struct hob_native_function *hob_native_function_at(const struct hob_native_module *module,
+                                                         size_t index); /* NULL: no more */
+const char *hob_native_function_name(const struct hob_native_function *function);  /* "set" */
 const char *hob_native_function_label(const struct hob_native_function *function); /* "relay.set" */
 
 /* ---- a run, for bindings/lua_native.c ---- */
@@ -158,7 +158,7 @@ struct hob_native_value *hob_native_call_arg(struct hob_call *call, size_t index
 bool hob_native_call_invoke(struct hob_call *call);
 /** The results of what has ended; NULL while it has not. */
 struct hob_native_result {
-    const char *raise; /* words to raise; NULL */
+    const char *raise;          /* words to raise; NULL */
     const char *code, *message; /* it failed; NULL */
     const struct hob_native_value *values;
     size_t count;

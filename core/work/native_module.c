@@ -11,8 +11,9 @@
 /* ---- names ---- */
 
 /* Those that `require` knows already, and so would never look for. */
-static const char *const taken[] = {"_G",   "coroutine", "debug", "io", "math", "os", "package",
-                                    "string", "table",   "utf8",  "hob", "iotjobs", NULL};
+static const char *const taken[] = {"_G",  "coroutine", "debug",  "io",    "math",
+                                    "os",  "package",   "string", "table", "utf8",
+                                    "hob", "iotjobs",   NULL};
 
 static bool is_taken(const char *name)
 {
@@ -28,7 +29,8 @@ static int check_name(const struct hob_native *native, const char *name, struct 
 {
     size_t len = strlen(name);
     bool dots = strstr(name, "..") || name[0] == '.' || (len && name[len - 1] == '.');
-    if (len == 0 || len > HOB_SCRIPTS_MODULE_MAX || dots || strspn(name, LETTERS DIGITS "-.") < len) {
+    if (len == 0 || len > HOB_SCRIPTS_MODULE_MAX || dots ||
+        strspn(name, LETTERS DIGITS "-.") < len) {
         return hob_error_set(err, HOB_EINVAL,
                              "module: name: expected one for `require`, such as \"acme.relay\", "
                              "got \"%.80s\"",
@@ -41,10 +43,10 @@ static int check_name(const struct hob_native *native, const char *name, struct 
     return 0;
 }
 
-static const char *const keywords[] = {"and",   "break", "do",     "else", "elseif", "end",
-                                       "false", "for",   "function", "goto", "if",   "in",
-                                       "local", "nil",   "not",    "or",   "repeat", "return",
-                                       "then",  "true",  "until",  "while", NULL};
+static const char *const keywords[] = {"and",   "break", "do",       "else",  "elseif", "end",
+                                       "false", "for",   "function", "goto",  "if",     "in",
+                                       "local", "nil",   "not",      "or",    "repeat", "return",
+                                       "then",  "true",  "until",    "while", NULL};
 
 /* One that can be written as relay.NAME. */
 static bool is_function_name(const char *name)
@@ -91,8 +93,9 @@ static int check_functions(const struct hob_module *given, size_t *count, struct
                  : check_function(given->name, given->functions, *count, err);
     }
     return rc || *count ? rc
-                        : hob_error_set(err, HOB_EINVAL, "module %s: functions: expected at least "
-                                                         "one, and a name of NULL after the last",
+                        : hob_error_set(err, HOB_EINVAL,
+                                        "module %s: functions: expected at least "
+                                        "one, and a name of NULL after the last",
                                         given->name);
 }
 

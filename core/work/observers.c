@@ -25,15 +25,17 @@ struct hob_observers {
     size_t count;
     struct told *first;
     struct told **end;
-    bool telling; /* a turn is on its way */
+    struct hob_loop_soon turn;
+    unsigned *inside;
     uint64_t lost;
 };
 
-struct hob_observers *hob_observers_new(struct hob_loop *loop)
+struct hob_observers *hob_observers_new(struct hob_loop *loop, unsigned *inside)
 {
     struct hob_observers *observers = hob_calloc(1, sizeof *observers);
     if (observers) {
         observers->loop = loop;
+        observers->inside = inside;
         observers->end = &observers->first;
     }
     return observers;
@@ -126,17 +128,22 @@ static void call_each(struct hob_observers *observers, const struct told *told)
     }
 }
 
-static void tell_all(void *user)
+void hob_observers_flush(struct hob_observers *observers)
 {
-    struct hob_observers *observers = user;
-    observers->telling = false;
     while (observers->first) {
         struct told *told = observers->first;
         observers->first = told->next;
         observers->end = observers->first ? observers->end : &observers->first;
+        ++*observers->inside;
         call_each(observers, told);
+        --*observers->inside;
         hob_free(told);
     }
+}
+
+static void tell_all(void *user)
+{
+    hob_observers_flush(user);
 }
 
 /* ---- keeping ---- */
@@ -167,9 +174,8 @@ static void keep(struct hob_observers *observers, struct told *told)
 {
     *observers->end = told;
     observers->end = &told->next;
-    if (!observers->telling) {
-        observers->telling = true;
-        hob_loop_defer(observers->loop, tell_all, observers);
+    if (!observers->turn.waiting) {
+        hob_loop_defer(observers->loop, &observers->turn, tell_all, observers);
     }
 }
 

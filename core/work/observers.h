@@ -26,12 +26,16 @@ enum hob_observers_event {
     HOB_OBSERVERS_ACCEPTED
 };
 
-/** @return NULL: out of memory */
-struct hob_observers *hob_observers_new(struct hob_loop *loop);
+/** @param inside  counted up while the product's functions are called. @return NULL: out of memory
+ */
+struct hob_observers *hob_observers_new(struct hob_loop *loop, unsigned *inside);
 void hob_observers_free(struct hob_observers *observers); /* NULL is legal */
 
 /** Copied; what happened before is not told to it. @return 0, HOB_ENOMEM */
 int hob_observers_add(struct hob_observers *observers, const struct hob_observer *observer);
+
+/** Tell now what is to be told. Not inside an observer. */
+void hob_observers_flush(struct hob_observers *observers);
 
 /* `observers` may be NULL in these: nobody is told. */
 bool hob_observers_any(const struct hob_observers *observers);

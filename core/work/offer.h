@@ -12,12 +12,12 @@
 
 struct hob_offer {
     const char *thing, *job_id, *document, *handler; /* borrowed */
-    size_t document_len;
+    size_t document_len; /* 0 where there is none */
     int64_t execution_number;
     char reason[HOB_OFFER_REASON_MAX]; /* the answer's, one line; "" */
 };
 
 /** @param product  NULL, or without `decide`: accepted */
-enum hob_decision hob_offer_ask(const struct hob_product *product, struct hob_offer *offer);
+enum hob_decision hob_offer_ask(struct hob_product *product, struct hob_offer *offer);
 
 #endif

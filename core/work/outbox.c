@@ -15,14 +15,6 @@
 #define PROGRESS_RESERVE 0.25 /* of the messages of a minute, kept for outcomes */
 #define NEVER            UINT64_MAX
 
-struct waiter {
-    struct waiter *next;
-    int64_t row;
-    uint64_t until_ms;
-    void (*done)(void *user);
-    void *user;
-};
-
 static void turn(void *user);
 
 /* ---- entries ---- */
@@ -308,9 +300,9 @@ static void act_on_answers(struct hob_outbox *outbox)
 static uint64_t call_waiters(struct hob_outbox *outbox, uint64_t now)
 {
     uint64_t soonest = NEVER;
-    struct waiter **link = &outbox->waiters;
+    struct hob_outbox_waiter **link = &outbox->waiters;
     while (*link) {
-        struct waiter *waiter = *link;
+        struct hob_outbox_waiter *waiter = *link;
         const struct hob_outbox_entry *entry = find_entry(outbox, waiter->row);
         bool told = outbox->options.client != NULL; /* else nobody ever hears it */
         if (told && entry && has_something(entry) && now < waiter->until_ms) {
@@ -320,7 +312,6 @@ static uint64_t call_waiters(struct hob_outbox *outbox, uint64_t now)
         } else {
             *link = waiter->next;
             waiter->done(waiter->user);
-            hob_free(waiter);
             link = &outbox->waiters; /* it may have added one */
         }
     }
@@ -407,35 +398,25 @@ void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *det
     hob_outbox_wake(outbox);
 }
 
-void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
-                          void (*done)(void *user), void *user)
+void hob_outbox_when_said(struct hob_outbox *outbox, struct hob_outbox_waiter *waiter, int64_t row,
+                          uint64_t ms, void (*done)(void *user), void *user)
 {
-    struct waiter *waiter = hob_malloc(sizeof *waiter);
-    if (!waiter) {
-        hob_loop_defer(outbox->options.loop, done, user);
-        return;
-    }
-    *waiter = (struct waiter){.next = outbox->waiters,
-                              .row = row,
-                              .until_ms = hob_clock_mono_ms() + ms,
-                              .done = done,
-                              .user = user};
+    *waiter = (struct hob_outbox_waiter){.next = outbox->waiters,
+                                         .row = row,
+                                         .until_ms = hob_clock_mono_ms() + ms,
+                                         .done = done,
+                                         .user = user};
     outbox->waiters = waiter;
     hob_outbox_wake(outbox);
 }
 
-void hob_outbox_forget_waiter(struct hob_outbox *outbox, const void *user)
+void hob_outbox_forget_waiter(struct hob_outbox *outbox, const struct hob_outbox_waiter *waiter)
 {
-    struct waiter **link = &outbox->waiters;
-    while (*link) {
-        struct waiter *waiter = *link;
-        if (waiter->user == user) {
+    for (struct hob_outbox_waiter **link = &outbox->waiters; *link; link = &(*link)->next)
+        if (*link == waiter) {
             *link = waiter->next;
-            hob_free(waiter);
-        } else {
-            link = &waiter->next;
+            return;
         }
-    }
 }
 
 /* The clock may have been set since an earlier process stored it: it did not end in the future. */
@@ -602,11 +583,6 @@ void hob_outbox_free(struct hob_outbox *outbox)
     for (struct hob_outbox_entry *entry = outbox->entries; entry; entry = next) {
         next = entry->next;
         drop_entry(entry);
-    }
-    while (outbox->waiters) {
-        struct waiter *waiter = outbox->waiters;
-        outbox->waiters = waiter->next;
-        hob_free(waiter);
     }
     hob_timer_close(outbox->timer);
     hob_free(outbox->thing);

@@ -30,16 +30,18 @@
 #include "work/store.h"
 
 struct hob_outbox;
+struct hob_product;
 
 struct hob_outbox_options {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_store *store;
-    struct hob_jobs_client *client; /* NULL: there is nobody to tell (a bench) */
-    const char *thing;              /* copied */
-    uint64_t progress_gap_ms;       /* 0: 1,000 */
-    uint64_t backoff_base_ms;       /* 0: 1,000; of a throttled update four times as much */
-    uint64_t backoff_cap_ms;        /* 0: 60,000 */
+    struct hob_jobs_client *client;    /* NULL: there is nobody to tell (a bench) */
+    const char *thing;                 /* copied */
+    uint64_t progress_gap_ms;          /* 0: 1,000 */
+    uint64_t backoff_base_ms;          /* 0: 1,000; of a throttled update four times as much */
+    uint64_t backoff_cap_ms;           /* 0: 60,000 */
+    struct hob_product *product; /* borrowed for its life; NULL: none */
     double messages_per_minute; /* progress waits where it would use the last quarter, everything
                                  * else where nothing is left; 0: no limit */
     /** The service knows how an execution ended, or that it is not ours any more. */
@@ -73,13 +75,22 @@ void hob_outbox_progress(struct hob_outbox *outbox, int64_t row, const char *det
 uint64_t hob_outbox_step_until_ms(const struct hob_outbox *outbox, int64_t row);
 bool hob_outbox_is_online(const struct hob_outbox *outbox);
 
+/* Embedded, borrowed until `done`, or until it is forgotten. */
+struct hob_outbox_waiter {
+    struct hob_outbox_waiter *next;
+    int64_t row;
+    uint64_t until_ms;
+    void (*done)(void *user);
+    void *user;
+};
+
 /** Call `done` when nothing of this execution is in flight or waits (what waits for a link waits),
  * at the latest after `ms`: before a reboot. Once, in a later turn of the loop; hob_outbox_free
  * drops it. */
-void hob_outbox_when_said(struct hob_outbox *outbox, int64_t row, uint64_t ms,
-                          void (*done)(void *user), void *user);
-/** `user` does not want to know any more. */
-void hob_outbox_forget_waiter(struct hob_outbox *outbox, const void *user);
+void hob_outbox_when_said(struct hob_outbox *outbox, struct hob_outbox_waiter *waiter, int64_t row,
+                          uint64_t ms, void (*done)(void *user), void *user);
+/** It does not want to know any more. */
+void hob_outbox_forget_waiter(struct hob_outbox *outbox, const struct hob_outbox_waiter *waiter);
 
 /** The outcome of `row` is in the store: tell it. Also for one that was told before. A status that
  * is the service's to give (CANCELED ...) is marked as told, nothing is sent. */

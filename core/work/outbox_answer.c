@@ -4,6 +4,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "work/product.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -48,6 +49,16 @@ void hob_outbox_entry_settle(struct hob_outbox_entry *entry, const char *how,
     hob_outbox_wake(entry->outbox);
 }
 
+static void tell_accepted(const struct hob_outbox_entry *entry, const char *status)
+{
+    const struct hob_outbox *outbox = entry->outbox;
+    hob_observers_tell_job(hob_product_observers(outbox->options.product), HOB_OBSERVERS_ACCEPTED,
+                           &(struct hob_job_event){.thing = outbox->thing,
+                                                   .job_id = entry->job_id,
+                                                   .execution_number = entry->execution_number,
+                                                   .status = status});
+}
+
 static void delivered(struct hob_outbox_entry *entry)
 {
     const char *status = hob_jobs_status_name(entry->as_failed ? HOB_JOBS_FAILED : entry->status);
@@ -55,6 +66,7 @@ static void delivered(struct hob_outbox_entry *entry)
     record.code = status;
     hob_log_write(entry->outbox->options.log, &record, "the service has %s%s", status,
                   entry->bare ? ", without the details, which it refused" : "");
+    tell_accepted(entry, status);
     if (entry->as_failed) {
         hob_outbox_entry_settle(entry, "accepted as FAILED", HOB_JOBS_FAILED);
     } else {
@@ -160,6 +172,7 @@ static void on_accepted(struct hob_outbox_entry *entry)
         delivered(entry);
         return;
     }
+    tell_accepted(entry, hob_jobs_status_name(HOB_JOBS_IN_PROGRESS));
     hob_store_put_version(outbox->options.store, entry->row, entry->version, NULL);
     entry->step_until_ms = entry->step_sent_ms ? entry->step_sent_ms : entry->step_until_ms;
     drop_progress(entry);

@@ -46,7 +46,7 @@ struct hob_outbox {
     struct hob_outbox_entry *entries, **last; /* oldest first */
     struct hob_timer *timer;                  /* the next turn */
     struct hob_budget budget;
-    struct waiter *waiters; /* of hob_outbox_when_said */
+    struct hob_outbox_waiter *waiters; /* of hob_outbox_when_said */
     size_t in_flight, limit;
     size_t unloaded; /* outcomes that are only in the store yet */
     bool online;

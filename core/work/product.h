@@ -13,6 +13,8 @@
 #include "work/observers.h"
 
 struct hob_product {
+    unsigned inside;                 /* functions of the product that are being called: what must
+                                      * not be done from them is refused */
     struct hob_observers *observers; /* NULL: none */
     hob_decide_fn *decide;           /* NULL: all are accepted */
     void *decide_user;
@@ -20,5 +22,11 @@ struct hob_product {
     int (*reboot)(void *user, const char *reason, struct hob_error *err);
     void *user;
 };
+
+/** @param product  NULL is legal */
+static inline struct hob_observers *hob_product_observers(const struct hob_product *product)
+{
+    return product ? product->observers : NULL;
+}
 
 #endif

@@ -136,7 +136,7 @@ static char *read_text(const char *path, size_t *len, struct hob_error *err)
     *len = text ? fread(text, 1, SOURCE_MAX + 1, file) : 0;
     bool bad = !text || ferror(file) || *len > SOURCE_MAX;
     if (bad) {
-        hob_error_set(err, HOB_EIO, "%s: %s", path,
+        hob_error_set(err, text ? HOB_EIO : HOB_ENOMEM, "%s: %s", path,
                       *len > SOURCE_MAX ? "larger than 1 MB" : strerror(errno));
         hob_free(text);
     }
@@ -216,8 +216,12 @@ static void load_module(lua_State *L, const char *name)
         return;
     }
     if (!is_ours(name) || !module_path(L, sandbox->lib, name, path, sizeof path)) {
-        luaL_error(L, "module '%s' not found: it is none of Hob's, and there is no such file in %s",
-                   name, sandbox->script_lib ? sandbox->script_lib : "scripts/lib");
+        luaL_error(
+            L,
+            "module '%s' not found: it is none of Hob's, and there is no such file in %s; one "
+            "that a product has in C is there only inside of it: on a desk a file there, "
+            "with the same functions, stands in for it",
+            name, sandbox->script_lib ? sandbox->script_lib : "scripts/lib");
     }
     if (luaL_loadfilex(L, path, "t") != LUA_OK) {
         lua_error(L);
@@ -313,6 +317,9 @@ static int make_scheduler(lua_State *L)
         return luaL_error(L, "out of memory");
     }
     hob_scheduler_own_files(sandbox->scheduler, sandbox->lib);
+    if (sandbox->host.agent) {
+        hob_scheduler_join(sandbox->scheduler, sandbox->host.agent->party);
+    }
     return 0;
 }
 
@@ -341,6 +348,7 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
                                               .agent = options->agent,
                                               .policy = options->policy,
                                               .children = options->children,
+                                              .native = options->native,
                                               .bench = options->bench,
                                               .debugger = options->debugger,
                                               .console = options->console};

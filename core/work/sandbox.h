@@ -23,6 +23,7 @@ struct hob_console;
 struct hob_debugger;
 struct hob_job;
 struct hob_modules_agent;
+struct hob_native;
 struct hob_policy;
 struct hob_exec_set;
 struct hob_scripts_modules;
@@ -36,6 +37,7 @@ struct hob_sandbox_options {
     const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
     const struct hob_policy *policy;       /* borrowed for its life; NULL: all is allowed */
     struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
+    struct hob_native *native; /* C functions of the product; borrowed for its life; NULL: none */
     struct hob_bench *bench; /* its recorder is loaded first; borrowed for its life; NULL: none */
     struct hob_debugger *debugger; /* borrowed for its life; NULL: none */
     struct hob_console *console; /* it is this session's state, which has hob.console and hob.debug;

@@ -364,7 +364,8 @@ static int fill_from(struct hob_script *script, int fd)
     script->text = hob_malloc(HOB_SCRIPTS_TEXT_MAX + 1);
     ssize_t len = script->text ? read_all(fd, script->text, HOB_SCRIPTS_TEXT_MAX + 1) : -1;
     if (len < 0) {
-        return hob_error_set(&script->error, HOB_EIO, "%s: cannot be read: %s", script->path,
+        return hob_error_set(&script->error, script->text ? HOB_EIO : HOB_ENOMEM,
+                             "%s: cannot be read: %s", script->path,
                              script->text ? strerror(errno) : "out of memory");
     }
     if (len > HOB_SCRIPTS_TEXT_MAX) {

@@ -70,6 +70,7 @@ void hob_slot_say_for(struct hob_slot *slot, const char *progress, int step_minu
     } else {
         log_progress(slot, progress, step);
     }
+    hob_slot_tell_progress(slot, progress);
     hob_buf_init(&json, HOB_SLOT_DETAILS);
     if (hob_jobs_details_fit(&json, details, step[0] ? 3 : 2) >= 0 && hob_buf_string(&json)) {
         hob_outbox_progress(slot->options.outbox, slot->row, hob_buf_string(&json), step_minutes);
@@ -100,6 +101,11 @@ int hob_slot_prepare(struct hob_slot *slot, const struct hob_handlers_entry *han
     return rc;
 }
 
+const char *hob_slot_why_broken(const struct hob_slot *slot)
+{
+    return slot->broken ? slot->broken : "out of memory";
+}
+
 bool hob_slot_is_passing(int code)
 {
     return code == HOB_ESTORE || code == HOB_EIO || code == HOB_ENOSPC || code == HOB_EACCES;
@@ -113,7 +119,8 @@ void hob_slot_postpone(struct hob_slot *slot, const struct hob_error *err)
 
 void hob_slot_break(struct hob_slot *slot, const char *why)
 {
-    snprintf(slot->broken, sizeof slot->broken, "%s", why);
+    hob_free(slot->broken);
+    slot->broken = hob_strdup(why);
 }
 
 int hob_slot_add(struct hob_slot *slot, const char *document, size_t len, struct hob_error *err)
@@ -269,6 +276,7 @@ static void start(struct hob_slot *slot)
     struct hob_log_record record = hob_slot_record(slot, HOB_LOG_INFO, "job.started");
     hob_log_write(slot->options.log, &record, "handler %s, run %d", hob_job_label(slot->job),
                   slot->runs);
+    hob_slot_tell_started(slot);
     say_it_goes_on(slot);
     slot->step_until_ms = hob_clock_mono_ms() + (uint64_t)hob_slot_step_minutes(slot) * MINUTE_MS;
     slot->known = false;
@@ -312,7 +320,8 @@ static void begun_anew(struct hob_slot *slot)
     if (slot->job) {
         started_again(slot);
     } else {
-        hob_slot_conclude_with(slot, HOB_JOB_FAILED, slot->broken, "HANDLER_BROKEN", "");
+        hob_slot_conclude_with(slot, HOB_JOB_FAILED, hob_slot_why_broken(slot), "HANDLER_BROKEN",
+                               "");
     }
 }
 
@@ -345,7 +354,8 @@ int hob_slot_run(struct hob_slot *slot, int64_t version, struct hob_error *err)
     } else if (slot->deaths >= DEATHS_MAX) {
         brake(slot);
     } else if (!slot->job) {
-        hob_slot_conclude_with(slot, HOB_JOB_FAILED, slot->broken, "HANDLER_BROKEN", "");
+        hob_slot_conclude_with(slot, HOB_JOB_FAILED, hob_slot_why_broken(slot), "HANDLER_BROKEN",
+                               "");
     } else if (slot->resume_at_s) {
         hob_slot_resume_waiting(slot);
     } else {
@@ -394,6 +404,9 @@ void hob_slot_release(struct hob_slot *slot)
     hob_slot_off_work(slot);
     hob_free(slot->details);
     hob_free(slot->wait_reason);
+    hob_free(slot->dir);
+    hob_free(slot->broken);
+    hob_free(slot->reboot_problem);
     struct hob_slot empty = {.options = slot->options,
                              .children = slot->children,
                              .store_retry = slot->store_retry,

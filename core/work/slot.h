@@ -33,6 +33,7 @@ struct hob_blackbox;
 struct hob_debugger;
 struct hob_modules_agent;
 struct hob_outputs;
+struct hob_product;
 struct hob_requires;
 struct hob_tally;
 
@@ -71,6 +72,7 @@ struct hob_slot_options { /* borrowed for its life */
     const char *boot_id;           /* of the present boot */
     const char *process_id;        /* of this process: another one after each start */
     const char *const *reboot_command;
+    struct hob_product *product; /* NULL: none */
     uint64_t reboot_wait_ms;     /* for a reboot that was asked for; 0: 300,000 */
     uint64_t timeout_ms;         /* of a job whose handler names none; 0: none */
     uint64_t cleanup_timeout_ms; /* 0: 60,000 */
@@ -138,6 +140,12 @@ void hob_slot_cancel(struct hob_slot *slot, enum hob_jobs_status status, const c
  * step: those have until limit_ms. */
 void hob_slot_stop(struct hob_slot *slot, uint64_t grace_ms, uint64_t limit_ms,
                    void (*stopped)(void *user), void *user);
+
+/** The service has accepted that it is ours: whoever observes is told. */
+void hob_slot_was_told(const struct hob_slot *slot);
+
+/** After hob_slot_stop: give it up where it is, whatever it does, its programs at once. */
+void hob_slot_hurry(struct hob_slot *slot);
 
 /** Minutes for the service's step timer, from the handler's timeout; 0: none. */
 int hob_slot_step_minutes(const struct hob_slot *slot);

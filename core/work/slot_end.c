@@ -98,6 +98,7 @@ static void outcome_stored(struct hob_slot *slot)
     struct hob_log_record record = hob_slot_record(slot, HOB_LOG_INFO, "job.finished");
     record.code = slot->status;
     hob_log_write(slot->options.log, &record, "%s", slot->details);
+    hob_slot_tell_ended(slot);
     hob_exec_set_when_gone(slot->children, tell, slot);
 }
 
@@ -114,6 +115,7 @@ static void refusal_stored(struct hob_slot *slot)
     struct hob_log_record record = hob_slot_record(slot, HOB_LOG_INFO, "job.finished");
     record.code = slot->status;
     hob_log_write(slot->options.log, &record, "%s", slot->details);
+    hob_slot_tell_ended(slot);
     tell(slot);
 }
 
@@ -220,7 +222,7 @@ static void cleanup_made(struct hob_slot *slot)
 {
     char message[HOB_ERROR_MESSAGE_MAX + 16];
     if (!slot->job) {
-        snprintf(message, sizeof message, "not run: %s", slot->broken);
+        snprintf(message, sizeof message, "not run: %s", hob_slot_why_broken(slot));
         cleanup_failed(slot, message);
     } else if (hob_job_has_cleanup(slot->job)) {
         cleanup_begun(slot);

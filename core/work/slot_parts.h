@@ -11,7 +11,6 @@
 #include "work/job.h"
 #include "work/slot.h"
 
-#define HOB_SLOT_PATH_MAX  4096
 #define HOB_SLOT_STEP_MAX  128
 #define HOB_SLOT_WHERE_MAX 256
 #define HOB_SLOT_DETAILS   (64 * 1024)
@@ -29,6 +28,7 @@ struct hob_slot {
     /* For its life. */
     struct hob_exec_set *children;
     struct hob_timer *store_retry, *wait_timer, *reboot_timer, *stop_timer, *turn_timer;
+    struct hob_outbox_waiter saying; /* before a reboot */
     struct hob_timer *hold_timer;
     bool store_failing; /* said once, until it is over */
     struct hob_slot_reboot *asking;
@@ -40,8 +40,8 @@ struct hob_slot {
     int64_t execution_number, queued_at, version;
     char handler[HOB_HANDLER_NAME_MAX + 1];
     uint64_t timeout_ms; /* of the handler; 0: it does not say */
-    char dir[HOB_SLOT_PATH_MAX];
-    char broken[HOB_ERROR_MESSAGE_MAX]; /* why there is no job */
+    char *dir;           /* NULL: it was not needed yet; a slot is small while it is free */
+    char *broken;        /* why there is no job; NULL: there is one, or memory was short */
     struct hob_job *job;
     bool job_ran; /* it is used up */
     struct hob_blackbox_entry *entry;
@@ -75,7 +75,7 @@ struct hob_slot {
     bool restarts; /* it is a new process of Hob that is asked for */
     char *reboot_key, *reboot_reason;
     int reboot_tries;
-    char reboot_problem[HOB_ERROR_MESSAGE_MAX];
+    char *reboot_problem; /* NULL: none */
 
     /* The end (slot_end.c). */
     bool ending; /* it is decided: what follows */
@@ -101,6 +101,7 @@ struct hob_slot {
 /* ---- slot.c ---- */
 struct hob_log_record hob_slot_record(const struct hob_slot *slot, enum hob_log_level level,
                                       const char *event);
+const char *hob_slot_why_broken(const struct hob_slot *slot);
 const char *hob_slot_shown_step(const struct hob_slot *slot, const char *step,
                                 char out[HOB_SLOT_STEP_MAX + 16]); /* "in step 'X'" */
 void hob_slot_say(struct hob_slot *slot, const char *progress);    /* to the service */
@@ -109,6 +110,11 @@ void hob_slot_begin_again(struct hob_slot *slot); /* after waiting */
 int64_t hob_slot_elapsed_ms(const struct hob_slot *slot);
 void hob_slot_is_sound(struct hob_slot *slot);
 void hob_slot_is_free(struct hob_slot *slot); /* tells whoever waits for it */
+
+/* ---- slot_tell.c: to a product, if there is one ---- */
+void hob_slot_tell_started(const struct hob_slot *slot);
+void hob_slot_tell_progress(const struct hob_slot *slot, const char *text);
+void hob_slot_tell_ended(const struct hob_slot *slot); /* its outcome was stored */
 
 /* ---- slot_work.c ---- */
 

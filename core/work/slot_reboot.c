@@ -2,6 +2,7 @@
 #include "work/slot.h"
 
 #include "device/power.h"
+#include "work/product.h"
 #include "work/slot_parts.h"
 
 #include <stdio.h>
@@ -46,7 +47,7 @@ void hob_slot_forget_reboot(struct hob_slot *slot)
     }
     hob_timer_stop(slot->reboot_timer);
     if (slot->reboot_stage == SAYING) { /* else it is said for the next one in this slot */
-        hob_outbox_forget_waiter(slot->options.outbox, slot);
+        hob_outbox_forget_waiter(slot->options.outbox, &slot->saying);
     }
     slot->reboot_stage = NONE;
     hob_free(slot->reboot_key);
@@ -60,7 +61,7 @@ static void exhausted(struct hob_slot *slot)
 {
     char reason[2 * HOB_ERROR_MESSAGE_MAX];
     const char *problem = slot->reboot_problem;
-    if (!problem[0]) {
+    if (!problem) {
         problem = slot->restarts ? "it is still the same process"
                                  : "the command ended well, but the machine stayed up, or only Hob "
                                    "was started again";
@@ -74,7 +75,8 @@ static void exhausted(struct hob_slot *slot)
 
 static void had_a_problem(struct hob_slot *slot, const char *problem)
 {
-    snprintf(slot->reboot_problem, sizeof slot->reboot_problem, "%s", problem);
+    hob_free(slot->reboot_problem);
+    slot->reboot_problem = hob_strdup(problem);
     struct hob_log_record record = hob_slot_record(slot, HOB_LOG_ERROR, "job.reboot_failed");
     record.action = "see reboot_command in the configuration";
     hob_log_write(slot->options.log, &record, "%s", problem);
@@ -123,6 +125,18 @@ static void run_command(struct hob_slot *slot)
     slot->asking = asking;
 }
 
+static void ask_product(struct hob_slot *slot)
+{
+    struct hob_product *product = slot->options.product;
+    struct hob_error err = {0};
+    product->inside++;
+    int rc = product->reboot(product->user, slot->reboot_reason, &err);
+    product->inside--;
+    if (rc) {
+        had_a_problem(slot, err.message[0] ? err.message : hob_error_words(rc));
+    }
+}
+
 /* The service knows why it will hear nothing for a while, or there is no link. */
 static void said(void *user)
 {
@@ -139,6 +153,8 @@ static void said(void *user)
                   slot->reboot_tries, TRIES_MAX);
     if (!slot->restarts && slot->options.on_reboot) {
         slot->options.on_reboot(slot->options.user, slot->reboot_reason);
+    } else if (!slot->restarts && slot->options.product && slot->options.product->reboot) {
+        ask_product(slot);
     } else if (!slot->restarts) {
         run_command(slot);
     } else if (slot->options.on_restart) {
@@ -153,7 +169,7 @@ static void reboot_stored(struct hob_slot *slot)
              slot->reboot_reason[0] ? ": " : "", slot->reboot_reason);
     slot->reboot_stage = SAYING;
     hob_slot_say(slot, text);
-    hob_outbox_when_said(slot->options.outbox, slot->row, SAID_MS, said, slot);
+    hob_outbox_when_said(slot->options.outbox, &slot->saying, slot->row, SAID_MS, said, slot);
 }
 
 static int put_reboot(struct hob_slot *slot, struct hob_error *err)
@@ -197,7 +213,8 @@ static int ask(struct hob_slot *slot, const char *key, const char *reason, struc
 {
     slot->reboot_key = hob_strdup(key);
     slot->reboot_reason = hob_strdup(reason ? reason : "");
-    slot->reboot_problem[0] = '\0';
+    hob_free(slot->reboot_problem);
+    slot->reboot_problem = NULL;
     if (!slot->reboot_key || !slot->reboot_reason) {
         hob_slot_forget_reboot(slot);
         return hob_error_set(err, HOB_ENOMEM, "out of memory");

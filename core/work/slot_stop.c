@@ -112,6 +112,18 @@ void hob_slot_stop(struct hob_slot *slot, uint64_t grace_ms, uint64_t limit_ms,
     }
 }
 
+void hob_slot_hurry(struct hob_slot *slot)
+{
+    if (!slot->stopped || slot->state == HOB_SLOT_FREE) {
+        return;
+    }
+    slot->stop_limit_ms = hob_clock_mono_ms();
+    if (!slot->given_up) {
+        give_up(slot);
+    }
+    hob_exec_set_end_within(slot->children, 0);
+}
+
 void hob_slot_cut(struct hob_slot *slot, void (*gone)(void *user), void *user)
 {
     hob_slot_release(slot);

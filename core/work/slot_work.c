@@ -87,7 +87,7 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 
 void hob_slot_remove_dir(const struct hob_slot *slot)
 {
-    if (slot->dir[0]) {
+    if (slot->dir) {
         nftw(slot->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     }
 }
@@ -105,10 +105,15 @@ int hob_slot_own_directory(const char *path, struct hob_error *err)
 
 static int make_dir(struct hob_slot *slot, struct hob_error *err)
 {
+    hob_free(slot->dir);
     /* No thing's name has an @, so two things never share one. */
-    snprintf(slot->dir, sizeof slot->dir, "%s/%s@%s-%lld-%lld", slot->options.work_dir,
-             slot->options.thing, slot->job_id, (long long)slot->execution_number,
-             (long long)slot->queued_at);
+    slot->dir = NULL;
+    if (hob_asprintf(&slot->dir, "%s/%s@%s-%lld-%lld", slot->options.work_dir, slot->options.thing,
+                     slot->job_id, (long long)slot->execution_number,
+                     (long long)slot->queued_at) < 0) {
+        slot->dir = NULL;
+        return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    }
     int rc = hob_slot_own_directory(slot->dir, err);
     return rc ? rc : hob_policy_give(slot->options.policy, slot->dir, err);
 }
@@ -260,7 +265,6 @@ int hob_slot_new_job(struct hob_slot *slot, const struct hob_handlers_entry *han
                                       .memory_bytes = slot->options.memory_bytes,
                                       .cpu_ms = slot->options.cpu_ms,
                                       .policy = slot->options.policy,
-                                      .work_dir = slot->dir,
                                       .agent = slot->options.agent,
                                       .children = slot->children,
                                       .executing = hob_blackbox_executing(slot->entry),
@@ -275,11 +279,13 @@ int hob_slot_new_job(struct hob_slot *slot, const struct hob_handlers_entry *han
                                       .on_end = on_job_end,
                                       .user = slot};
     int rc = make_dir(slot, err);
+    options.work_dir = slot->dir;
     rc = rc ? rc : hob_job_new(&options, &slot->job, err);
     if (rc == 0) {
         snprintf(slot->handler, sizeof slot->handler, "%s", hob_job_handler(slot->job));
         slot->timeout_ms = hob_job_timeout_ms(slot->job);
-        slot->broken[0] = '\0';
+        hob_free(slot->broken);
+        slot->broken = NULL;
     }
     return rc;
 }

@@ -216,7 +216,11 @@ static void need_turn(struct hob_scheduler *scheduler)
 {
     if (!scheduler->turn_pending) {
         scheduler->turn_pending = true;
-        hob_loop_defer(scheduler->loop, run_turn, scheduler);
+        if (scheduler->party) {
+            hob_fair_want(scheduler->party, &scheduler->entry, run_turn, scheduler);
+        } else {
+            hob_loop_defer(scheduler->loop, &scheduler->turn, run_turn, scheduler);
+        }
     }
 }
 
@@ -344,6 +348,7 @@ static void resume_task(struct hob_task *task)
     hob_task_leave(scheduler);
     if (status == LUA_YIELD && !task->waiting) { /* a forced yield */
         scheduler->holder = task->first_run ? task : scheduler->holder;
+        scheduler->forced = true;
         hob_task_make_ready(task);
         return;
     }
@@ -364,8 +369,10 @@ static void run_turn(void *user)
         hob_free(scheduler);
         return;
     }
-    /* Those that become ready meanwhile have their turn after the loop has looked at its I/O. */
+    /* Those that become ready meanwhile have their turn after the loop has looked at its I/O; so
+     * have those that do not fit into one slice, be they thousands. */
     struct hob_task *last = scheduler->ready_tail;
+    uint64_t until_ms = hob_clock_mono_ms() + SLICE_MS;
     /* A task may end the scheduler's owner: held, so that it is freed by the next turn. */
     scheduler->turn_pending = true;
     while (scheduler->ready_head && !scheduler->freed) {
@@ -383,10 +390,11 @@ static void run_turn(void *user)
         } else {
             resume_task(task);
         }
-        if (is_last) {
+        if (is_last || scheduler->forced || hob_clock_mono_ms() >= until_ms) {
             break;
         }
     }
+    scheduler->forced = false;
     scheduler->turn_pending = false;
     if (scheduler->freed || scheduler->ready_head) {
         need_turn(scheduler);
@@ -430,6 +438,12 @@ const char *hob_task_waiting_in(const struct hob_task *task)
 }
 
 /* ---- for bindings ---- */
+
+bool hob_task_in_task(lua_State *L)
+{
+    const struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    return scheduler->now.current && scheduler->now.current->co != scheduler->L;
+}
 
 bool hob_task_can_wait(lua_State *L)
 {

@@ -40,6 +40,7 @@
 
 struct lua_State;
 struct lua_Debug;
+struct hob_fair_party;
 struct hob_scheduler;
 struct hob_task;
 
@@ -107,6 +108,12 @@ int hob_task_suspend(struct lua_State *L, const struct hob_task_wait *wait);
 struct hob_task *hob_task_start_aside(struct lua_State *L, int nargs, hob_task_done_fn *done,
                                       void *user);
 
+/** Is what runs a task's, not a hob_scheduler_call's? */
+bool hob_task_in_task(struct lua_State *L);
+
+/** For a wait's `cancel`: why it is to end; NULL: its state is being closed. */
+const char *hob_task_ending(const struct hob_task *task);
+
 /** Would hob_task_current raise because nothing can wait here? For what can do without waiting. */
 bool hob_task_can_wait(struct lua_State *L);
 
@@ -145,6 +152,10 @@ int hob_task_critical(struct lua_State *L);
  * Without any time (0, negative) fn is not called. What fn returns at the last moment stands; what
  * a wait brought at the last moment is dropped. */
 int hob_task_within(struct lua_State *L);
+
+/** Its turns are slices of this party's from now on (fair.h); before anything runs. Borrowed until
+ * hob_scheduler_close. */
+void hob_scheduler_join(struct hob_scheduler *scheduler, struct hob_fair_party *party);
 
 /** No limit for what a single call in C may take: for Hob's own commands. */
 void hob_scheduler_trust(struct hob_scheduler *scheduler);
@@ -226,6 +237,11 @@ void hob_scheduler_usage(const struct hob_scheduler *scheduler, struct hob_sched
 /** *flag is 1 while code of this state (or a core function called by it) is on the stack, else 0;
  * NULL: nobody wants to know. */
 void hob_scheduler_mark_executing(struct hob_scheduler *scheduler, volatile int *flag);
+
+/** Likewise between these two, which may be nested: code that is not Hob's works for it, somewhere
+ * in the process. */
+void hob_scheduler_begin_outside(struct hob_scheduler *scheduler);
+void hob_scheduler_end_outside(struct hob_scheduler *scheduler);
 
 /** In a done callback: the engine error that ended the task, or NULL for an ordinary end. */
 const char *hob_task_engine_error(const struct hob_scheduler *scheduler, const char **message);

@@ -106,6 +106,14 @@ void hob_task_delay(struct hob_task *task, const char *kind, const char *message
     }
 }
 
+const char *hob_task_ending(const struct hob_task *task)
+{
+    if (task->engine) {
+        return hob_task_engine_message(task);
+    }
+    return hob_task_is_ending(task) ? "its time is up" : NULL;
+}
+
 const char *hob_task_engine_message(const struct hob_task *task)
 {
     return task->message ? task->message : "out of memory";

@@ -19,6 +19,7 @@
 #ifndef HOB_WORK_TASK_INTERNAL_H
 #define HOB_WORK_TASK_INTERNAL_H
 
+#include "work/fair.h"
 #include "work/task.h"
 
 #include <lauxlib.h>
@@ -110,6 +111,10 @@ struct hob_scheduler {
     uint64_t hold_began_ms, held_ms;            /* of former holds */
     struct hob_task *parked_head, *parked_tail; /* ready, but on hold */
     bool turn_pending;
+    struct hob_loop_soon turn;
+    struct hob_fair_party *party; /* whose slices it takes; NULL: it has each turn of the loop */
+    struct hob_fair_entry entry;
+    bool forced;      /* a task of this turn had to yield: it has used up the slice */
     bool freed;       /* waits only for the turn that is pending */
     bool passing;     /* a yield of ours is on its way up through the script's coroutines */
     unsigned closing; /* coroutines that are being closed, one inside the other */
@@ -123,6 +128,7 @@ struct hob_scheduler {
     char shortage[HOB_TASK_SHORTAGE_MAX]; /* why memory was refused last; "": it was not */
     uint64_t resumes;                     /* so many so far */
     unsigned executing;                   /* how often code of this state is on the stack */
+    unsigned outside;                     /* what is not ours works for it, so often */
     volatile int *executing_flag;
     char ended_kind[HOB_TASK_KIND_MAX];
     char ended_message[HOB_TASK_MESSAGE_MAX];

@@ -48,31 +48,49 @@ void hob_scheduler_on_error(struct hob_scheduler *scheduler,
 
 /* ---- who is executing ---- */
 
+static void show_executing(struct hob_scheduler *scheduler)
+{
+    if (scheduler->executing_flag) {
+        *scheduler->executing_flag = scheduler->executing > 0 || scheduler->outside > 0;
+    }
+}
+
 void hob_task_enter(struct hob_scheduler *scheduler)
 {
     scheduler->executing++;
-    if (scheduler->executing_flag) {
-        *scheduler->executing_flag = 1;
-    }
+    show_executing(scheduler);
 }
 
 void hob_task_leave(struct hob_scheduler *scheduler)
 {
     scheduler->executing--;
-    if (scheduler->executing_flag && scheduler->executing == 0) {
-        *scheduler->executing_flag = 0;
-    }
+    show_executing(scheduler);
+}
+
+void hob_scheduler_begin_outside(struct hob_scheduler *scheduler)
+{
+    scheduler->outside++;
+    show_executing(scheduler);
+}
+
+void hob_scheduler_end_outside(struct hob_scheduler *scheduler)
+{
+    scheduler->outside--;
+    show_executing(scheduler);
 }
 
 void hob_scheduler_mark_executing(struct hob_scheduler *scheduler, volatile int *flag)
 {
-    if (scheduler->executing_flag && scheduler->executing > 0) {
+    if (scheduler->executing_flag) {
         *scheduler->executing_flag = 0;
     }
     scheduler->executing_flag = flag;
-    if (flag) {
-        *flag = scheduler->executing > 0;
-    }
+    show_executing(scheduler);
+}
+
+void hob_scheduler_join(struct hob_scheduler *scheduler, struct hob_fair_party *party)
+{
+    scheduler->party = party;
 }
 
 void hob_scheduler_trust(struct hob_scheduler *scheduler)

@@ -56,6 +56,14 @@ local HANDLER = [[
       after = tostring(cloud.connected()) }
   end
 
+  function ways.reconnect(job, args)
+    local files = assert(cloud.files())
+    assert(cloud.wait_online(60))
+    local ok = assert(cloud.reconnect("the handler wants it", 60))
+    return { ok = tostring(ok), after = tostring(cloud.connected()),
+      files = files.cert or "none" }
+  end
+
   function ways.misuse()
     local said = {}
     for i, given in ipairs{ { 1, "x" }, { "t", 5 }, { "t", "x", { qos = 2 } },
@@ -169,6 +177,14 @@ describe("hob.cloud", function()
       assert.matches("topic: expected string, got number; .*payload: expected string or table, " ..
         "got number; .*qos: expected 0 or 1, got 2; .*unknown option 'retian'", said)
     end)
+  end)
+
+  it("makes the connection anew, and says when it is there; the job goes on meanwhile", function()
+    start()
+    local details = run("reconnect")
+    assert.same({ "true", "true", "none" }, { details.ok, details.after, details.files })
+    assert.equal(2, gateway:count("jobs.subscribed"))
+    assert.matches("the handler wants it", gateway:wait_event("conn.lost").msg, 1, true)
   end)
 
   describe("without a connection", function()

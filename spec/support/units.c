@@ -58,6 +58,10 @@ int luaopen_hob_units(lua_State *L)
     merge(L);
     hob_units_open_count(L);
     merge(L);
+    hob_units_open_fair(L);
+    merge(L);
+    hob_units_open_connection(L);
+    merge(L);
     hob_units_open_json(L);
     merge(L);
     hob_units_open_loop(L);
@@ -66,11 +70,15 @@ int luaopen_hob_units(lua_State *L)
     merge(L);
     hob_units_open_store(L);
     merge(L);
+    hob_units_open_tls(L);
+    merge(L);
     hob_units_open_work(L);
     merge(L);
     hob_units_open_task(L);
     merge(L);
     hob_units_open_device(L);
+    merge(L);
+    hob_units_open_native(L);
     merge(L);
     hob_units_open_policy(L);
     merge(L);

@@ -135,6 +135,7 @@ struct loop {
 struct call { /* a Lua function that the loop calls, with its timer's handle if it has one */
     struct loop *loop;
     struct hob_timer *timer;
+    struct hob_loop_soon soon;
     int fn;
 };
 
@@ -198,7 +199,8 @@ static struct call *new_call(lua_State *L, int index)
 
 static int loop_defer(lua_State *L)
 {
-    hob_loop_defer(to_loop(L)->loop, call_once, new_call(L, 2));
+    struct call *one = new_call(L, 2);
+    hob_loop_defer(one->loop->loop, &one->soon, call_once, one);
     return 0;
 }
 

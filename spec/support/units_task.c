@@ -81,6 +81,7 @@ static struct bench *bench_of(lua_State *L)
 /* ---- cancelling ---- */
 
 struct later {
+    struct hob_loop_soon soon;
     struct bench *bench;
     lua_Integer turns;
     char kind[32], message[64];
@@ -97,7 +98,7 @@ static void later_turn(void *user)
 {
     struct later *later = user;
     if (--later->turns > 0 && later->bench->main) {
-        hob_loop_defer(later->bench->loop, later_turn, later);
+        hob_loop_defer(later->bench->loop, &later->soon, later_turn, later);
         return;
     }
     cancel_main(later->bench, later->kind, later->message);
@@ -119,7 +120,7 @@ static int bench_cancel(lua_State *L)
     *later = (struct later){.bench = bench_of(L), .turns = turns};
     snprintf(later->kind, sizeof later->kind, "%s", kind);
     snprintf(later->message, sizeof later->message, "%s", message);
-    hob_loop_defer(later->bench->loop, later_turn, later);
+    hob_loop_defer(later->bench->loop, &later->soon, later_turn, later);
     return 0;
 }
 
@@ -132,6 +133,7 @@ static int bench_raise(lua_State *L)
 /* ---- an operation that takes some turns of the loop, or for ever ---- */
 
 struct pause {
+    struct hob_loop_soon soon;
     struct bench *bench;
     struct hob_task *task;
     char name[32];
@@ -147,7 +149,7 @@ static void pause_turn(void *user)
         free(op);
     } else if (--op->turns > 0) {
         op->pending = true;
-        hob_loop_defer(op->bench->loop, pause_turn, op);
+        hob_loop_defer(op->bench->loop, &op->soon, pause_turn, op);
     } else {
         hob_task_wake(op->task);
     }
@@ -190,7 +192,7 @@ static int bench_pause(lua_State *L)
     op->bench->ops++;
     if (turns > 0) {
         op->pending = true;
-        hob_loop_defer(op->bench->loop, pause_turn, op);
+        hob_loop_defer(op->bench->loop, &op->soon, pause_turn, op);
     }
     if (lua_toboolean(L, 3)) {
         cancel_main(op->bench, "cancelled", "cancelled by its own operation");

@@ -21,8 +21,11 @@ local journals = require("hob.service.journal")
 local json = require("hob.json")
 local mqtt_side = require("hob.service.mqtt_side")
 local process = require("hob.process")
+local provisionings = require("hob.service.provisioning")
 local pkis = require("spec.support.pki")
 local serial = require("hob.service.serial")
+local signers = require("hob.service.provisioning.signer")
+local template_files = require("hob.service.provisioning.template")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
 require("hob.service.control")
@@ -87,6 +90,14 @@ function gateway:launch()
       end
     end,
   }
+  if self.program then -- a product: its configuration is its first argument
+    words[1], words[2], words[3], words[4] = self.program, self.config, nil, nil
+  end
+  if self.stand_in then -- another: it takes the same flags, after its own
+    local own = self.stand_in
+    words[1], words[2], words[3], words[4] = own.program, "--config", self.config, nil
+    table.move(own, 1, #own, 4, words)
+  end
   table.move(self.flags, 1, #self.flags, #words + 1, words)
   self.process = assert(exec.spawn(words))
   return self
@@ -172,8 +183,18 @@ world.__index = world
 ---@field tls? boolean        default true
 ---@field minute_ms? integer  of the service's timers
 ---@field conf? string        more lines for mosquitto.conf
+---@field templates? table<string, string>  of fleet provisioning: name -> JSON text; the PKI's CA
+---  signs (it goes with TLS)
 ---@field log_type? string    of mosquitto, see spec.support.broker
 ---@field pki? pki            default: a new one; it is removed at the end if it is its own
+
+local function templates_of(texts)
+  local templates = {}
+  for name, text in pairs(texts) do
+    templates[name] = assert(template_files.parse(text))
+  end
+  return templates
+end
 
 ---@param options? world.options
 function M.start(options)
@@ -194,7 +215,12 @@ function M.start(options)
   self.turns = serial.new(function(message)
     self.problems[#self.problems + 1] = message
   end)
+  self.provisioning = options.templates and provisionings.new({
+    templates = templates_of(options.templates), engine = self.engine, minute = self.engine.minute,
+    signer = assert(signers.open(self.pki.dir)),
+  }) or nil
   self.side = mqtt_side.start({
+    provisioning = self.provisioning,
     engine = self.engine,
     serial = self.turns,
     clock = time.now,
@@ -265,6 +291,9 @@ end
 ---@field thing? string
 ---@field env? table<string, string>
 ---@field flags? string[]      more words for `hob run`
+---@field program? string      in place of `hob run`: called with the configuration's name
+---@field stand_in? string     in place of `hob run`: see spec.support.stand_in; default: what
+---  HOB_SPEC_GATEWAY says
 ---@field launch? boolean
 
 ---@param options world.gateway_options
@@ -288,10 +317,12 @@ function world:gateway(options)
   for key, value in pairs(options.config or {}) do
     config[key] = value
   end
+  local stand_in = not options.program
+    and require("spec.support.stand_in").of(options.stand_in, config) or nil
   assert(fs.write(dir .. "/hob.conf.lua", config_text(config)))
   local self_gateway = setmetatable({
     config = dir .. "/hob.conf.lua", dir = dir, env = options.env, events = {}, lines = {},
-    flags = options.flags or {},
+    flags = options.flags or {}, program = options.program, stand_in = stand_in,
   }, gateway)
   self.gateways[#self.gateways + 1] = self_gateway
   return options.launch == false and self_gateway or self_gateway:launch()

@@ -72,7 +72,8 @@ describe("hob.keys", function()
     end)
 
     it("says where it could not write, and leaves nothing there", function()
-      refused("ENOENT", "writing " .. dir .. "/none/x.key", keys.generate{ to = dir .. "/none/x.key" })
+      refused("ENOENT", "writing " .. dir .. "/none/x.key",
+        keys.generate{ to = dir .. "/none/x.key" })
       assert.is_false(fs.exists(dir .. "/none"))
     end)
 
@@ -98,8 +99,8 @@ describe("hob.keys", function()
         assert(fs.write(path .. ".csr", pem))
         local text = openssl("req", "-in", path .. ".csr", "-noout", "-subject", "-verify",
           "-pubkey")
-        assert.matches("CN = gateway-7", text, 1, true)
-        assert.matches("O = Example", text, 1, true)
+        assert.matches("CN ?= ?gateway%-7", text)
+        assert.matches("O ?= ?Example", text)
         assert.matches(openssl("pkey", "-in", path, "-pubout"), text, 1, true)
       end
     end)

@@ -7,6 +7,8 @@ local OWNERS = {
     { header = "^mosquitto%.h$", files = { "core/net/mqtt_mosquitto.c" } },
     { header = "^mbedtls/",
       files = { "core/base/mbed.c", "core/net/certificate.c", "core/net/tls.c",
+                "core/net/tls_config.c", "core/net/tls_config.h", "core/net/tls_files.h",
+                "core/net/tls_signer.c", "core/net/tls_watch.c",
                 "core/net/tls_words.c", "core/device/verify.c",
                 -- hob.keys: keys made, certificate requests
                 "core/device/keys.c",

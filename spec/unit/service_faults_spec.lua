@@ -133,7 +133,8 @@ describe("a fault", function()
     assert.is_true((utf8.len(one) == nil) ~= (utf8.len(other) == nil))
   end)
 
-  local OPS = "op: expected get, start-next, describe, update, notify, notify-next, any, got "
+  local OPS = "op: expected get, start-next, describe, update, notify, notify-next, "
+    .. "create-certificate, register-thing, any, got "
   local ACTIONS = "action: expected drop, delay, duplicate, reject, garbage, disconnect, got "
 
   for _, case in ipairs{

@@ -28,9 +28,10 @@ M.USAGE = [==[
 ---@param given table     flags
 ---@param request table
 ---@param each fun(line: table)?
+---@param seconds number?  how long to wait for each line
 ---@return table|nil last
 ---@return integer|nil code  what to exit with
-function M.ask(command, given, request, each)
+function M.ask(command, given, request, each, seconds)
   local place, misuse = gateways.find(given)
   if not place then
     return options.mistake(command, "%s", misuse)
@@ -38,7 +39,7 @@ function M.ask(command, given, request, each)
   local gateway, why, code = gateways.connect(place.socket)
   local last
   if gateway then
-    last, why, code = gateway:ask(request, each or function() end)
+    last, why, code = gateway:ask(request, each or function() end, seconds)
     why = code == "ETIMEDOUT" and why .. "; `hob doctor` says what to do" or why
   elseif code == "EACCES" then
     why = why .. "; only root and the user that the gateway runs as may ask it"

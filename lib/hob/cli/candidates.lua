@@ -12,9 +12,9 @@ local places = require("hob.handler.place")
 local M = {}
 
 --- All commands of `hob`; one whose file is missing in this installation is not offered.
-M.COMMANDS = { "cancel", "completion", "dap", "doctor", "drain", "handler", "handlers", "job",
-  "jobs", "log", "lua", "metrics", "reload", "repl", "retry-report", "run", "service", "status",
-  "support" }
+M.COMMANDS = { "cancel", "completion", "dap", "doctor", "drain", "handler", "handlers",
+  "import", "init", "job", "jobs", "log", "lua", "metrics", "provision", "reload", "repl",
+  "retry-report", "run", "service", "status", "support" }
 
 --- Commands that have commands.
 M.SUB = {
@@ -33,6 +33,7 @@ M.WORDS = {
   ["handler lint"] = { "files" },
   ["handler run"] = { "handler" },
   ["handler test"] = { "files", many = true },
+  import = { "files" },
   log = { "job" },
   lua = { "files", many = true },
   repl = { "running" },

@@ -17,7 +17,8 @@ Plants faults between the devices and a running local Jobs service, and takes th
 
   --service URL    the service (HOB_SERVICE, else http://127.0.0.1:8180)
   --json           print JSON, for programs
-  --op OP          what it meets: get, start-next, describe, update, notify, notify-next, any
+  --op OP          what it meets: get, start-next, describe, update, notify, notify-next,
+                   create-certificate, register-thing (of fleet provisioning), any
   --action ACTION  drop         it is lost
                    delay        it is held for --delay-ms; what comes after it is not
                    duplicate    it comes twice

@@ -39,7 +39,8 @@ local function rows_of(handlers)
   for i, handler in ipairs(handlers) do
     local good = handler.state ~= "broken"
     rows[i] = { handler.name, good and handler.digest:sub(1, 12) or "-",
-      good and words.clock(handler.loadedAt) or "-", STATES[handler.state], handler.succeeded,
+      good and words.clock(handler.loadedAt) or "-",
+      STATES[handler.state] .. (handler.path == "C" and ", in C" or ""), handler.succeeded,
       handler.failed, table.concat(handler.names or {}, " "), handler.description or "" }
   end
   return rows

@@ -1,5 +1,5 @@
---- `hob init`: asks for what a gateway needs to connect, looks at the files, writes hob.conf.lua and
---- has `hob doctor` look at all of it.
+--- `hob init`: asks for what a gateway needs to connect, looks at the files, writes hob.conf.lua
+--- and has `hob doctor` look at all of it.
 local ask = require("hob.setup.ask")
 local config_file = require("hob.setup.config")
 local files = require("hob.setup.files")
@@ -26,14 +26,15 @@ written if a file cannot be read or the key is not that of the certificate.
   --key FILE       its private key
   --scripts DIR    the handlers (default: those that came with Hob)
   --data DIR       where Hob keeps what must not be lost (default /var/lib/hob)
+  --exec-user USER whom the programs of jobs run as, where Hob runs as root (default hob)
   --config FILE    what is written (default /etc/hob/hob.conf.lua)
   --fix            take the right to read the key from all others (mode 0600)
   --force          replace a configuration that is there; the old one is kept as FILE.old
   --offline        nothing of the network in hob doctor
   --json           print one JSON object, for programs
 
-Exit status: 0: written (or as it should be already), and hob doctor found nothing that fails; 1: not
-written, or it did; 2: misuse.
+Exit status: 0: written (or as it should be already), and hob doctor found nothing that fails; 1:
+not written, or it did; 2: misuse.
 ]==]
 
 M.SYNTAX = {
@@ -42,7 +43,8 @@ M.SYNTAX = {
     endpoint = { value = "HOST" }, port = { value = "N", low = 1, high = 65535 },
     thing = { value = "NAME" }, ca = { value = "FILE" }, cert = { value = "FILE" },
     key = { value = "FILE" }, scripts = { value = "DIR" }, data = { value = "DIR" },
-    config = { value = "FILE" }, fix = {}, force = {}, offline = {}, json = {},
+    ["exec-user"] = { value = "USER" }, config = { value = "FILE" },
+    fix = {}, force = {}, offline = {}, json = {},
   },
 }
 
@@ -219,7 +221,8 @@ function M.run(argv)
     json = given.json, members = { files = json_text.list(findings) },
     text = config_file.text({ endpoint = given.endpoint, port = given.port,
       thing_name = given.thing, ca = given.ca, cert = given.cert, key = given.key,
-      scripts = given.scripts, data = given.data }, "Written by hob init."),
+      scripts = given.scripts, data = given.data, exec_user = given.exec_user },
+      "Written by hob init."),
   }
   if not (usable and found) then
     return finish.fail(result, problem(findings))

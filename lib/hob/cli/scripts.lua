@@ -12,15 +12,20 @@ local M = {}
 ---@param command string  of the control socket
 ---@param place table     of hob.cli.gateway.find
 ---@param seconds number?  of patience
+---@param members table?   more of the request
 ---@return table|nil found  the last line, with `handlers` and `modules`
 ---@return string|nil message
 ---@return string|nil code  EACCES: it may not be asked
-function M.look(command, place, seconds)
+function M.look(command, place, seconds, members)
   local gateway, why, code = gateways.connect(place.socket)
   local found
   local handlers, modules = {}, {}
+  local request = { command = command }
+  for name, value in pairs(members or {}) do
+    request[name] = value
+  end
   if gateway then
-    found, why, code = gateway:ask({ command = command }, function(line)
+    found, why, code = gateway:ask(request, function(line)
       handlers[#handlers + 1] = line.handler
       modules[#modules + 1] = line.module
     end, seconds)
@@ -40,15 +45,16 @@ end
 --- The same, for the flags of a command of that name; what is wrong is told.
 ---@param command string
 ---@param given table     flags
+---@param members table?  more of the request
 ---@return table|nil found
 ---@return integer|nil code  what to exit with
-function M.ask(command, given)
+function M.ask(command, given, members)
   local name = "hob " .. command
   local place, misuse = gateways.find(given)
   if not place then
     return options.mistake(name, "%s", misuse)
   end
-  local found, why = M.look(command, place)
+  local found, why = M.look(command, place, nil, members)
   if not found then
     io.stderr:write(("%s: %s\n"):format(name, why))
     return nil, 1
@@ -77,7 +83,8 @@ function M.print_handlers(found)
   for i, handler in ipairs(found.handlers) do
     local good = handler.state ~= "broken"
     rows[i] = { handler.name, good and handler.digest:sub(1, 12) or "-",
-      good and words.clock(handler.loadedAt) or "-", STATES[handler.state] }
+      good and words.clock(handler.loadedAt) or "-",
+      STATES[handler.state] .. (handler.path == "C" and ", in C" or "") }
   end
   if rows[1] then
     tables.print({ "HANDLER", "VERSION", "LOADED", "STATE" }, rows)

@@ -12,7 +12,10 @@ local mqtt_side = require("hob.service.mqtt_side")
 local options = require("hob.cli.options")
 local packages = require("hob.service.documents.packages")
 local process = require("hob.process")
+local provisioning = require("hob.service.provisioning")
+local provisioning_templates = require("hob.service.provisioning.template")
 local serial = require("hob.service.serial")
+local signers = require("hob.service.provisioning.signer")
 local stores = require("hob.service.store")
 local time = require("hob.time")
 require("hob.service.device")
@@ -41,6 +44,12 @@ listens on this machine only, unless --http says otherwise.
   --artifacts-url URL   how devices reach --http (http://ADDRESS:PORT)
   --documents DIR       job documents below DIR may be named as documentSource (file://DIR/...)
   --packages FILE       software packages for ${aws:iot:package:...} (JSON)
+  --provisioning-template FILE
+                        a template of fleet provisioning (JSON); its name is the file's, without
+                        .json. May be given more than once
+  --provisioning-ca DIR who signs the certificates that devices get then: ca.crt and ca.key there,
+                        made if they are missing (DIR of --data/provisioning-ca, or a temporary
+                        one). Needs the program openssl; the broker must trust ca.crt
   --events              publish $aws/events/job... and jobExecution... from the start
   --minute-ms N         how long a minute of a job's timers lasts (60000)
   --log-level LEVEL     debug, info, warn, error or off (info)
@@ -57,6 +66,8 @@ local SYNTAX = {
     ["no-tls"] = {}, mqtt = { value = "VERSION", one_of = { "3.1.1", "5" } },
     http = { value = "ADDRESS:PORT" },
     data = { value = "DIR" }, artifacts = { value = "DIR" }, ["artifacts-url"] = { value = "URL" },
+    ["provisioning-template"] = { value = "FILE", many = true },
+    ["provisioning-ca"] = { value = "DIR" },
     documents = { value = "DIR" }, packages = { value = "FILE" }, events = {},
     ["minute-ms"] = { value = "N", low = 1, high = 60000 },
     ["log-level"] = { value = "LEVEL", one_of = { "debug", "info", "warn", "error", "off" } },
@@ -119,6 +130,29 @@ local function check_sources(given)
   return true
 end
 
+local function check_templates(given)
+  given.templates = {}
+  for _, path in ipairs(given.provisioning_template or {}) do
+    local name = path:match("([^/]+)$"):gsub("%.json$", "")
+    local text, why = fs.read(path)
+    local template
+    if text then
+      template, why = provisioning_templates.parse(text)
+    end
+    if not template then
+      return mistake("--provisioning-template %s: %s", path, why)
+    elseif #name > 36 or not name:find("^[%w_-]+$") then
+      return mistake("--provisioning-template %s: a template's name is 1 to 36 of a-z A-Z 0-9 _ -",
+        path)
+    end
+    given.templates[name] = template
+  end
+  if given.provisioning_ca and not next(given.templates) then
+    return mistake("--provisioning-ca is of no use without --provisioning-template")
+  end
+  return true
+end
+
 local function check(given)
   if given.no_tls and (given.ca or given.cert or given.key) then
     return mistake("--no-tls and --ca, --cert, --key exclude each other")
@@ -130,6 +164,9 @@ local function check(given)
   local ok, code = check_files(given)
   if ok then
     ok, code = check_sources(given)
+  end
+  if ok then
+    ok, code = check_templates(given)
   end
   if not ok then
     return nil, code
@@ -243,6 +280,29 @@ local function cannot_listen(place, message, code)
     or "")
 end
 
+--- @return table|nil provisioning  nil without a message: there are no templates
+--- @return string|nil message
+local function new_provisioning(given, engine)
+  if not next(given.templates) then
+    return nil
+  end
+  local dir, why = given.provisioning_ca or given.data and given.data .. "/provisioning-ca", nil
+  if not dir then
+    dir, why = fs.tempdir()
+  end
+  local signer
+  if dir then
+    signer, why = signers.open(dir)
+  end
+  if not signer then
+    return nil, "--provisioning-ca: " .. why
+  end
+  log.info("service.provisioning", ("certificates of fleet provisioning are signed by %s")
+    :format(signer.ca), { action = "have the broker trust it" })
+  return provisioning.new({ templates = given.templates, signer = signer, engine = engine,
+    minute = engine.minute, on_event = log_event })
+end
+
 --- @return table|nil parts, string|nil message
 local function start(given, place)
   local parts = { address = place.address }
@@ -255,11 +315,16 @@ local function start(given, place)
   local turns = serial.new(function(why)
     log.error("service.internal_error", why)
   end)
+  local fleet
+  fleet, message = new_provisioning(given, engine)
+  if message then
+    return nil, message
+  end
   log.info("service.connecting", ("connecting to the broker %s:%d"):format(given.endpoint,
     given.port))
   parts.mqtt = mqtt_side.start{
     engine = engine, serial = turns, clock = clock, connect = connect_options(given),
-    faults = faults.new(log_event), store = parts.store,
+    faults = faults.new(log_event), store = parts.store, provisioning = fleet,
   }
   local files = engine.documents.artifacts
   local http, why, code = http_side.start{

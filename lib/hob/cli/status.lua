@@ -9,13 +9,15 @@ local words = require("hob.cli.words")
 local M = {}
 
 local USAGE = [==[
-usage: hob status [--json] [--data DIR | --config FILE | --socket PATH]
+usage: hob status [--thing NAME] [--json] [--data DIR | --config FILE | --socket PATH]
        hob status --check [--offline W,C] [--outbox-age W,C] [--certificate-days W,C]
                   [--free-mb W,C] [--data DIR | --config FILE | --socket PATH]
 
 How the running gateway does: since when, whether its things reach the service, what it has done,
 its memory, store and disk, and its handlers with the version in use. (`hob jobs` shows its jobs.)
+Of many things those are named that have trouble; `hob thing list` has them all.
 
+  --thing NAME   only this thing: its connection, its jobs, its certificates
   --json         print JSON, for programs: digests in full, libraries, certificates
   --data DIR     the gateway's data directory (default /var/lib/hob)
   --config FILE  or its configuration, which names that
@@ -37,7 +39,8 @@ Exit status: 0; 1 if no gateway runs there; 2 for misuse. With --check: 0 OK, 1 
 M.SYNTAX = {
   command = "hob status", usage = USAGE,
   flags = {
-    json = {}, check = {}, offline = { value = "W,C" }, ["outbox-age"] = { value = "W,C" },
+    json = {}, thing = { value = "NAME" }, check = {}, offline = { value = "W,C" },
+    ["outbox-age"] = { value = "W,C" },
     ["certificate-days"] = { value = "W,C" }, ["free-mb"] = { value = "W,C" },
     data = gateways.FLAGS.data, socket = gateways.FLAGS.socket, config = gateways.FLAGS.config,
   },
@@ -84,8 +87,8 @@ local function show_certificate(thing, one)
 end
 
 local function show_thing(thing)
-  local place = thing.online and thing.endpoint
-    and (" to %s:%d"):format(thing.endpoint, thing.port) or ""
+  local place = thing.via and " via " .. thing.via
+    or thing.online and thing.endpoint and (" to %s:%d"):format(thing.endpoint, thing.port) or ""
   print(("%s: %s%s for %s%s"):format(thing.thing, thing.online and "connected" or "not connected",
     place, words.span(thing.forSeconds), thing.why and ": " .. thing.why or ""))
   if thing.untold > 0 then
@@ -96,6 +99,32 @@ local function show_thing(thing)
   for _, one in ipairs(thing.certificates or {}) do
     show_certificate(thing, one)
   end
+end
+
+-- Of many only those with trouble came.
+local function show_things(found)
+  local sum = check.sum(found)
+  if sum.shown < sum.count then
+    print(("%d things: %d connected, %d not; %s that the service does not have yet"):format(
+      sum.count, sum.online, sum.count - sum.online, plural(sum.untold, "outcome", "outcomes")))
+  elseif sum.count == 0 then
+    print("no things: `hob thing add` adds one")
+  end
+  for _, thing in ipairs(found.things) do
+    show_thing(thing)
+  end
+  if sum.shown < sum.count and sum.trouble > sum.shown then
+    print(("and %d more with trouble: `hob thing list --trouble`"):format(sum.trouble - sum.shown))
+  end
+end
+
+local function show_one(thing)
+  print(("client id %s, connected %s so far"):format(thing.clientId,
+    plural(thing.connections or 0, "time", "times")))
+  if thing.answeredSeconds then
+    print(("the service answered %s ago"):format(words.span(thing.answeredSeconds)))
+  end
+  print(("%s in hand: `hob jobs` shows them"):format(plural(thing.jobs, "job", "jobs")))
 end
 
 local function show_work(found)
@@ -137,9 +166,7 @@ local function show(found)
   print(("hob %s, process %d, up for %s, since %s"):format(found.version, found.pid,
     words.span(found.uptimeSeconds), words.clock(found.startedAt)))
   print("data in " .. found.data)
-  for _, thing in ipairs(found.things) do
-    show_thing(thing)
-  end
+  show_things(found)
   show_work(found)
   show_machine(found)
   print(("handlers in %s; %s"):format(found.scripts, WATCH[found.watch] or found.watch))
@@ -216,16 +243,21 @@ function M.run(argv)
     return select(2, options.mistake("hob status", "--%s goes with --check", lonely))
   elseif given.check and given.json then
     return misused("--check and --json are two different things")
+  elseif given.check and given.thing then
+    return misused("--check is about the whole gateway: not with --thing")
   elseif given.check then
     return run_check(given)
   end
   local found
-  found, code = scripts.ask("status", given)
+  found, code = scripts.ask("status", given, { thing = given.thing })
   if not found then
     return code
   end
   if given.json then
     show_json(found)
+  elseif given.thing then
+    show_thing(found.things[1])
+    show_one(found.things[1])
   else
     show(found)
   end

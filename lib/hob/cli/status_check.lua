@@ -111,6 +111,17 @@ function check:thing(thing)
   end
 end
 
+-- Of many things not all came: those that did not count all the same.
+function check:others(sum)
+  if sum.trouble > sum.shown and sum.shown < sum.count then
+    self:say(math.max(level_of(self.limits.offline, sum.longestOffline),
+      level_of(self.limits["outbox-age"], sum.oldestSeconds)), "%d more things have trouble",
+      sum.trouble - sum.shown)
+  end
+  self.offline = math.max(self.offline, sum.longestOffline)
+  self.age, self.untold = math.max(self.age, sum.oldestSeconds), sum.untold
+end
+
 function check:store(found)
   if found.store.damaged then
     self:say(M.CRITICAL, "the store is damaged")
@@ -181,13 +192,26 @@ local function perfdata(self, found)
   return table.concat(data, " ")
 end
 
-local function summary(found)
-  local online = 0
-  for _, thing in ipairs(found.things) do
-    online = online + (thing.online and 1 or 0)
+--- The summary of its things; one that runs since before an update has none.
+---@param found table
+---@return table
+function M.sum(found)
+  if found.thingSummary then
+    return found.thingSummary
   end
-  return ("%d of %d thing%s connected, %d job%s in hand, up for %s"):format(online, #found.things,
-    #found.things == 1 and "" or "s", found.jobs, found.jobs == 1 and "" or "s",
+  local sum = { count = #found.things, shown = #found.things, online = 0, untold = 0, trouble = 0,
+    longestOffline = 0, oldestSeconds = 0 }
+  for _, thing in ipairs(found.things) do
+    sum.online = sum.online + (thing.online and 1 or 0)
+    sum.untold = sum.untold + thing.untold
+  end
+  return sum
+end
+
+local function summary(found)
+  local sum = M.sum(found)
+  return ("%d of %d thing%s connected, %d job%s in hand, up for %s"):format(sum.online, sum.count,
+    sum.count == 1 and "" or "s", found.jobs, found.jobs == 1 and "" or "s",
     words.span(found.uptimeSeconds))
 end
 
@@ -210,6 +234,7 @@ function M.judge(found, limits)
   for _, thing in ipairs(found.things) do
     self:thing(thing)
   end
+  self:others(M.sum(found))
   self:store(found)
   self:process(found)
   local worst, texts = M.OK, {}

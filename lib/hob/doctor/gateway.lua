@@ -157,7 +157,8 @@ function M.check(report, about)
         and "no gateway answers at " .. about.socket_given or "no gateway runs here")
     end
     say:ok(("process %d, up for %s, %d thing%s"):format(running.pid,
-      words.span(running.uptimeSeconds), #running.things, #running.things == 1 and "" or "s"))
+      words.span(running.uptimeSeconds), running.thingCount,
+      running.thingCount == 1 and "" or "s"))
     machine.say_drain(say, (running.status or {}).drain)
     held(say, (running.status or {}).held)
   end)

@@ -287,7 +287,7 @@ function M.check(report, about, may_connect)
     report:check("proxy", nil, function(say) say_proxy(say, about.values.proxy) end)
   end
   for _, thing in ipairs(about.values.things) do
-    if thing.endpoint ~= "" and thing.thing_name ~= "" then
+    if thing.endpoint ~= "" and thing.thing_name ~= "" and thing.connection == "" then
       local there = reaches(report, thing, reach)
       if there and thing.tls then
         there = thing.ca ~= "" and report:check("tls", thing.thing_name, function(say)

@@ -22,7 +22,7 @@ local function look_for_twins(say, things)
   for _, thing in ipairs(things) do
     local id = thing.client_id ~= "" and thing.client_id or thing.thing_name
     local place = thing.endpoint .. "\0" .. id
-    if id ~= "" and seen[place] then
+    if id ~= "" and seen[place] and thing.connection == "" then
       say:failed(("%s and %s have the same client id, %s: they throw each other out"):format(
         seen[place], thing.thing_name, id), "give each its own client_id")
     end

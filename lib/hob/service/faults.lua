@@ -3,6 +3,7 @@
 --- notifications before they are published. No I/O: `hob.service.mqtt_side` does what it says.
 --- Spec: spec/unit/service_faults_spec.lua
 local device = require("hob.service.device")
+local provisioning = require("hob.service.provisioning")
 local rules = require("hob.service.rules")
 
 ---@class hob.service.fault
@@ -20,7 +21,8 @@ local rules = require("hob.service.rules")
 local M = {}
 M.__index = M
 
-M.OPS = { "get", "start-next", "describe", "update", "notify", "notify-next", "any" }
+M.OPS = { "get", "start-next", "describe", "update", "notify", "notify-next",
+  "create-certificate", "register-thing", "any" }
 M.CODES = {
   "InvalidTopic", "InvalidJson", "InvalidRequest", "InvalidStateTransition", "ResourceNotFound",
   "VersionMismatch", "InternalError", "RequestThrottled", "TerminalStateReached",
@@ -220,6 +222,10 @@ local function use(self, side, request)
   return nil
 end
 
+local function request_of(topic)
+  return device.route(topic) or provisioning.route(topic)
+end
+
 --- The first fault that meets a request; it is used by this.
 ---@param topic string
 ---@return hob.service.fault|nil
@@ -227,7 +233,7 @@ function M:of_request(topic)
   if not self.list[1] then
     return nil
   end
-  local request = device.route(topic)
+  local request = request_of(topic)
   return request and use(self, "request", request)
 end
 
@@ -240,7 +246,7 @@ function M:of_answer(topic)
   end
   local asked = topic:match("^(.+)/accepted$") or topic:match("^(.+)/rejected$")
   if asked then
-    local request = device.route(asked)
+    local request = request_of(asked)
     return request and use(self, "answer", request)
   end
   local thing, event = topic:match("^%$aws/things/([^/]+)/jobs/(notify[^/]*)$")

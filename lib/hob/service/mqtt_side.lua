@@ -2,9 +2,11 @@
 --- that were planted (`hob.service.faults`) are met here.
 local device = require("hob.service.device")
 local faults = require("hob.service.faults")
+local provisioning = require("hob.service.provisioning")
 local log = require("hob.log")
 local mqtt = require("hob.mqtt")
 local rules = require("hob.service.rules")
+local serials = require("hob.service.serial")
 local time = require("hob.time")
 
 local M = {}
@@ -167,10 +169,10 @@ function M:publish(messages)
   end
 end
 
-local function refused(granted)
+local function refused(filters, granted)
   for i, qos in ipairs(granted) do
     if qos >= 128 then
-      return FILTERS[i]
+      return filters[i]
     end
   end
   return nil
@@ -183,11 +185,11 @@ local function subscribe(self)
     return self.closing or self.links ~= link or not self.connection:is_up()
   end
   while not gone() do
-    local granted, why = self.connection:subscribe(FILTERS, 0, { no_local = true })
+    local granted, why = self.connection:subscribe(self.filters, 0, { no_local = true })
     if not granted and gone() then
       return
     end
-    local filter = granted and refused(granted)
+    local filter = granted and refused(self.filters, granted)
     if granted and not filter then
       self.subscribed = true
       log.info("service.subscribed", "listening to the things of " .. self.broker)
@@ -257,28 +259,48 @@ local function serve(self, topic, payload, instead)
   self:settle(self.engine:handle(topic, payload, self.clock(), instead))
 end
 
+--- It may wait for a program, so it has turns of its own; the engine is changed in the other ones.
+local function serve_provisioning(self, topic, payload, instead)
+  local messages = self.provisioning:handle(topic, payload, self.clock(), instead)
+  self.serial:run(function() self:publish(messages) end)
+end
+
 -- What faults make of a request.
 local REQUESTED = {
   drop = function() end,
-  delay = function(self, topic, payload, fault)
-    later(self, fault.delayMs, function() serve(self, topic, payload) end)
+  delay = function(self, topic, payload, fault, fn)
+    later(self, fault.delayMs, function() fn(self, topic, payload) end)
   end,
-  duplicate = function(self, topic, payload)
-    serve(self, topic, payload)
-    serve(self, topic, payload)
+  duplicate = function(self, topic, payload, _, fn)
+    fn(self, topic, payload)
+    fn(self, topic, payload)
   end,
-  reject = function(self, topic, payload, fault) serve(self, topic, payload, fault.code) end,
+  reject = function(self, topic, payload, fault, fn) fn(self, topic, payload, fault.code) end,
   disconnect = function(self) self.connection:reconnect("a fault was planted") end,
 }
 
 --- A message of a device, in its turn.
-local function on_request(self, topic, payload)
+local function on_request(self, topic, payload, fn)
   local fault = self.faults:of_request(topic)
   if fault then
-    REQUESTED[fault.action](self, topic, payload, fault)
+    REQUESTED[fault.action](self, topic, payload, fault, fn)
   else
-    serve(self, topic, payload)
+    fn(self, topic, payload)
   end
+end
+
+--- A thing is made in the engine's turn, and stored before the device hears of it.
+local function in_engine_turn(self, fn)
+  return self.serial:run(function()
+    local messages, why = fn()
+    if not messages then
+      return nil, why
+    elseif not self:settle(messages) then
+      return nil, { statusCode = 500, errorCode = "InternalError",
+        errorMessage = "the service cannot store what it does" }
+    end
+    return messages
+  end)
 end
 
 --- What the broker kept of former days is not served: it would be served anew at each connect.
@@ -292,8 +314,10 @@ end
 local function on_message(self, topic, payload, retain)
   if retain then
     return drop_retained(topic)
+  elseif self.provisioning and provisioning.route(topic) then
+    return self.provisioning_turns:post(on_request, self, topic, payload, serve_provisioning)
   end
-  self.serial:post(on_request, self, topic, payload)
+  self.serial:post(on_request, self, topic, payload, serve)
 end
 
 ---@class hob.service.mqtt_side.options
@@ -302,8 +326,21 @@ end
 ---@field store table?     see hob.service.store; nil: nothing is kept
 ---@field clock fun(): number  see hob.service.clock
 ---@field faults table?    see hob.service.faults
+---@field provisioning table?  see hob.service.provisioning; nil: there is no fleet provisioning
 ---@field waiting_max integer?  how many messages may wait for the broker
 ---@field connect table    options of hob.mqtt.connect: host, port, tls, ca, cert, key, client_id
+
+local function use_provisioning(self, given)
+  self.filters = table.move(FILTERS, 1, #FILTERS, 1, {})
+  if given then
+    table.move(provisioning.FILTERS, 1, #provisioning.FILTERS, #self.filters + 1, self.filters)
+    self.provisioning = given
+    self.provisioning_turns = serials.new(function(why)
+      log.error("service.internal_error", why)
+    end)
+    given.in_turn = function(fn) return in_engine_turn(self, fn) end
+  end
+end
 
 --- Connect in the background, for ever.
 ---@param options hob.service.mqtt_side.options
@@ -318,6 +355,7 @@ function M.start(options)
   if not options.store then
     options.engine:store_nothing()
   end
+  use_provisioning(self, options.provisioning)
   local connect = {
     backoff_base = 0.1, backoff_cap = 2, protocol = 5, payload_max = PAYLOAD_MAX,
     on_up = function()

@@ -9,8 +9,8 @@ M.FILE = "/etc/hob/hob.conf.lua"
 M.DATA = "/var/lib/hob"
 
 -- The order in which they are written.
-local KEYS = { "endpoint", "port", "thing_name", "client_id", "ca", "cert", "key", "scripts", "data",
-  "handler_dir", "persistent_session", "log_level", "log_target" }
+local KEYS = { "endpoint", "port", "tls", "thing_name", "client_id", "ca", "cert", "key",
+  "scripts", "data", "exec_user", "handler_dir", "persistent_session", "log_level", "log_target" }
 
 local function literal(value)
   if type(value) == "string" then
@@ -111,8 +111,8 @@ local function directory_of(path)
   return path:match("^(.*)/[^/]*$") or "."
 end
 
---- Write it whole or not at all. A file that is there and differs is left alone, unless `force`: then
---- it is kept beside, as FILE.old.
+--- Write it whole or not at all. A file that is there and differs is left alone, unless `force`:
+--- then it is kept beside, as FILE.old.
 ---@param path string
 ---@param text string
 ---@param force boolean?

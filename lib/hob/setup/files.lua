@@ -46,8 +46,8 @@ function M.check_one(what, path)
   end
   local text
   text, why = fs.read(path)
-  if text and not text:find("-----BEGIN [%u ]*PRIVATE KEY-----") then
-    return nil, path .. ": is no private key in PEM form" .. (text:find("-----BEGIN CERTIFICATE")
+  if text and not text:find("%-BEGIN [%u ]*PRIVATE KEY%-") then
+    return nil, path .. ": is no private key in PEM form" .. (text:find("%-BEGIN CERTIFICATE%-")
       and ", but a certificate" or "")
   end
   return text and true, why
@@ -70,7 +70,8 @@ local function check_key_mode(path, fix)
     return { what = "key", state = ok and "ok" or "failed", text = ok
       and ("%s had the mode %04o, and now 0600"):format(path, mode) or why }
   end
-  return { what = "key", state = "warning", action = ("chmod 600 %s (or --fix does it)"):format(path),
+  return { what = "key", state = "warning",
+    action = ("chmod 600 %s (or --fix does it)"):format(path),
     text = ("%s has the mode %04o: others than its owner may read the private key"):format(path,
       mode) }
 end

@@ -13,6 +13,7 @@ local M = {}
 ---@field force boolean?
 ---@field offline boolean?
 ---@field json boolean?
+---@field on_put fun()?             the configuration is in place
 ---@field members table             of the JSON object, beside those that are added here
 
 local HINT = "nothing was changed; --force replaces it (the old one is kept as %s.old)"
@@ -66,6 +67,9 @@ function M.finish(result)
       tell_differs(result, more)
     end
     return 1
+  end
+  if result.on_put then
+    result.on_put()
   end
   if not result.json then
     io.stdout:write(done == "written" and "wrote " or "is as it should be: ", result.config,

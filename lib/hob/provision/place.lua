@@ -1,0 +1,141 @@
+--- The directory in which `hob provision` works: what it has reached, so that it goes on there
+--- after a cut, and key and certificate, whole or not at all.
+---
+---   private.key, certificate.pem            the pair in use
+---   private.key.new, certificate.pem.new    one that is not registered yet
+---   provisioning.json                       how far it is; 0600: it holds the ownership token
+---   device-configuration.json               what the template gave
+local fs = require("hob.fs")
+local json = require("hob.json")
+local time = require("hob.time")
+
+local M = {}
+M.__index = M
+
+local PRIVATE, PUBLIC, DIRECTORY = "600", "644", "700"
+local TOKEN_LIFE = 3600 -- as AWS documents it
+local TOKEN_MARGIN = 60
+
+---@class hob.provision.state
+---@field endpoint string
+---@field template string
+---@field mode "csr"|"keys"
+---@field stage "begun"|"certificate"|"registered"
+---@field certificate_id string?
+---@field token string?
+---@field token_from number?
+---@field thing string?
+---@field device_configuration table?
+
+local function path(self, name)
+  return self.dir .. "/" .. name
+end
+
+--- Open or make the directory.
+---@param dir string
+---@return hob.provision.place|nil
+---@return string|nil message
+function M.open(dir)
+  local self = setmetatable({ dir = dir, key = dir .. "/private.key",
+    certificate = dir .. "/certificate.pem" }, M)
+  self.new_key, self.new_certificate = self.key .. ".new", self.certificate .. ".new"
+  local is_new = not fs.exists(dir)
+  local ok, why = fs.mkdir(dir)
+  if ok and is_new then
+    ok, why = fs.chmod(dir, DIRECTORY)
+  end
+  return ok and self or nil, why
+end
+
+--- What an earlier run has reached; nil: nothing.
+---@return hob.provision.state|nil
+function M:load()
+  local text = fs.read(path(self, "provisioning.json"))
+  local state = text and json.decode(text)
+  return type(state) == "table" and type(state.stage) == "string" and state or nil
+end
+
+---@param state hob.provision.state
+---@return boolean|nil ok
+---@return string|nil message
+function M:save(state)
+  return fs.write(path(self, "provisioning.json"), assert(json.encode(state)), { mode = PRIVATE })
+end
+
+--- Nothing is left to go on with.
+function M:forget()
+  return fs.remove(path(self, "provisioning.json"))
+end
+
+--- Is there a pair from before?
+function M:is_taken()
+  return fs.exists(self.key) or fs.exists(self.certificate)
+end
+
+function M:has_new_key()
+  return fs.exists(self.new_key) == true
+end
+
+--- May the certificate that is there still be registered?
+---@param state hob.provision.state
+function M:is_token_good(state)
+  local age = time.now() - (state.token_from or 0)
+  return state.stage == "certificate" and age >= 0 and age < TOKEN_LIFE - TOKEN_MARGIN
+    and fs.exists(self.new_certificate) == true and self:has_new_key()
+end
+
+--- The key first: a certificate without its key is worth nothing.
+---@param certificate hob.provision.Certificate
+---@return boolean|nil ok
+---@return string|nil message
+function M:put_new(certificate)
+  local ok, why = true, nil
+  if certificate.privateKey then
+    ok, why = fs.write(self.new_key, certificate.privateKey, { mode = PRIVATE })
+  end
+  if ok then
+    ok, why = fs.write(self.new_certificate, certificate.certificatePem, { mode = PUBLIC })
+  end
+  return ok, why
+end
+
+--- What was made for a certificate that is gone.
+function M:drop_new()
+  for _, name in ipairs{ self.new_certificate, self.new_key } do
+    if fs.exists(name) then
+      fs.remove(name)
+    end
+  end
+end
+
+local function replace(from, to)
+  if not fs.exists(from) then -- a run before this one came to here
+    return true
+  end
+  local ok, why = true, nil
+  if fs.exists(to) then
+    ok, why = fs.copy(to, to .. ".old", { mode = PRIVATE })
+  end
+  if ok then
+    ok, why = fs.rename(from, to)
+  end
+  return ok, why
+end
+
+--- The new pair takes the names of the old one, which is kept as *.old. Done again after a cut.
+---@param state hob.provision.state
+---@return boolean|nil ok
+---@return string|nil message
+function M:put_in_place(state)
+  local ok, why = replace(self.new_key, self.key)
+  if ok then
+    ok, why = replace(self.new_certificate, self.certificate)
+  end
+  if ok and state.device_configuration then
+    ok, why = fs.write(path(self, "device-configuration.json"),
+      assert(json.encode(state.device_configuration)) .. "\n", { mode = PRIVATE })
+  end
+  return ok, why
+end
+
+return M
