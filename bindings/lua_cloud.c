@@ -109,6 +109,17 @@ static int no_gateway(lua_State *L)
     return hob_lua_mqtt_fail_with(L, HOB_ENOTCONN, "no gateway runs here");
 }
 
+/* Whoever uses another's connection has no certificate there, and must not take it from others. */
+static int not_its_own(lua_State *L, const struct hob_modules_agent *agent)
+{
+    return hob_lua_mqtt_fail_with(
+        L, HOB_EPERM,
+        lua_pushfstring(L,
+                        "the connection is not that of %s (it goes via %s): what is to change "
+                        "about it is that one's business",
+                        agent->thing, agent->via));
+}
+
 static void set_file(lua_State *L, const char *name, const char *path)
 {
     if (path && *path) {
@@ -123,6 +134,9 @@ static int cloud_files(lua_State *L)
     if (!agent) {
         return no_gateway(L);
     }
+    if (agent->via && *agent->via) {
+        return not_its_own(L, agent);
+    }
     lua_createtable(L, 0, 3);
     set_file(L, "ca", agent->ca);
     set_file(L, "cert", agent->cert);
@@ -136,6 +150,9 @@ static int cloud_reconnect(lua_State *L)
     const char *reason = luaL_checkstring(L, 1);
     if (!agent) {
         return no_gateway(L);
+    }
+    if (agent->via && *agent->via) {
+        return not_its_own(L, agent);
     }
     hob_mqtt_reconnect(hob_mqtt_share_mqtt(agent->share), reason);
     lua_pushboolean(L, true);

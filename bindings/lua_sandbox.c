@@ -10,8 +10,10 @@
  */
 #include "bindings.h"
 
+#include "base/alloc.h"
 #include "base/mbed.h"
 #include "work/sandbox.h"
+#include "work/scripts_dirs.h"
 
 #define TEXTS_MAX    4
 #define ANSWER_LIMIT (4u << 20)
@@ -73,7 +75,9 @@ static int sandbox_call(lua_State *L)
     options.memory_bytes = (size_t)hob_lua_opt_number(L, 1, "memory", 0);
     const char *scripts = hob_lua_opt_string(L, 1, "scripts", NULL);
     if (scripts) {
-        options.script_lib = lua_pushfstring(L, "%s/lib", scripts);
+        char *lib = hob_scripts_dirs_lib(scripts);
+        options.script_lib = lua_pushstring(L, lib ? lib : "");
+        hob_free(lib);
     }
     call.answer = hob_lua_push_buf(L, ANSWER_LIMIT);
     struct hob_sandbox *sandbox = NULL;

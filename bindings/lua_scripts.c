@@ -1,24 +1,28 @@
 /* lua_scripts.c - hob.scripts.core: the running gateway's scripts directory, and which version of
  * each file in it is in use.
  *
- * hob.scripts.core.list() -> directory, { [file] = { sha256, error, newer } }, is_watched
- * hob.scripts.core.try(is_module, name, text | nil, handler | nil) -> true
- *                                                  both: | nil, message, code; "ENOTCONN": no
- * gateway What handlers call is lib/hob/scripts.lua.  Spec: spec/handlers/update_handler_spec.lua
+ * hob.scripts.core.list() -> "DIRECTORY:DIRECTORY", { [file] = { sha256, error, newer, path } },
+ * is_watched hob.scripts.core.try(is_module, name, text | nil, handler | nil) -> true both: | nil,
+ * message, code; "ENOTCONN": no gateway What handlers call is lib/hob/scripts.lua.  Spec:
+ * spec/handlers/update_handler_spec.lua
  */
 #include "bindings.h"
 
 #include "work/handlers.h"
 #include "work/native.h"
 #include "work/scripts.h"
+#include "work/scripts_dirs.h"
 #include "work/task.h"
 
 #include <string.h>
 
 /* Leaves a table. What could not be read has no digest. */
-static void push_version(lua_State *L, const char *digest, const struct hob_error *error)
+static void push_version(lua_State *L, const char *digest, const char *path,
+                         const struct hob_error *error)
 {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, path);
+    lua_setfield(L, -2, "path");
     if (digest[0]) {
         lua_pushstring(L, digest);
         lua_setfield(L, -2, "sha256");
@@ -29,11 +33,17 @@ static void push_version(lua_State *L, const char *digest, const struct hob_erro
     }
 }
 
-/* The name that a file has within the directory. */
-static const char *file_of(const char *directory, const char *path)
+/* The name that a file has within its directory. */
+static const char *file_of(const char *directories, const char *path)
 {
-    size_t len = strlen(directory);
-    return strncmp(path, directory, len) == 0 && path[len] == '/' ? path + len + 1 : path;
+    char directory[PATH_MAX];
+    while (hob_scripts_dirs_next(&directories, directory)) {
+        size_t len = strlen(directory);
+        if (strncmp(path, directory, len) == 0 && path[len] == '/') {
+            return path + len + 1;
+        }
+    }
+    return path;
 }
 
 /* With the table of files on the stack, as all below. */
@@ -43,9 +53,9 @@ static void add_handler(lua_State *L, const char *directory,
     if (!handler->path || strcmp(handler->path, HOB_NATIVE_PATH) == 0) {
         return; /* out of memory while it was read; or it is none of the files */
     }
-    push_version(L, handler->digest, &handler->error);
+    push_version(L, handler->digest, handler->path, &handler->error);
     if (handler->newer) {
-        push_version(L, handler->newer->digest, &handler->refused);
+        push_version(L, handler->newer->digest, handler->newer->path, &handler->refused);
         lua_setfield(L, -2, "newer");
     }
     lua_setfield(L, -2, file_of(directory, handler->path));
@@ -56,7 +66,7 @@ static void add_modules(lua_State *L, const char *directory,
 {
     for (size_t i = 0; modules && i < modules->count; i++) {
         const struct hob_script *module = modules->list[i];
-        push_version(L, module->digest, &module->error);
+        push_version(L, module->digest, module->path, &module->error);
         lua_setfield(L, -2, file_of(directory, module->path));
     }
 }
@@ -71,7 +81,7 @@ static void add_broken(lua_State *L, const char *directory, const struct hob_scr
         lua_pushvalue(L, -1);
         lua_setfield(L, -3, file);
     }
-    push_version(L, module->digest, &module->error);
+    push_version(L, module->digest, module->path, &module->error);
     lua_setfield(L, -2, "newer");
     lua_pop(L, 1);
 }
@@ -96,7 +106,7 @@ static int scripts_list(lua_State *L)
     if (!handlers) {
         return refuse(L);
     }
-    const char *directory = hob_handlers_directory(handlers);
+    const char *directory = hob_handlers_scripts(handlers);
     lua_pushstring(L, directory);
     lua_newtable(L);
     for (size_t i = 0; i < hob_handlers_count(handlers); i++) {

@@ -6,6 +6,8 @@
 -- `signature` and `algorithm` there may be AWS's member `codesign`. The signature must be by one of
 -- the `signers` of the gateway's configuration; what is not signed is never taken.
 -- { "operation": "update-handler", "name": "install-app", "remove": true } takes one away.
+-- Of several directories of scripts it writes into the first; what is taken away there lets the one
+-- in a later directory, which came with the gateway, be used again.
 --
 -- What does not work is found before it is put in place. SUCCEEDED means: hot reload has taken it,
 -- and the next job uses it. If it does not, or a handler that worked does not work any more, or the
@@ -117,6 +119,23 @@ local function find_obstacle(args)
   end
 end
 
+-- The one that is used when there is none in the first directory.
+local function find_beneath(directories, file)
+  for i = 2, #directories do
+    local path = directories[i] .. "/" .. file
+    local there, problem, code = fs.exists(path)
+    must(there ~= nil, problem, code)
+    if there then
+      return path
+    end
+  end
+end
+
+-- The digest of what is in use when the first directory has no such file; false: nothing is.
+local function without(before)
+  return before.beneath and must(verify.sha256(before.beneath)) or false
+end
+
 -- The file of now is in the job's directory from here on. Its digest is kept apart from it: the
 -- programs of jobs may write in that directory.
 local function look(args)
@@ -124,10 +143,12 @@ local function look(args)
   if obstacle then
     return { obstacle = obstacle }
   end
-  local path = must(scripts.directory()) .. "/" .. args.file
+  local directories = must(scripts.directories())
+  local path = directories[1] .. "/" .. args.file
   local there, problem, code = fs.exists(path)
   must(there ~= nil, problem, code)
-  local before = { path = path, existed = there, broken = broken_files() }
+  local before = { path = path, existed = there, broken = broken_files(),
+    beneath = find_beneath(directories, args.file) }
   if there then
     local text = must(fs.read(path))
     must(fs.write(OLD, text))
@@ -211,7 +232,7 @@ local function roll_back(args, before, seconds)
   restore(before)
   local taken, problem = true, nil
   if before.in_use or not before.existed then
-    taken, problem = scripts.wait(args.file, before.sha256 or false, seconds)
+    taken, problem = scripts.wait(args.file, before.sha256 or without(before), seconds)
   end
   return { problem = not taken and problem or nil }
 end
@@ -234,21 +255,23 @@ end
 
 local function remove(job, args, before)
   if not before.existed then
-    return { file = args.file, changed = false }
+    return { file = args.file, changed = false, in_use = before.beneath }
   end
-  job:step("check", function() return must(scripts.try(args.file, nil)) end)
+  job:step("check", function()
+    return must(scripts.try(args.file, before.beneath and must(fs.read(before.beneath)) or nil))
+  end)
   local ok, problem = pcall(function()
     job:step("remove", function()
       if digest_now(before) then -- or a power cut came behind it
         must(fs.remove(before.path))
       end
     end)
-    job:step("confirm", function() return confirm(args, false, before) end)
+    job:step("confirm", function() return confirm(args, without(before), before) end)
   end)
   if not ok then
     return undo(job, args, before, problem)
   end
-  return { file = args.file, changed = true, sha256 = before.sha256 }
+  return { file = args.file, changed = true, sha256 = before.sha256, in_use = before.beneath }
 end
 
 local function replace(job, args, before)

@@ -4,6 +4,7 @@
 #include "jobs/protocol.h"
 #include "net/mqtt.h"
 #include "net/tls.h"
+#include "work/scripts_dirs.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -134,10 +135,9 @@ static int check_tls(const struct hob_config_load *load, const struct hob_config
     return rc || !provided ? rc : check_provider(load, thing, number);
 }
 
-static int check_scripts(const struct hob_config_load *load)
+static int check_scripts_dir(const struct hob_config_load *load, const char *path, bool may_miss)
 {
     struct hob_config_origin origin = origin_of(load, "scripts", 0);
-    const char *path = load->config->scripts;
     char where[HOB_CONFIG_PLACE_MAX];
     struct stat info;
     bool there = stat(path, &info) == 0;
@@ -145,10 +145,26 @@ static int check_scripts(const struct hob_config_load *load)
         return 0;
     }
     int why = errno;
+    if (may_miss && !there && why == ENOENT) {
+        return 0;
+    }
     hob_config_place(&origin, "scripts", where, sizeof where);
     return hob_error_set(load->err, HOB_ECONFIG,
                          "%s: expected a directory that can be read, got %s: %s", where, path,
                          there && !S_ISDIR(info.st_mode) ? "it is no directory" : strerror(why));
+}
+
+/* Local handlers may come later: all but the last directory may be missing. */
+static int check_scripts(const struct hob_config_load *load)
+{
+    const char *rest = load->config->scripts;
+    size_t left = hob_scripts_dirs_count(rest);
+    char dir[PATH_MAX];
+    int rc = 0;
+    while (rc == 0 && hob_scripts_dirs_next(&rest, dir)) {
+        rc = check_scripts_dir(load, dir, --left > 0);
+    }
+    return rc;
 }
 
 /* ${thing} stands for a name, which has no wildcard in it. */

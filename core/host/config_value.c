@@ -2,6 +2,7 @@
 #include "host/config_value.h"
 
 #include "base/alloc.h"
+#include "work/scripts_dirs.h"
 
 #include <lauxlib.h>
 #include <limits.h>
@@ -13,21 +14,22 @@
 
 /* ---- the keys ---- */
 
-#define STRING    HOB_CONFIG_STRING
-#define FILENAME  HOB_CONFIG_FILE
-#define DIRECTORY HOB_CONFIG_DIRECTORY
-#define TARGET    HOB_CONFIG_TARGET
-#define INTEGER   HOB_CONFIG_INTEGER
-#define SECONDS   HOB_CONFIG_SECONDS
-#define BOOLEAN   HOB_CONFIG_BOOLEAN
-#define SIZE      HOB_CONFIG_SIZE
-#define ALLOW     HOB_CONFIG_ALLOW
-#define CHOICE    HOB_CONFIG_CHOICE
-#define COMMAND   HOB_CONFIG_COMMAND
-#define FILTER    HOB_CONFIG_FILTER
-#define LIST      HOB_CONFIG_LIST
-#define FILES     HOB_CONFIG_FILES
-#define ROUTES    HOB_CONFIG_ROUTES
+#define STRING      HOB_CONFIG_STRING
+#define FILENAME    HOB_CONFIG_FILE
+#define DIRECTORY   HOB_CONFIG_DIRECTORY
+#define DIRECTORIES HOB_CONFIG_DIRECTORIES
+#define TARGET      HOB_CONFIG_TARGET
+#define INTEGER     HOB_CONFIG_INTEGER
+#define SECONDS     HOB_CONFIG_SECONDS
+#define BOOLEAN     HOB_CONFIG_BOOLEAN
+#define SIZE        HOB_CONFIG_SIZE
+#define ALLOW       HOB_CONFIG_ALLOW
+#define CHOICE      HOB_CONFIG_CHOICE
+#define COMMAND     HOB_CONFIG_COMMAND
+#define FILTER      HOB_CONFIG_FILTER
+#define LIST        HOB_CONFIG_LIST
+#define FILES       HOB_CONFIG_FILES
+#define ROUTES      HOB_CONFIG_ROUTES
 
 #define OF_THING(member)  true, offsetof(struct hob_config_thing, member)
 #define OF_CONFIG(member) false, offsetof(struct hob_config, member)
@@ -54,7 +56,7 @@ static const struct hob_config_key keys[] = {
     {"backoff_cap", SECONDS, OF_THING(backoff_cap), 0.01, 86400, NULL, "120"},
     {"persistent_session", BOOLEAN, OF_THING(persistent_session), 0, 0, NULL, "false"},
     {"credentials_endpoint", STRING, OF_THING(credentials_endpoint), 0, 0, NULL, NULL},
-    {"scripts", DIRECTORY, OF_CONFIG(scripts), 0, 0, NULL, "scripts"},
+    {"scripts", DIRECTORIES, OF_CONFIG(scripts), 0, 0, NULL, "scripts"},
     {"data", DIRECTORY, OF_CONFIG(data), 0, 0, NULL, NULL},
     {"log_level", CHOICE, OF_CONFIG(log_level), 0, 0, "debug|info|warn|error|off", "info"},
     {"log_format", CHOICE, OF_CONFIG(log_format), 0, 0, "text|json", "text"},
@@ -112,6 +114,7 @@ const struct hob_config_key *hob_config_key_find(const char *name)
 #define ALLOW_WORDS   "{ allow = { \"TEXT\", ... } }"
 #define LIST_WORDS    "{ \"TEXT\", ... }"
 #define FILES_WORDS   "{ \"FILE\", ... }"
+#define DIRS_WORDS    "a directory, or { \"DIRECTORY\", ... }: up to 8, none with ':' in its name"
 #define ROUTES_WORDS  "{ [\"WHAT A DOCUMENT SAYS\"] = \"HANDLER\", ... }"
 #define COMMAND_WORDS "{ \"PROGRAM\", \"ARGUMENT\", ... }"
 
@@ -154,6 +157,49 @@ static int set_path(const struct hob_config_origin *origin, char **slot, const c
     hob_free(*slot);
     *slot = path;
     return 0;
+}
+
+/* Adds those of "DIR:DIR" to what `slot` has. */
+static int add_dirs(const struct hob_config_origin *origin, char **slot, const char *value,
+                    struct hob_error *err)
+{
+    char dir[PATH_MAX];
+    int rc = 0;
+    while (rc == 0 && hob_scripts_dirs_next(&value, dir)) {
+        char *path = NULL;
+        rc = set_path(origin, &path, dir, err);
+        *slot = rc ? *slot : hob_scripts_dirs_add(*slot, path);
+        rc = rc || *slot ? rc : no_memory(err);
+        hob_free(path);
+    }
+    return rc;
+}
+
+/* Takes `dirs`. */
+static int set_dirs(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                    char **slot, char *dirs, struct hob_error *err)
+{
+    size_t count = dirs ? hob_scripts_dirs_count(dirs) : 0;
+    if (count == 0 || count > HOB_SCRIPTS_DIRS_MAX) {
+        hob_free(dirs);
+        return hob_config_expected(origin, key->name, DIRS_WORDS, count ? "more than that" : "none",
+                                   err);
+    }
+    hob_free(*slot);
+    *slot = dirs;
+    return 0;
+}
+
+static int set_dirs_text(const struct hob_config_origin *origin, const struct hob_config_key *key,
+                         char **slot, const char *value, struct hob_error *err)
+{
+    char *dirs = NULL;
+    int rc = add_dirs(origin, &dirs, value, err);
+    if (rc) {
+        hob_free(dirs);
+        return rc;
+    }
+    return set_dirs(origin, key, slot, dirs, err);
 }
 
 static bool parse_number(const char *text, double *out)
@@ -226,11 +272,11 @@ static int set_target(const struct hob_config_origin *origin, const struct hob_c
 {
     if (!value[0]) {
         return hob_config_expected(origin, key->name,
-                                   "\"stderr\", \"syslog\", \"none\" or the name of a file",
-                                   "\"\"", err);
+                                   "\"stderr\", \"syslog\", \"none\" or the name of a file", "\"\"",
+                                   err);
     }
-    bool is_file = strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0 &&
-                   strcmp(value, "none") != 0;
+    bool is_file =
+        strcmp(value, "stderr") != 0 && strcmp(value, "syslog") != 0 && strcmp(value, "none") != 0;
     return is_file ? set_path(origin, slot, value, err) : set_string(slot, value, err);
 }
 
@@ -310,6 +356,8 @@ int hob_config_set_text(const struct hob_config_origin *origin, const struct hob
     case FILENAME:
     case DIRECTORY:
         return set_path(origin, slot, value, err);
+    case DIRECTORIES:
+        return set_dirs_text(origin, key, slot, value, err);
     case STRING:
         return set_string(slot, value, err);
     case FILTER:
@@ -414,6 +462,26 @@ static int set_list(lua_State *L, const struct hob_config_origin *origin,
     return rc;
 }
 
+static int set_dirs_list(lua_State *L, const struct hob_config_origin *origin,
+                         const struct hob_config_key *key, char **slot, struct hob_error *err)
+{
+    char **list = read_list(L, err), *dirs = NULL;
+    int rc = 0;
+    for (char **item = list; rc == 0 && list && *item; item++) {
+        bool fits = (*item)[0] && !strchr(*item, ':');
+        rc = fits ? add_dirs(origin, &dirs, *item, err)
+                  : hob_config_expected(origin, key->name, DIRS_WORDS, *item, err);
+    }
+    hob_config_free_words(list);
+    if (rc || !list) {
+        hob_free(dirs);
+        return rc ? rc
+                  : hob_config_expected(origin, key->name, DIRS_WORDS,
+                                        "a table with something else in it", err);
+    }
+    return set_dirs(origin, key, slot, dirs, err);
+}
+
 /* Both must be texts without zero bytes. */
 static bool is_pair(lua_State *L)
 {
@@ -459,6 +527,7 @@ static int wrong_type(lua_State *L, const struct hob_config_origin *origin,
     static const char *const words[] = {"a string",
                                         "a file name",
                                         "a directory's name",
+                                        "a directory's name, or { \"DIRECTORY\", ... }",
                                         "\"stderr\", \"syslog\" or the name of a file",
                                         "",
                                         "",
@@ -518,6 +587,9 @@ int hob_config_set_value(lua_State *L, const struct hob_config_origin *origin,
     }
     if ((key->type == LIST || key->type == FILES) && type == LUA_TTABLE) {
         return set_list(L, origin, key, slot, err);
+    }
+    if (key->type == DIRECTORIES && type == LUA_TTABLE) {
+        return set_dirs_list(L, origin, key, slot, err);
     }
     if (key->type == ROUTES && type == LUA_TTABLE) {
         return set_routes(L, origin, key, slot, err);

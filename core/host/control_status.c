@@ -70,6 +70,8 @@ static int put_handler(struct hob_control_request *request,
     int rc = hob_buf_printf(out, "{%s\"handler\":{\"name\":\"%s\",\"state\":\"%s\"", request->id,
                             handler->name, state_of(handler));
     rc = rc ? rc : hob_control_put_text(out, "path", handler->path);
+    const char *shadowed = hob_handlers_shadowed(request->control->options.handlers, handler);
+    rc = rc ? rc : hob_control_put_text(out, "shadows", shadowed ? shadowed : "");
     rc = rc ? rc : hob_control_put_text(out, "digest", handler->digest);
     rc = rc ? rc : hob_buf_printf(out, ",\"loadedAt\":%" PRId64, handler->loaded_at);
     if (handler->newer) {

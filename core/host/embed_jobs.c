@@ -58,7 +58,7 @@ int hob_runtime_drain(struct hob_runtime *runtime, bool on, const char *why, str
     if (on) {
         hob_drain_say(runtime->log, &runtime->drain);
     } else {
-        hob_log_event(runtime->log, HOB_LOG_INFO, "drain.off",
+        hob_log_event(runtime->log, HOB_LOG_INFO, "hob.draining_ended",
                       "the program that Hob is part of wants jobs again");
     }
     return 0;

@@ -1,6 +1,7 @@
 #include "host/guard.h"
 
 #include "host/config.h"
+#include "work/scripts_dirs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -97,6 +98,11 @@ int hob_guard_check(const struct hob_config *config, hob_guard_warning_fn *warn,
     struct stat info;
     int rc = config->config_file[0] ? look_at(&guard, config->config_file, &info) : 0;
     rc = rc ? rc : look_at(&guard, config->data, &info);
-    rc = rc ? rc : look_at(&guard, config->scripts, &info);
-    return rc ? rc : look_below(&guard, config->scripts, 0);
+    const char *rest = config->scripts;
+    char dir[PATH_MAX];
+    while (rc == 0 && hob_scripts_dirs_next(&rest, dir)) {
+        rc = look_at(&guard, dir, &info);
+        rc = rc ? rc : look_below(&guard, dir, 0);
+    }
+    return rc;
 }

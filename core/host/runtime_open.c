@@ -15,6 +15,7 @@
 #include "work/handlers.h"
 #include "work/native.h"
 #include "work/output.h"
+#include "work/scripts_dirs.h"
 #include "work/store.h"
 #include "work/tally.h"
 
@@ -124,18 +125,27 @@ static int make_absolute(char **path, struct hob_error *err)
  * stay: by another one all handlers may be exchanged at once. */
 static int name_scripts(struct hob_runtime *runtime, struct hob_error *err)
 {
-    char here[PATH_MAX], *whole;
-    const char *scripts = runtime->config.scripts;
-    while (strncmp(scripts, "./", 2) == 0) {
-        scripts += 2;
-    }
-    if (scripts[0] == '/' || !getcwd(here, sizeof here)) {
+    char here[PATH_MAX], dir[PATH_MAX], whole[2 * PATH_MAX];
+    const char *rest = runtime->config.scripts;
+    char *dirs = hob_strdup("");
+    if (!getcwd(here, sizeof here)) {
+        hob_free(dirs);
         return 0;
-    } else if (hob_asprintf(&whole, "%s/%s", here, scripts) < 0) {
+    }
+    while (dirs && hob_scripts_dirs_next(&rest, dir)) {
+        const char *name = dir;
+        while (strncmp(name, "./", 2) == 0) {
+            name += 2;
+        }
+        snprintf(whole, sizeof whole, "%s%s%s", name[0] == '/' ? "" : here,
+                 name[0] == '/' ? "" : "/", name);
+        dirs = hob_scripts_dirs_add(dirs, whole);
+    }
+    if (!dirs) {
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
     hob_free(runtime->config.scripts);
-    runtime->config.scripts = whole;
+    runtime->config.scripts = dirs;
     return 0;
 }
 

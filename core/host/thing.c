@@ -200,6 +200,12 @@ static int make_mqtt(struct hob_thing *thing, struct hob_error *err)
     return hob_mqtt_new(thing->options.loop, thing->options.log, &options, &thing->mqtt, err);
 }
 
+static const char *via_of(const struct hob_thing *thing)
+{
+    const char *name = thing->options.thing->connection;
+    return !hob_thing_is_branch(thing) ? "" : *name ? name : "the product's own connection";
+}
+
 static void on_many(void *user, size_t held)
 {
     struct hob_thing *thing = user;
@@ -227,14 +233,17 @@ static int make_share(struct hob_thing *thing, struct hob_error *err)
         }
     }
     const struct hob_config_thing *config = thing->options.thing;
+    const struct hob_config_thing *tls = /* whose certificate connects */
+        thing->options.over ? thing->options.over->options.thing : config;
     bool provided = thing->options.config->key_provider != NULL;
     thing->agent = (struct hob_modules_agent){
         .share = thing->share,
         .thing = name,
-        .ca = config->ca,
-        .cert = config->cert,
-        .key = provided ? "" : config->key,
-        .key_passphrase = config->key_passphrase,
+        .via = via_of(thing),
+        .ca = tls->ca,
+        .cert = tls->cert,
+        .key = provided ? "" : tls->key,
+        .key_passphrase = tls->key_passphrase,
         .credentials_endpoint = config->credentials_endpoint,
         .handlers = thing->options.handlers,
         .party = thing->options.fair ? hob_fair_join(thing->options.fair) : NULL};
@@ -541,9 +550,7 @@ void hob_thing_get_facts(const struct hob_thing *thing, struct hob_thing_facts *
     uint64_t answered_ms = hob_jobs_client_answered_ms(thing->client);
     bool is_branch = hob_thing_is_branch(thing);
     *out = (struct hob_thing_facts){
-        .via = !is_branch              ? ""
-               : config->connection[0] ? config->connection
-                                       : "the product's own connection",
+        .via = via_of(thing),
         .endpoint = is_branch ? "" : config->endpoint,
         .port = is_branch ? 0 : port_of(config),
         .answered_ms = answered_ms ? (int64_t)(hob_clock_mono_ms() - answered_ms) : -1,

@@ -4,6 +4,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/clock_watch.h"
+#include "base/spare.h"
 #include "net/mqtt_options.h"
 #include "net/mqtt_pump.h"
 #include "net/mqtt_words.h"
@@ -11,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 #include <stdio.h>
@@ -338,6 +340,8 @@ static int connect_client(struct link *link, struct hob_error *err)
     /* Only this one takes properties; it blocks for a connect to our own pipe, which is instant. */
     int rc = is_v5 ? mosquitto_connect_bind_v5(link->client, path, 0, keep_alive, NULL, properties)
                    : mosquitto_connect_async(link->client, path, 0, keep_alive);
+    if (mosquitto_socket(link->client) >= 0) /* its pair of sockets cannot be got at */
+        fcntl(mosquitto_socket(link->client), F_SETFD, FD_CLOEXEC);
     mosquitto_property_free_all(&properties);
     if (rc == MOSQ_ERR_SUCCESS)
         return hob_mqtt_pump_accept(link->pump, err);
@@ -348,7 +352,10 @@ static int connect_client(struct link *link, struct hob_error *err)
 static int make_client(struct link *link, struct hob_error *err)
 {
     const struct hob_mqtt_options *o = &link->mqtt->front.options;
+    struct hob_spare kept;
+    hob_spare_begin(&kept);
     struct mosquitto *client = mosquitto_new(o->client_id, !o->persistent_session, link);
+    hob_spare_end(&kept);
     if (!client)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     link->client = client;
@@ -688,7 +695,10 @@ int hob_mqtt_mosquitto_new(struct hob_loop *loop, struct hob_log *log,
     struct line *mqtt = hob_calloc(1, sizeof(*mqtt));
     if (!mqtt)
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
+    struct hob_spare kept;
+    hob_spare_begin(&kept);
     mosquitto_lib_init(); /* counted: each new goes with one cleanup */
+    hob_spare_end(&kept);
     int code = hob_mqtt_front_open(&mqtt->front, &backend, loop, log, options);
     mqtt->timer = hob_timer_new(loop, on_timer, mqtt);
     mqtt->keeper = hob_timer_new(loop, on_keeper, mqtt);

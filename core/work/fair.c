@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define TURN_MS  4  /* of slices, then the loop looks at its I/O; as much as one slice at most */
+#define HEAVY_MS 2  /* a slice of at least so long: next time behind those that take little */
 #define TURN_MAX 16 /* slices, where the clock is too coarse to see them */
 
 struct hob_fair_party {
@@ -15,6 +16,7 @@ struct hob_fair_party {
     struct hob_fair_party *next; /* of its queue */
     struct hob_fair_entry *head, *tail;
     bool queued;
+    bool heavy;      /* its last slice was a long one */
     uint64_t served; /* in which turn last */
 };
 
@@ -27,6 +29,7 @@ struct hob_fair {
     struct hob_loop_soon soon;
     struct queue woken, going_on;
     struct hob_fair_party rest; /* of parties that have left */
+    struct hob_fair_party *serving;
     uint64_t turn;
 };
 
@@ -73,7 +76,8 @@ static void line_up(struct hob_fair_party *party)
 {
     struct hob_fair *fair = party->fair;
     if (!party->queued) {
-        push(party->served == fair->turn ? &fair->going_on : &fair->woken, party);
+        bool is_behind = party->heavy || party->served == fair->turn;
+        push(is_behind ? &fair->going_on : &fair->woken, party);
     }
     if (!fair->soon.waiting) {
         hob_loop_defer(fair->loop, &fair->soon, run, fair);
@@ -82,40 +86,50 @@ static void line_up(struct hob_fair_party *party)
 
 /* ---- a turn ---- */
 
-static void serve(struct hob_fair_party *party)
+/* @return when it was over, on the monotonic clock */
+static uint64_t serve(struct hob_fair_party *party, uint64_t now_ms)
 {
+    struct hob_fair *fair = party->fair;
     struct hob_fair_entry *entry = party->head;
     party->head = entry->next;
     party->tail = party->head ? party->tail : NULL;
-    party->served = party->fair->turn;
+    party->served = fair->turn;
     entry->waiting = false;
     if (party->head) {
-        push(&party->fair->going_on, party);
+        push(&fair->going_on, party);
     }
+    fair->serving = party;
     entry->fn(entry->user); /* entry and party may be gone then */
+    uint64_t end_ms = hob_clock_mono_ms();
+    if (fair->serving) {
+        party->heavy = end_ms - now_ms >= HEAVY_MS;
+    }
+    fair->serving = NULL;
+    return end_ms;
 }
 
-static struct hob_fair_party *next_of(struct hob_fair *fair)
+/* Each once in a turn. */
+static struct hob_fair_party *next_going_on(struct hob_fair *fair)
 {
-    if (fair->woken.head) {
-        return pop(&fair->woken);
-    }
     bool is_round = fair->going_on.head && fair->going_on.head->served == fair->turn;
     return is_round ? NULL : pop(&fair->going_on);
 }
 
+/* However much those take that are woken: one of those that go on has a slice, too. */
 static void run(void *user)
 {
     struct hob_fair *fair = user;
     struct hob_fair_party *party;
-    uint64_t until_ms = hob_clock_mono_ms() + TURN_MS;
+    uint64_t now_ms = hob_clock_mono_ms(), until_ms = now_ms + TURN_MS;
+    int slices = 0;
     fair->turn++;
-    for (int slices = 0; slices < TURN_MAX && (party = next_of(fair)); slices++) {
-        serve(party);
-        if (hob_clock_mono_ms() >= until_ms) {
-            break;
-        }
+    for (; slices < TURN_MAX && now_ms < until_ms && (party = pop(&fair->woken)); slices++) {
+        now_ms = serve(party, now_ms);
     }
+    do {
+        party = next_going_on(fair);
+        now_ms = party ? serve(party, now_ms) : now_ms;
+    } while (party && ++slices < TURN_MAX && now_ms < until_ms);
     bool more = fair->woken.head || fair->going_on.head;
     if (more && !fair->soon.waiting) {
         hob_loop_defer(fair->loop, &fair->soon, run, fair);
@@ -178,6 +192,9 @@ void hob_fair_leave(struct hob_fair_party *party)
         return;
     }
     struct hob_fair_party *rest = &party->fair->rest;
+    if (party->fair->serving == party) {
+        party->fair->serving = NULL;
+    }
     if (party->queued) {
         take_out(&party->fair->woken, party);
         take_out(&party->fair->going_on, party);

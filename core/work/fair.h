@@ -2,9 +2,10 @@
  *
  * All handlers run on one thread, in slices. A slice belongs to a *party* (a thing), however many
  * jobs and tasks of it want one: in each turn of the loop each party gets one at most, those that
- * have just been woken before those that only go on, until the turn's time is used up; then the
- * loop looks at its I/O, and the next turn begins with whoever had none. So a thing whose handlers
- * spin, or wake all the time, takes a slice from the others' time and no more.
+ * have just been woken (and took little time when they were last) before those that only go on,
+ * until the turn's time is used up; then the loop looks at its I/O, and the next turn begins with
+ * whoever had none. So a thing whose handlers spin, or wake all the time, takes a slice from the
+ * others' time and no more; and nobody starves: one of those that go on is served in each turn.
  *
  * Life: hob_fair_new -> hob_fair_join ... hob_fair_leave -> hob_fair_free. Loop thread only.
  * Spec: spec/unit/fair_spec.lua, spec/integration/things_spec.lua

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "work/native.h"
 #include "work/sandbox.h"
+#include "work/scripts_dirs.h"
 
 #include <lauxlib.h>
 #include <limits.h>
@@ -124,10 +125,10 @@ int hob_handlers_new(const struct hob_handlers_options *options, struct hob_hand
     handlers->native = options->native;
     handlers->on_reloaded = options->on_reloaded;
     handlers->user = options->user;
-    int n = hob_asprintf(&handlers->script_lib, "%s/lib", options->scripts);
+    handlers->script_lib = hob_scripts_dirs_lib(options->scripts);
+    handlers->directory = hob_scripts_dirs_first(options->scripts);
     int rc = 0;
-    if (n < 0 || !handlers->scripts || !handlers->lib) {
-        handlers->script_lib = n < 0 ? NULL : handlers->script_lib;
+    if (!handlers->script_lib || !handlers->directory || !handlers->scripts || !handlers->lib) {
         rc = hob_error_set(err, HOB_ENOMEM, "loading handlers: out of memory");
     }
     rc = rc ? rc : load_builtin(handlers, err);
@@ -154,6 +155,7 @@ void hob_handlers_free(struct hob_handlers *handlers)
     hob_scripts_look_free(handlers->loaded);
     hob_free(handlers->scripts);
     hob_free(handlers->script_lib);
+    hob_free(handlers->directory);
     hob_free(handlers->lib);
     hob_free(handlers->warned);
     hob_free(handlers);
@@ -171,7 +173,22 @@ struct hob_native *hob_handlers_native(const struct hob_handlers *handlers)
 
 const char *hob_handlers_directory(const struct hob_handlers *handlers)
 {
+    return handlers->directory;
+}
+
+const char *hob_handlers_scripts(const struct hob_handlers *handlers)
+{
     return handlers->scripts;
+}
+
+const char *hob_handlers_shadowed(const struct hob_handlers *handlers,
+                                  const struct hob_handlers_entry *handler)
+{
+    const struct hob_scripts_file *file =
+        handler->path ? hob_scripts_find(handlers->loaded, handler->path) : NULL;
+    const struct hob_scripts_file *beneath =
+        file ? hob_scripts_beneath(handlers->loaded, file) : NULL;
+    return beneath ? beneath->path : NULL;
 }
 
 bool hob_handlers_is_watched(const struct hob_handlers *handlers)
@@ -208,4 +225,60 @@ const struct hob_script *hob_handlers_broken_module(const struct hob_handlers *h
 {
     const struct hob_scripts_modules *broken = handlers->broken;
     return broken && index < broken->count ? broken->list[index] : NULL;
+}
+
+/* ---- all of it now ---- */
+
+/* Somebody writes it just now: the watch reads it when that has ended. */
+static bool is_unfinished(void *user, const struct hob_scripts_file *now)
+{
+    const struct hob_scripts_file *before = hob_scripts_find(user, now->path);
+    return before && !hob_scripts_same_stamp(now, before) &&
+           hob_scripts_is_being_written(now->path);
+}
+
+static void say_loaded(const struct hob_handlers *handlers, size_t left_out)
+{
+    size_t broken = 0;
+    for (size_t i = 0; i < handlers->count; i++) {
+        broken += handlers->list[i].error.code || handlers->list[i].refused.code;
+    }
+    char more[160] = "";
+    size_t native = hob_native_handler_count(handlers->native);
+    if (native) {
+        snprintf(more, sizeof more, "; and %zu of the product's own, in C", native);
+    }
+    if (left_out) {
+        size_t len = strlen(more);
+        snprintf(more + len, sizeof more - len, "; %zu files beyond the first %d are left out",
+                 left_out, HOB_SCRIPTS_FILES_MAX);
+    }
+    hob_log_event(handlers->log, left_out ? HOB_LOG_WARN : HOB_LOG_INFO, "handlers.loaded",
+                  "%zu handler%s in %s, %zu broken%s", handlers->count,
+                  handlers->count == 1 ? "" : "s", handlers->scripts, broken, more);
+}
+
+int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err)
+{
+    struct hob_scripts_look *look = NULL;
+    struct hob_handlers_round *round = NULL;
+    int rc = hob_scripts_look(handlers->scripts, &look, err);
+    if (rc) {
+        return rc;
+    }
+    size_t left_out = look->left_out;
+    if (handlers->watched) {
+        hob_scripts_keep(look, handlers->loaded, is_unfinished, handlers->loaded);
+    }
+    rc = hob_handlers_round_new(handlers, look, true, &round, err);
+    if (rc) {
+        return rc;
+    }
+    while (hob_handlers_round_check(round)) {
+    }
+    rc = hob_handlers_round_finish(round, err);
+    if (rc == 0) {
+        say_loaded(handlers, left_out);
+    }
+    return rc;
 }

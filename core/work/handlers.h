@@ -1,6 +1,6 @@
 /* handlers.h - the Lua files that say what a job type does, and which of them a document asks for.
  *
- * A handler is a file NAME.lua in the scripts directory that returns a table (see
+ * A handler is a file NAME.lua in one of the scripts directories that returns a table (see
  * docs/reference/handlers.md). Loading compiles each file and checks its table in a throw-away
  * sandbox. Loading again keeps the last good version of a file that is broken by now; one that
  * never was good stays in the list with its error, and a job that asks for it FAILS with that
@@ -63,7 +63,7 @@ struct hob_scripts_modules;
 struct hob_handlers_options { /* strings are copied */
     struct hob_loop *loop;
     struct hob_log *log;
-    const char *scripts; /* directory */
+    const char *scripts; /* directory, or several: see scripts_dirs.h */
     const char *lib;     /* Hob's own Lua files */
     /* Borrowed for its life; NULL-terminated; NULL: the default, none. */
     const char *const *job_types;    /* members of a document that may name its handler */
@@ -127,9 +127,15 @@ const struct hob_handlers_entry *hob_handlers_find(const struct hob_handlers *ha
 const struct hob_handlers_entry *hob_handlers_find_script(const struct hob_handlers *handlers,
                                                           const char *name);
 size_t hob_handlers_count(const struct hob_handlers *handlers);
-const char *hob_handlers_directory(const struct hob_handlers *handlers);  /* SCRIPTS */
+/** The first one of SCRIPTS: where what is put in place goes. */
+const char *hob_handlers_directory(const struct hob_handlers *handlers);
+const char *hob_handlers_scripts(const struct hob_handlers *handlers); /* all, as scripts_dirs.h */
+/** The file of a later directory that is not used because of this handler's. Borrowed until the
+ * next load. NULL: none */
+const char *hob_handlers_shadowed(const struct hob_handlers *handlers,
+                                  const struct hob_handlers_entry *handler);
 bool hob_handlers_is_watched(const struct hob_handlers *handlers);        /* by handlers_watch.h */
-const char *hob_handlers_script_lib(const struct hob_handlers *handlers); /* SCRIPTS/lib */
+const char *hob_handlers_script_lib(const struct hob_handlers *handlers); /* their lib/ */
 const char *hob_handlers_lib(const struct hob_handlers *handlers);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WORDS_MAX   (4 * 1024)
@@ -78,7 +79,8 @@ static struct hob_script *text_of(const struct hob_handlers_round *round,
                                   const struct hob_scripts_file *file, struct hob_script *last)
 {
     const struct hob_scripts_file *was = hob_scripts_find(round->handlers->loaded, file->path);
-    if (last && was && !round->by_hand && hob_scripts_same_stamp(file, was)) {
+    bool same_file = last && strcmp(last->path, file->path) == 0;
+    if (same_file && was && !round->by_hand && hob_scripts_same_stamp(file, was)) {
         return hob_script_hold(last);
     }
     return hob_script_read(file->path, file->name);
@@ -112,7 +114,8 @@ static struct hob_script *choose_module(struct hob_handlers_round *round,
     if (!script) {
         return NULL;
     }
-    if (before && !before->error.code && hob_script_same_text(before, script)) {
+    bool same_file = before && strcmp(before->path, script->path) == 0;
+    if (same_file && !before->error.code && hob_script_same_text(before, script)) {
         hob_script_release(script);
         return hob_script_hold(before);
     }
@@ -140,8 +143,9 @@ static int read_modules(struct hob_handlers_round *round, struct hob_error *err)
     }
     for (size_t i = 0; i < round->look->count; i++) {
         const struct hob_scripts_file *file = &round->look->files[i];
-        struct hob_script *script = file->is_module ? choose_module(round, file) : NULL;
-        if (file->is_module && !script) {
+        bool used = file->is_module && !file->shadowed;
+        struct hob_script *script = used ? choose_module(round, file) : NULL;
+        if (used && !script) {
             return no_memory(err);
         }
         if (script) {
@@ -172,6 +176,12 @@ static bool may_require(const struct hob_handlers_entry *handler)
     return handler->source && strstr(handler->source, "require") != NULL;
 }
 
+/* The same text from another directory is checked, too: its file is another one. */
+static bool is_same_version(const struct hob_script *a, const struct hob_script *b)
+{
+    return hob_script_same_text(a, b) && strcmp(a->path, b->path) == 0;
+}
+
 static bool must_check(const struct hob_handlers_round *round, const struct entry *entry)
 {
     const struct hob_handlers_entry *old = entry->old;
@@ -181,7 +191,7 @@ static bool must_check(const struct hob_handlers_round *round, const struct entr
     bool was_broken = old->error.code || old->refused.code;
     const struct hob_script *last = old->newer ? old->newer : old->script;
     const struct hob_scripts_modules *with = old->refused_with ? old->refused_with : old->modules;
-    if (!hob_script_same_text(last, entry->fresh.script) || (round->by_hand && was_broken)) {
+    if (!is_same_version(last, entry->fresh.script) || (round->by_hand && was_broken)) {
         return true;
     }
     return with != round->modules && may_require(&entry->fresh);
@@ -192,6 +202,7 @@ static int add_entry(struct hob_handlers_round *round, const struct hob_scripts_
 {
     struct entry *entry = &round->entries[round->count];
     entry->old = handler_before(round->handlers, file->name);
+    snprintf(entry->fresh.name, sizeof entry->fresh.name, "%.*s", HOB_HANDLER_NAME_MAX, file->name);
     if (file->keep) {
         round->count += entry->old != NULL;
         return 0;
@@ -204,10 +215,15 @@ static int add_entry(struct hob_handlers_round *round, const struct hob_scripts_
         return no_memory(err);
     }
     round->count++;
-    snprintf(entry->fresh.name, sizeof entry->fresh.name, "%.*s", HOB_HANDLER_NAME_MAX, file->name);
     hob_handlers_set_script(&entry->fresh, script, round->modules);
     entry->check = must_check(round, entry);
     return 0;
+}
+
+/* They come by path, and their directories say nothing. */
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct entry *)a)->fresh.name, ((const struct entry *)b)->fresh.name);
 }
 
 static int read_handlers(struct hob_handlers_round *round, struct hob_error *err)
@@ -218,11 +234,13 @@ static int read_handlers(struct hob_handlers_round *round, struct hob_error *err
         return no_memory(err);
     }
     for (size_t i = 0; i < round->look->count && rc == 0; i++) {
-        bool in_c = hob_native_find_handler(round->handlers->native, round->look->files[i].name);
-        if (!round->look->files[i].is_module && !in_c) {
-            rc = add_entry(round, &round->look->files[i], err);
+        const struct hob_scripts_file *file = &round->look->files[i];
+        bool in_c = hob_native_find_handler(round->handlers->native, file->name);
+        if (!file->is_module && !file->shadowed && !in_c) {
+            rc = add_entry(round, file, err);
         }
     }
+    qsort(round->entries, round->count, sizeof *round->entries, by_name);
     return rc;
 }
 
@@ -240,6 +258,7 @@ int hob_handlers_round_new(struct hob_handlers *handlers, struct hob_scripts_loo
     round->generation = handlers->generation;
     round->by_hand = by_hand;
     round->look = look;
+    hob_scripts_shadow(look);
     int rc = read_modules(round, err);
     rc = rc ? rc : read_handlers(round, err);
     if (rc) {
@@ -322,16 +341,19 @@ static void say_broken(const struct hob_handlers *handlers, const struct hob_err
     hob_buf_free(&words);
 }
 
+/* `old`: NULL if there was none. */
 static void say_reloaded(const struct hob_handlers *handlers, const struct hob_handlers_entry *now,
-                         const char *before)
+                         const struct hob_handlers_entry *old)
 {
+    bool other_file = old && old->path && strcmp(old->path, now->path) != 0;
     struct hob_buf words;
     hob_buf_init(&words, WORDS_MAX);
     hob_buf_printf(&words, "%s: %s is in use", now->path, now->digest);
-    if (!before[0]) {
+    if (!old || !old->digest[0]) {
         hob_buf_append_string(&words, ", a new handler");
-    } else if (strcmp(before, now->digest) != 0) {
-        hob_buf_printf(&words, " in place of %.*s", DIGEST_TOLD, before);
+    } else if (other_file || strcmp(old->digest, now->digest) != 0) {
+        hob_buf_printf(&words, " in place of %.*s%s%s", DIGEST_TOLD, old->digest,
+                       other_file ? " of " : "", other_file ? old->path : "");
     } else {
         hob_buf_append_string(&words, ", as before; it is not broken any more");
     }
@@ -432,7 +454,8 @@ static void take_fresh(struct hob_handlers_round *round, struct entry *entry,
 {
     const struct hob_handlers_entry *old = entry->old;
     bool was_broken = old && (old->error.code || old->refused.code);
-    bool same = old && strcmp(old->digest, entry->fresh.digest) == 0;
+    bool same = old && strcmp(old->digest, entry->fresh.digest) == 0 &&
+                strcmp(old->path, entry->fresh.path) == 0;
     *out = entry->fresh;
     entry->fresh = (struct hob_handlers_entry){0};
     out->loaded_at = same && !old->error.code ? old->loaded_at : hob_clock_wall_ms() / 1000;
@@ -440,7 +463,7 @@ static void take_fresh(struct hob_handlers_round *round, struct entry *entry,
     if (out->error.code && !told) {
         say_broken(round->handlers, &out->error, NULL);
     } else if (!out->error.code && round->handlers->generation && (!same || was_broken)) {
-        say_reloaded(round->handlers, out, old ? old->digest : "");
+        say_reloaded(round->handlers, out, old);
     }
 }
 
@@ -535,60 +558,4 @@ int hob_handlers_round_finish(struct hob_handlers_round *round, struct hob_error
     hob_handlers_round_free(round);
     hob_handlers_check_names(handlers, by_hand);
     return 0;
-}
-
-/* ---- all of it now ---- */
-
-/* Somebody writes it just now: the watch reads it when that has ended. */
-static bool is_unfinished(void *user, const struct hob_scripts_file *now)
-{
-    const struct hob_scripts_file *before = hob_scripts_find(user, now->path);
-    return before && !hob_scripts_same_stamp(now, before) &&
-           hob_scripts_is_being_written(now->path);
-}
-
-static void say_loaded(const struct hob_handlers *handlers, size_t left_out)
-{
-    size_t broken = 0;
-    for (size_t i = 0; i < handlers->count; i++) {
-        broken += handlers->list[i].error.code || handlers->list[i].refused.code;
-    }
-    char more[160] = "";
-    size_t native = hob_native_handler_count(handlers->native);
-    if (native) {
-        snprintf(more, sizeof more, "; and %zu of the product's own, in C", native);
-    }
-    if (left_out) {
-        size_t len = strlen(more);
-        snprintf(more + len, sizeof more - len, "; %zu files beyond the first %d are left out", left_out,
-                 HOB_SCRIPTS_FILES_MAX);
-    }
-    hob_log_event(handlers->log, left_out ? HOB_LOG_WARN : HOB_LOG_INFO, "handlers.loaded",
-                  "%zu handler%s in %s, %zu broken%s", handlers->count,
-                  handlers->count == 1 ? "" : "s", handlers->scripts, broken, more);
-}
-
-int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err)
-{
-    struct hob_scripts_look *look = NULL;
-    struct hob_handlers_round *round = NULL;
-    int rc = hob_scripts_look(handlers->scripts, &look, err);
-    if (rc) {
-        return rc;
-    }
-    size_t left_out = look->left_out;
-    if (handlers->watched) {
-        hob_scripts_keep(look, handlers->loaded, is_unfinished, handlers->loaded);
-    }
-    rc = hob_handlers_round_new(handlers, look, true, &round, err);
-    if (rc) {
-        return rc;
-    }
-    while (hob_handlers_round_check(round)) {
-    }
-    rc = hob_handlers_round_finish(round, err);
-    if (rc == 0) {
-        say_loaded(handlers, left_out);
-    }
-    return rc;
 }

@@ -168,6 +168,7 @@ struct warnings {
     struct hob_buf lines;
 };
 
+/* `action` NULL: it may well be meant so. */
 static void say(struct warnings *warnings, const char *event, const char *action, const char *text)
 {
     const struct hob_handlers *handlers = warnings->handlers;
@@ -177,7 +178,8 @@ static void say(struct warnings *warnings, const char *event, const char *action
     if (handlers->warned && strstr(handlers->warned, line)) {
         return;
     }
-    struct hob_log_record record = {.level = HOB_LOG_WARN, .event = event, .action = action};
+    struct hob_log_record record = {
+        .level = action ? HOB_LOG_WARN : HOB_LOG_INFO, .event = event, .action = action};
     hob_log_write(handlers->log, &record, "%s", text);
 }
 
@@ -231,13 +233,18 @@ static void check_handler(struct warnings *warnings, const struct hob_handlers_e
 static void check_file(struct warnings *warnings, const struct hob_scripts_file *file)
 {
     const struct hob_handlers *handlers = warnings->handlers;
-    const bool in_c = file->is_module ? hob_native_find_module(handlers->native, file->name) != NULL
-                                      : hob_native_find_handler(handlers->native, file->name) != NULL;
+    const bool in_c = file->is_module
+                          ? hob_native_find_module(handlers->native, file->name) != NULL
+                          : hob_native_find_handler(handlers->native, file->name) != NULL;
     char text[HOB_ERROR_MESSAGE_MAX];
     if (in_c) {
         snprintf(text, sizeof text, "%s is not used: the product has a %s '%s' of its own, in C",
                  file->path, file->is_module ? "module" : "handler", file->name);
         say(warnings, "handler.name_taken", "take the file away, or give it another name", text);
+    } else if (!file->shadowed && hob_scripts_beneath(handlers->loaded, file)) {
+        snprintf(text, sizeof text, "%s is used in place of %s", file->path,
+                 hob_scripts_beneath(handlers->loaded, file)->path);
+        say(warnings, "handler.shadowed", NULL, text);
     }
 }
 

@@ -13,12 +13,13 @@ struct lua_State;
 struct hob_handlers {
     struct hob_loop *loop;
     struct hob_log *log;
-    char *scripts;
-    char *script_lib;
+    char *scripts;    /* its directories, see scripts_dirs.h */
+    char *script_lib; /* their lib/, likewise */
+    char *directory;  /* the first one */
     char *lib;
     const char *const *job_types, *const *routes;
     const struct hob_policy *policy;
-    struct hob_native *native; /* NULL: nothing is in C */
+    struct hob_native *native;                          /* NULL: nothing is in C */
     void (*on_reloaded)(void *user, const char *label); /* NULL: nobody wants to hear */
     void *user;
     struct hob_handlers_entry *list; /* sorted by name; files only */

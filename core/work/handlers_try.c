@@ -17,12 +17,11 @@ static int no_memory(struct hob_error *err)
 static char *path_of(const struct hob_handlers *handlers, const struct hob_handlers_trial *trial)
 {
     char *path = NULL;
-    if (hob_asprintf(&path, "%s/%s.lua",
-                     trial->is_module ? handlers->script_lib : handlers->scripts,
+    if (hob_asprintf(&path, "%s/%s%s.lua", handlers->directory, trial->is_module ? "lib/" : "",
                      trial->name) < 0) {
         return NULL;
     }
-    for (char *c = path + strlen(handlers->script_lib); trial->is_module && c[4]; c++) {
+    for (char *c = path + strlen(handlers->directory); trial->is_module && c[4]; c++) {
         *c = *c == '.' ? '/' : *c;
     }
     return path;

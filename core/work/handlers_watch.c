@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "work/handlers_parts.h"
+#include "work/scripts_dirs.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -224,6 +225,26 @@ static void want_way(struct hob_handlers_watch *watch, const char *path, int lin
     want_parent(watch, path); /* where another one could take its place */
 }
 
+/* One that is not there yet is made in a directory that is not there yet, perhaps. */
+static void want_ancestor(struct hob_handlers_watch *watch, const char *path)
+{
+    char at[PATH_MAX], above[PATH_MAX];
+    snprintf(at, sizeof at, "%s", path);
+    while (parent_of(at, above), access(above, F_OK) != 0 && strcmp(at, above) != 0) {
+        snprintf(at, sizeof at, "%s", above);
+    }
+    want_parent(watch, at);
+}
+
+static void want_ways(struct hob_handlers_watch *watch, const char *dirs)
+{
+    char dir[PATH_MAX];
+    while (hob_scripts_dirs_next(&dirs, dir)) {
+        want_way(watch, dir, LINKS_MAX);
+        want_ancestor(watch, dir);
+    }
+}
+
 static void drop_unwanted(struct hob_handlers_watch *watch)
 {
     for (struct place **at = &watch->places; *at;) {
@@ -243,8 +264,8 @@ static void watch_places(struct hob_handlers_watch *watch, const struct hob_scri
         place->wanted = false;
     }
     watch->failed = false;
-    want_way(watch, scripts_of(watch), LINKS_MAX);
-    want_way(watch, watch->options.handlers->script_lib, LINKS_MAX);
+    want_ways(watch, scripts_of(watch));
+    want_ways(watch, watch->options.handlers->script_lib);
     for (size_t i = 0; look && i < look->dir_count && i < DIRS_MAX; i++) {
         want(watch, look->dirs[i], "");
     }

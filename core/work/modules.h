@@ -21,6 +21,7 @@ struct hob_policy;
 struct hob_modules_agent {
     struct hob_mqtt_share *share;
     const char *thing;
+    const char *via;                              /* whose connection it is; "": this thing's own */
     const char *ca, *cert, *key, *key_passphrase; /* files of its TLS; "": none */
     const char *credentials_endpoint;             /* of AWS's credentials provider; "" */
     const struct hob_handlers *handlers;          /* which versions of them are in use */

@@ -4,6 +4,7 @@
 #include "work/modules.h"
 #include "work/sandbox_globals.h"
 #include "work/scripts.h"
+#include "work/scripts_dirs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,6 +94,17 @@ static int module_path(lua_State *L, const char *dir, const char *name, char *ou
     }
     int n = snprintf(out, len, "%s/%s.lua", dir, file);
     return n > 0 && (size_t)n < len && access(out, R_OK) == 0;
+}
+
+static bool find_shared(lua_State *L, const char *dirs, const char *name, char out[PATH_MAX])
+{
+    char dir[PATH_MAX];
+    while (hob_scripts_dirs_next(&dirs, dir)) {
+        if (module_path(L, dir, name, out, PATH_MAX)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_ours(const char *name)
@@ -187,7 +199,7 @@ static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *n
     if (sandbox->modules) {
         return load_checked(L, sandbox, name);
     }
-    if (!sandbox->script_lib || !module_path(L, sandbox->script_lib, name, path, sizeof path)) {
+    if (!sandbox->script_lib || !find_shared(L, sandbox->script_lib, name, path)) {
         return false;
     }
     char *text = read_text(path, &len, &err);

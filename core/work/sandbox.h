@@ -38,7 +38,7 @@ struct hob_sandbox_options {
     const struct hob_policy *policy;       /* borrowed for its life; NULL: all is allowed */
     struct hob_exec_set *children; /* of what it starts; borrowed for its life; NULL: none */
     struct hob_native *native; /* C functions of the product; borrowed for its life; NULL: none */
-    struct hob_bench *bench; /* its recorder is loaded first; borrowed for its life; NULL: none */
+    struct hob_bench *bench;   /* its recorder is loaded first; borrowed for its life; NULL: none */
     struct hob_debugger *debugger; /* borrowed for its life; NULL: none */
     struct hob_console *console; /* it is this session's state, which has hob.console and hob.debug;
                                     NULL: it is not */
@@ -52,9 +52,10 @@ struct hob_sandbox_options {
     void *source_user;
     struct hob_scripts_modules *modules; /* in place of script_lib's files; held for its life; NULL:
                                             those are read */
-    const char *script_lib;              /* directory of modules that scripts share; NULL: none */
-    const char *lib;                     /* directory of Hob's own Lua files */
-    size_t memory_bytes;                 /* 0: HOB_SANDBOX_MEMORY */
+    const char
+        *script_lib; /* directories (scripts_dirs.h) of modules that scripts share; NULL: none */
+    const char *lib; /* directory of Hob's own Lua files */
+    size_t memory_bytes; /* 0: HOB_SANDBOX_MEMORY */
 };
 
 int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,

@@ -1,6 +1,7 @@
 #include "work/scripts.h"
 
 #include "base/alloc.h"
+#include "work/scripts_dirs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,6 +38,8 @@ static bool fits_module(const char *name, size_t len)
 struct search {
     struct hob_scripts_look *look;
     size_t handlers, modules;
+    unsigned layer;
+    bool may_miss; /* the directory */
     struct hob_error *err;
 };
 
@@ -96,6 +99,7 @@ static int add_file(struct search *search, const char *path, const char *name, b
     if (!file->path) {
         return no_memory(search->err);
     }
+    file->layer = search->layer;
     file->stamp = stamp_of(&st);
     snprintf(file->name, sizeof file->name, "%s", name);
     look->count++;
@@ -182,7 +186,7 @@ static int look_into(struct search *search, const char *dir)
     char lib[PATH_MAX];
     DIR *entries = opendir(dir);
     if (!entries) {
-        return cannot_read(search, dir);
+        return search->may_miss && errno == ENOENT ? 0 : cannot_read(search, dir);
     }
     int rc = add_dir(search, dir);
     for (const struct dirent *entry; rc == 0 && (entry = readdir(entries)) != NULL;) {
@@ -206,14 +210,21 @@ static void sort(struct hob_scripts_look *look)
     }
 }
 
-int hob_scripts_look(const char *dir, struct hob_scripts_look **out, struct hob_error *err)
+int hob_scripts_look(const char *dirs, struct hob_scripts_look **out, struct hob_error *err)
 {
     struct hob_scripts_look *look = hob_calloc(1, sizeof *look);
     if (!look) {
         return no_memory(err);
     }
     struct search search = {.look = look, .err = err};
-    int rc = look_into(&search, dir);
+    size_t count = hob_scripts_dirs_count(dirs);
+    char dir[PATH_MAX];
+    int rc = 0;
+    while (rc == 0 && hob_scripts_dirs_next(&dirs, dir)) {
+        search.may_miss = search.layer + 1 < count;
+        rc = look_into(&search, dir);
+        search.layer++;
+    }
     if (rc) {
         hob_scripts_look_free(look);
         return rc;
@@ -245,6 +256,40 @@ struct hob_scripts_file *hob_scripts_find(const struct hob_scripts_look *look, c
     return look && look->count
                ? bsearch(&key, look->files, look->count, sizeof *look->files, by_path)
                : NULL;
+}
+
+/* ---- which of them are used ---- */
+
+static bool is_same_script(const struct hob_scripts_file *a, const struct hob_scripts_file *b)
+{
+    return a->is_module == b->is_module && strcmp(a->name, b->name) == 0;
+}
+
+/* Quick where there is one directory, which has each name once. */
+void hob_scripts_shadow(struct hob_scripts_look *look)
+{
+    for (size_t i = 0; i < look->count; i++) {
+        struct hob_scripts_file *file = &look->files[i];
+        file->shadowed = false;
+        for (size_t k = 0; file->layer > 0 && k < look->count && !file->shadowed; k++) {
+            const struct hob_scripts_file *other = &look->files[k];
+            file->shadowed = other->layer < file->layer && is_same_script(other, file);
+        }
+    }
+}
+
+const struct hob_scripts_file *hob_scripts_beneath(const struct hob_scripts_look *look,
+                                                   const struct hob_scripts_file *file)
+{
+    const struct hob_scripts_file *next = NULL;
+    for (size_t i = 0; i < look->count; i++) {
+        const struct hob_scripts_file *other = &look->files[i];
+        if (other->layer > file->layer && (!next || other->layer < next->layer) &&
+            is_same_script(other, file)) {
+            next = other;
+        }
+    }
+    return next;
 }
 
 /* ---- compared with an earlier one ---- */
@@ -471,6 +516,7 @@ bool hob_scripts_modules_same(const struct hob_scripts_modules *a,
     }
     for (size_t i = 0; i < a->count; i++) {
         if (strcmp(a->list[i]->name, b->list[i]->name) != 0 ||
+            strcmp(a->list[i]->path, b->list[i]->path) != 0 ||
             !hob_script_same_text(a->list[i], b->list[i])) {
             return false;
         }

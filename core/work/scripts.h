@@ -1,13 +1,15 @@
-/* scripts.h - the Lua files of a scripts directory: which there are, and their texts.
+/* scripts.h - the Lua files of the scripts directories: which there are, and their texts.
  *
  * Glossary
  *   look      which files there are at one moment, with their stamps; no text is read
  *   stamp     what of a file changes when somebody writes it
  *   script    the text of one file, read once, with its digest. Shared: it lives as long as it is
  *             held, whatever becomes of the file
+ *   shadowed  a file that is not used: an earlier directory has one of the same name
  *   modules   the scripts of DIRECTORY/lib at one moment: what handlers may require. Shared
  *
- * Handlers are the files NAME.lua of the directory, modules those of lib/ and its directories.
+ * Handlers are the files NAME.lua of a directory, modules those of lib/ and its directories. Of
+ * several directories (scripts_dirs.h) the first that has a name wins.
  * Names that are none (hidden files, what editors leave beside a file) are not seen.
  *
  * Knows nothing of Lua. Loop thread only.  Spec: spec/integration/reload_spec.lua
@@ -39,8 +41,10 @@ struct hob_scripts_file {
     char *path;
     char name[HOB_SCRIPTS_MODULE_MAX + 1]; /* of the handler, or as `require` has it */
     bool is_module;
-    bool keep; /* not to be read now: what was read of it before stays */
-    bool gone; /* only to say that it is not there any more: see hob_scripts_add_gone */
+    unsigned layer; /* which of the directories it is in, from 0 */
+    bool shadowed;  /* see hob_scripts_shadow */
+    bool keep;      /* not to be read now: what was read of it before stays */
+    bool gone;      /* only to say that it is not there any more: see hob_scripts_add_gone */
     struct hob_scripts_stamp stamp;
     uint64_t since_ms; /* for whoever compares looks: when this stamp was first seen */
 };
@@ -53,8 +57,10 @@ struct hob_scripts_look {
     size_t left_out; /* files beyond HOB_SCRIPTS_FILES_MAX */
 };
 
-/** @return 0, or a code if a directory cannot be read; that there is no lib is fine */
-int hob_scripts_look(const char *dir, struct hob_scripts_look **out, struct hob_error *err);
+/** @param dirs  see scripts_dirs.h
+ * @return 0, or a code if a directory cannot be read; that there is no lib is fine, and that one
+ * which is not the last is not there */
+int hob_scripts_look(const char *dirs, struct hob_scripts_look **out, struct hob_error *err);
 void hob_scripts_look_free(struct hob_scripts_look *look); /* NULL is legal */
 /** @return NULL: it is not there. `look` may be NULL */
 struct hob_scripts_file *hob_scripts_find(const struct hob_scripts_look *look, const char *path);
@@ -67,6 +73,12 @@ int hob_scripts_add_gone(struct hob_scripts_look *now, const struct hob_scripts_
  */
 void hob_scripts_keep(struct hob_scripts_look *now, const struct hob_scripts_look *before,
                       bool (*keep)(void *user, const struct hob_scripts_file *file), void *user);
+
+/** Say of each file whether it is shadowed: of what is to be loaded, after hob_scripts_keep. */
+void hob_scripts_shadow(struct hob_scripts_look *look);
+/** The next file of this name that `file` shadows. NULL: none */
+const struct hob_scripts_file *hob_scripts_beneath(const struct hob_scripts_look *look,
+                                                   const struct hob_scripts_file *file);
 
 /** Does somebody have the file open for writing? False where the kernel cannot tell: for a file
  * that is not ours, or on a file system of another machine. */

@@ -785,7 +785,7 @@ function cloud.wait_online(seconds) end
 --- The files of this thing's identity, as the configuration names them.
 ---@return hob.cloud.Files|nil files
 ---@return string|nil message
----@return string|nil code
+---@return string|nil code `EPERM`: its connection is another thing's, or the product's
 function cloud.files() end
 
 --- See `files`.
@@ -800,7 +800,7 @@ function cloud.files() end
 ---@param seconds? number default: for ever
 ---@return boolean|nil true
 ---@return string|nil message why not, as far as it is known
----@return string|nil code `ETIMEDOUT`
+---@return string|nil code `ETIMEDOUT`, or `EPERM`: its connection is another thing's, or the product's
 function cloud.reconnect(reason, seconds) end
 
 --- ⏳ Publish a message. At QoS 1 it has arrived when this returns true. Nothing is kept for later:
@@ -1181,11 +1181,17 @@ function keys.matches(certificate, key, options) end
 ---@class hob.scripts
 local scripts = {}
 
---- The path of the `scripts` directory.
+--- The path of the `scripts` directory; of several, the first: what is written there is used.
 ---@return string|nil path
 ---@return string|nil message
 ---@return string|nil code
 function scripts.directory() end
+
+--- All of them. Of files with the same name the one in the first directory is used.
+---@return string[]|nil paths
+---@return string|nil message
+---@return string|nil code
+function scripts.directories() end
 
 --- Are files that change loaded by themselves? Not with `reload = false`.
 ---@return boolean|nil watched
@@ -1202,6 +1208,7 @@ function scripts.list() end
 --- What is in use of a file. A broken file whose last good version stays in use has `newer`.
 ---@class hob.scripts.Version
 ---@field sha256? string of its text; nil: it cannot be read, or no version of it is in use
+---@field path? string of the file; nil: no version of it is in use
 ---@field error? string why it cannot be used
 ---@field newer? hob.scripts.Version what the file holds now, and is not in use
 

@@ -61,7 +61,12 @@ function M.reconnect(reason, seconds)
     end
   end)
   local was_up = connection:is_up()
-  core.reconnect(reason)
+  local asked
+  asked, why, code = core.reconnect(reason)
+  if not asked then
+    watch:close()
+    return nil, why, code
+  end
   if was_up then
     down:result(DOWN)
   end

@@ -13,15 +13,27 @@ local format, math_type = string.format, math.type
 
 local PAUSE = 0.05 -- seconds; hot reload takes a fifth of one
 
+---@return string[]|nil directories
+---@return string|nil message
+---@return string|nil code
+function M.directories()
+  local directories, message, code = core.list()
+  if not directories then
+    return nil, message, code
+  end
+  local list = {}
+  for directory in directories:gmatch("[^:]+") do
+    list[#list + 1] = directory
+  end
+  return list
+end
+
 ---@return string|nil directory
 ---@return string|nil message
 ---@return string|nil code
 function M.directory()
-  local directory, message, code = core.list()
-  if not directory then
-    return nil, message, code
-  end
-  return directory
+  local directories, message, code = M.directories()
+  return directories and directories[1], message, code
 end
 
 ---@return boolean|nil watched

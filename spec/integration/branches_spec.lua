@@ -35,6 +35,13 @@ return { api = 1, run = function(job)
   end
   return { heard = heard or "nothing" }
 end }]],
+  ["anew.lua"] = [[
+return { api = 1, run = function(job)
+  local cloud = require("hob.cloud")
+  local _, files, first = cloud.files()
+  local _, anew, second = cloud.reconnect("to see")
+  return { files = files, anew = anew, codes = tostring(first) .. " " .. tostring(second) }
+end }]],
   ["flood.lua"] = [[
 return { api = 1, run = function(job)
   local cloud, fs, time = require("hob.cloud"), require("hob.fs"), require("hob.time")
@@ -161,6 +168,17 @@ describe("things over the connection of another", function()
       assert.equal("SUCCEEDED", execution.status, execution.details.reason)
       assert.equal(("of/sub-%d/word=hello"):format(i), execution.details.heard)
     end
+  end)
+
+  it("do not make it anew, nor change its certificate", function()
+    start(1)
+    world:create("job", '{"operation":"anew"}', "sub-1")
+    local details = world:ended("job", "sub-1").details
+    assert.equal("the connection is not that of sub-1 (it goes via gw-1): what is to change about "
+      .. "it is that one's business", details.anew)
+    assert.equal(details.anew, details.files)
+    assert.equal("EPERM EPERM", details.codes)
+    assert.equal(1, gateway:count("conn.up"))
   end)
 
   it("do not wait for one that floods the connection", function()

@@ -225,9 +225,10 @@ describe("the configuration", function()
 
     it("of a file or a directory refuses anything else", function()
       refuses({ ca = "true" }, "ca", "ca: expected a file name, got true")
-      refuses({ scripts = "7" }, "scripts", "scripts: expected a directory's name, got 7")
+      refuses({ scripts = "7" }, "scripts", "scripts: expected a directory's name, or " ..
+        "{ \"DIRECTORY\", ... }, got 7")
       refuses({ log_target = '""' }, "log_target",
-        'log_target: expected "stderr", "syslog" or the name of a file, got ""')
+        'log_target: expected "stderr", "syslog", "none" or the name of a file, got ""')
     end)
 
     it("of an integer refuses text, fractions and what is out of range", function()

@@ -4,6 +4,7 @@
 
 local embed = require("spec.support.embed")
 local fs = require("hob.fs")
+local json = require("hob.json")
 local peer = require("spec.support.peer")
 local worlds = require("spec.support.world")
 
@@ -12,16 +13,19 @@ local WORKERS = 3 -- UV_THREADPOOL_SIZE
 -- `true` reads none of its input: writing it is what SIGPIPE is for.
 local SCRIPT = [[
 local exec, fs, http = require("hob.exec"), require("hob.fs"), require("hob.http")
-return { api = 1, args = { url = "string", ca = "string", code = "integer?" }, run = function(job, args)
+return { api = 1, args = { url = "string", ca = "string", code = "integer?" },
+run = function(job, args)
   job:step("download", function()
     return assert(http.download({ url = args.url, to = "file", ca = args.ca }))
   end)
   job:step("programs", function()
-    exec.run{ "true", input = ("x"):rep(1024 * 1024) }
-    local show = exec.check{ "sh", "-c", "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; " ..
-      "ls -l /proc/self/fd | wc -l; kill -0 0; umask" }.stdout
-    assert(fs.write("shown", show))
-    job.state.shown = show
+    exec.run{ "true", stdin = ("x"):rep(1024 * 1024) }
+    local signals = exec.check{ "cat", "/proc/self/status" }.stdout
+    local files = exec.check{ "ls", "/proc/self/fd" }.stdout
+    local mask = exec.check{ "sh", "-c", "umask" }.stdout
+    job.state.shown = ("blocked %s ignored %s caught %s files %s umask %s"):format(
+      signals:match("SigBlk:%s*(%x+)"), signals:match("SigIgn:%s*(%x+)"),
+      signals:match("SigCgt:%s*(%x+)"), files, mask)
   end)
   job:progress(50)
   if args.code then
@@ -55,8 +59,8 @@ describe("a process that Hob is a guest in", function()
     for round = 1, rounds do
       count = count + 1
       ids[round] = "guest-" .. count
-      world:create(ids[round], ([[{"operation":"visit","url":"https://localhost:%d/file","ca":"%s"%s}]])
-        :format(server.port, pki.ca, code and (',"code":%d'):format(code) or ""))
+      world:create(ids[round], json.encode({ operation = "visit", ca = pki.ca, code = code,
+        url = ("https://localhost:%d/file"):format(server.port) }))
     end
     local out = world:path("out")
     local guest = world:gateway({
@@ -69,13 +73,15 @@ describe("a process that Hob is a guest in", function()
     assert.equal(0, assert(guest:wait_end()).code)
     return guest, {
       over = over, out = fs.read(out), jobs = ids, before = guest:wait_event("guest.before"),
-      during = guest:wait_event("guest.during"), after = guest:wait_event("guest.after"),
+      after = guest:wait_event("guest.after"),
+      during = guest:count("guest.during") > 0 and guest:wait_event("guest.during"),
       last = guest:wait_event("guest.after", { round = rounds }),
     }
   end
 
+  -- Without those that the C library keeps for itself (it handles one once there is a thread).
   local function mask(text)
-    return tonumber(text, 16)
+    return tonumber(text, 16) & ~(3 << (32 - 1))
   end
 
   local SIGPIPE = 1 << (13 - 1)
@@ -97,12 +103,12 @@ describe("a process that Hob is a guest in", function()
     it("keeps its signals: handlers, what is ignored, what is blocked", function()
       for _, when in ipairs({ "after", "last" }) do
         for _, set in ipairs({ "SigCgt", "SigIgn", "SigBlk" }) do
-          assert.equal(saw.before[set], saw[when][set], when .. " " .. set)
+          assert.equal(mask(saw.before[set]), mask(saw[when][set]), when .. " " .. set)
         end
         assert.is_false(saw[when].sigpipe)
       end
-      assert.equal(saw.before.SigCgt, saw.during.SigCgt)
-      assert.equal(saw.before.SigIgn, saw.during.SigIgn)
+      assert.equal(mask(saw.before.SigCgt), mask(saw.during.SigCgt))
+      assert.equal(mask(saw.before.SigIgn), mask(saw.during.SigIgn))
       assert.equal(mask(saw.before.SigBlk) | SIGPIPE, mask(saw.during.SigBlk))
       assert.equal(0, mask(saw.before.SigIgn) & SIGPIPE)
     end)
@@ -123,12 +129,12 @@ describe("a process that Hob is a guest in", function()
       assert.is_true(saw.over.rand)
     end)
 
-    it("gets its descriptors back, but for libuv's own pipe, and none goes to its children", function()
+    it("gets its descriptors back, but for a pipe of libuv's; they are closed on exec", function()
       assert.is_true(saw.after.descriptors <= saw.before.descriptors + 2, saw.after.files)
       assert.equal(saw.after.files, saw.last.files)
-      for _, when in ipairs({ "during", "after", "last" }) do
-        assert.equal(saw.before.inherited, saw[when].inherited, saw[when].files)
-      end
+      assert.equal(saw.before.inherited, saw.last.inherited, saw.last.files)
+      -- A pair of sockets that libmosquitto opens, which nobody else can get at.
+      assert.is_true(saw.during.inherited <= saw.before.inherited + 2, saw.during.files)
     end)
 
     it("finds nothing on its standard streams", function()
@@ -136,14 +142,11 @@ describe("a process that Hob is a guest in", function()
       assert.equal(0, saw.last.written)
     end)
 
-    it("starts programs as if they were alone: no signal blocked or ignored, three descriptors",
-      function()
-        local shown = world:ended(saw.jobs[1]).details.shown
-        assert.matches("SigBlk: 0+ SigIgn: 0+ SigCgt: 0+ ", shown)
-        local listed = tonumber(shown:match("SigCgt: 0+ (%d+)")) -- "total", its directory, and these
-        assert.equal(3, listed - 2, shown)
-        assert.matches("0?027", shown)
-      end)
+    -- The fourth is that of `ls` itself.
+    it("starts programs with no signal blocked or ignored, and three descriptors", function()
+      local shown = world:ended(saw.jobs[1]).details.shown
+      assert.matches("^blocked 0+ ignored 0+ caught 0+ files 0 1 2 3 umask 0?027", shown)
+    end)
   end)
 
   it("keeps its signals on its own uv_loop_t, too", function()
@@ -151,7 +154,7 @@ describe("a process that Hob is a guest in", function()
     assert.equal("SUCCEEDED", world:ended(saw.jobs[2]).status)
     for _, when in ipairs({ "during", "after", "last" }) do
       for _, set in ipairs({ "SigCgt", "SigIgn", "SigBlk" }) do
-        assert.equal(saw.before[set], saw[when][set], when .. " " .. set)
+        assert.equal(mask(saw.before[set]), mask(saw[when][set]), when .. " " .. set)
       end
     end
     assert.is_true(saw.over.loop, "something of Hob's was left on it")

@@ -3,6 +3,7 @@
 # names, network (loopback only) and control groups. Ends when that systemd ends, and it with this
 # (KILL to the process that was started is enough). Needs to be root. Touches nothing outside.
 set -eu
+# shellcheck disable=SC2016 # the inner shell's own
 [ "${2:-}" = inside ] || exec unshare --mount --propagation private -- sh -eu -c '
     mount -t tmpfs tmpfs /mnt
     mkdir /mnt/cgroup

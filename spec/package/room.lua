@@ -47,7 +47,7 @@ end
 
 local function run(how, argv, enter)
   local all = join(enter, ENV, argv)
-  all.timeout, all.input = argv.timeout or LIMIT, argv.input
+  all.timeout, all.stdin = argv.timeout or LIMIT, argv.stdin
   return exec[how](all)
 end
 
@@ -61,7 +61,7 @@ end
 function M:install(...)
   local words = { "apt-get", "install", "-qy", "--no-install-recommends", timeout = INSTALL_LIMIT }
   for _, name in ipairs({ ... }) do
-    local ours = fs.glob and nil
+    local ours
     for _, entry in ipairs(assert(fs.list(self.root .. "/root"))) do
       ours = entry:find(name .. "_", 1, true) == 1 and "/root/" .. entry or ours
     end

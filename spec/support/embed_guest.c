@@ -7,6 +7,7 @@
  *   OUT   the file for its standard output and error
  *   uv    on the product's own uv_loop_t, with SIGPIPE ignored by the product, as is its duty there
  *   reap  a handler of SIGCHLD that waits for all children
+ * Signals 32 and 33 are the C library's own.
  * In each round: made, started, one job to its end, stopped, freed.
  */
 #define _GNU_SOURCE
@@ -92,10 +93,13 @@ static void put_descriptors(void)
             continue;
         }
         open_ones++;
-        inherited += fd > 2 && !(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        bool would_be = fd > 2 && !(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        inherited += would_be;
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
         ssize_t len = readlink(path, link, sizeof link - 1);
-        fprintf(report, "%d=%.*s ", fd, len > 0 ? (int)strcspn(link, ":\"") : 0, link);
+        link[len > 0 ? len : 0] = '\0';
+        fprintf(report, "%d=%.*s%s ", fd, (int)strcspn(link, ":\""), link,
+                would_be ? "!" : "");
     }
     if (dir) {
         closedir(dir);

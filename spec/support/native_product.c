@@ -22,6 +22,9 @@ struct product {
     bool on[8];
     struct hob_run *last; /* that has ended, or was cancelled */
     struct hob_call *kept;
+    pthread_mutex_t lock;
+    pthread_cond_t gone;
+    int threads; /* that will say hob_post */
 };
 
 static void say(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -53,8 +56,23 @@ static void *wait_and_post(void *user)
     struct wait *wait = user;
     nanosleep(&(struct timespec){.tv_sec = wait->ms / 1000, .tv_nsec = wait->ms % 1000 * 1000000},
               NULL);
-    hob_post(wait->product->runtime, wait->fn, wait);
+    struct product *product = wait->product;
+    hob_post(product->runtime, wait->fn, wait); /* `wait` may be gone after it */
+    pthread_mutex_lock(&product->lock);
+    product->threads--;
+    pthread_cond_signal(&product->gone);
+    pthread_mutex_unlock(&product->lock);
     return NULL;
+}
+
+/* Nobody may say hob_post once the runtime is being freed. */
+static void wait_for_threads(struct product *product)
+{
+    pthread_mutex_lock(&product->lock);
+    while (product->threads > 0) {
+        pthread_cond_wait(&product->gone, &product->lock);
+    }
+    pthread_mutex_unlock(&product->lock);
 }
 
 static void later(struct product *product, void *of, void (*fn)(void *user), unsigned ms)
@@ -64,9 +82,15 @@ static void later(struct product *product, void *of, void (*fn)(void *user), uns
     pthread_t thread;
     if (ms == 0) {
         hob_post(product->runtime, fn, wait);
-    } else if (pthread_create(&thread, NULL, wait_and_post, wait) == 0) {
-        pthread_detach(thread);
+        return;
     }
+    pthread_mutex_lock(&product->lock);
+    product->threads++;
+    pthread_mutex_unlock(&product->lock);
+    if (pthread_create(&thread, NULL, wait_and_post, wait)) {
+        abort();
+    }
+    pthread_detach(thread);
 }
 
 /* ---- handlers ---- */
@@ -421,7 +445,7 @@ static void try_late(struct product *product)
 
 int main(int argc, char **argv)
 {
-    struct product product = {0};
+    struct product product = {.lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};
     struct hob_error err = {0};
     struct hob_runtime_options options = {
         .size = sizeof options, .config_file = argc > 1 ? argv[1] : NULL, .handle_signals = true};
@@ -436,6 +460,7 @@ int main(int argc, char **argv)
         try_late(&product);
         hob_runtime_run(product.runtime);
     }
+    wait_for_threads(&product);
     hob_runtime_free(product.runtime);
     return rc ? 1 : 0;
 }

@@ -2,10 +2,12 @@
  *
  *     fair.run{ "A+", "A+", "B:3", ... }   entries of parties, in order: "+" wants a slice again
  *                                          and again, ":N" is woken in the loop's turn N, once
+ *                                          "~" likewise in each turn, and takes long each time
  *     -> { { "A", "A" }, { "B" }, ... }    who had one, for each of the loop's turns
  */
 #include "units.h"
 
+#include "base/clock.h"
 #include "base/loop.h"
 #include "work/fair.h"
 
@@ -25,7 +27,7 @@ struct run {
         struct run *run;
         struct hob_fair_entry entry;
         char party;
-        bool again;
+        bool again, slow;
         int woken_in;
     } entries[ENTRIES];
     int count, turn;
@@ -36,6 +38,8 @@ static void on_slice(void *user)
 {
     struct entry *one = user;
     struct run *run = one->run;
+    for (uint64_t until = hob_clock_mono_ms() + 6; one->slow && hob_clock_mono_ms() < until;)
+        ;
     lua_rawgeti(run->L, -1, run->turn);
     lua_pushlstring(run->L, &one->party, 1);
     lua_rawseti(run->L, -2, (lua_Integer)lua_rawlen(run->L, -2) + 1);
@@ -53,7 +57,7 @@ static void on_turn(void *user)
     lua_rawseti(run->L, -2, run->turn);
     for (int i = 0; i < run->count; i++) {
         struct entry *one = &run->entries[i];
-        if (one->woken_in == run->turn)
+        if (one->woken_in == run->turn || (one->slow && !one->entry.waiting))
             hob_fair_want(run->parties[one->party - 'A'], &one->entry, on_slice, one);
     }
     if (run->turn < TURNS)
@@ -63,7 +67,11 @@ static void on_turn(void *user)
 static void add(struct run *run, const char *text)
 {
     struct entry *one = &run->entries[run->count++];
-    *one = (struct entry){.run = run, .party = text[0], .again = text[1] == '+', .woken_in = 1};
+    *one = (struct entry){.run = run,
+                          .party = text[0],
+                          .again = text[1] == '+',
+                          .slow = text[1] == '~',
+                          .woken_in = 1};
     if (text[1] == ':')
         one->woken_in = atoi(text + 2);
     if (!run->parties[text[0] - 'A'])

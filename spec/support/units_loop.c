@@ -223,6 +223,25 @@ static int loop_stop(lua_State *L)
     return 0;
 }
 
+static int loop_fd(lua_State *L)
+{
+    lua_pushinteger(L, hob_loop_fd(to_loop(L)->loop));
+    return 1;
+}
+
+static int loop_timeout_ms(lua_State *L)
+{
+    lua_pushinteger(L, hob_loop_timeout_ms(to_loop(L)->loop));
+    return 1;
+}
+
+static int loop_dispatch(lua_State *L)
+{
+    to_loop(L)->L = L;
+    hob_loop_dispatch(to_loop(L)->loop);
+    return 0;
+}
+
 static int loop_hold(lua_State *L)
 {
     hob_loop_hold(to_loop(L)->loop);
@@ -287,8 +306,10 @@ static int timer_close(lua_State *L)
 
 static const luaL_Reg loop_functions[] = {{"new", loop_new}, {NULL, NULL}};
 static const luaL_Reg loop_methods[] = {
-    {"defer", loop_defer}, {"run", loop_run},         {"stop", loop_stop}, {"timer", loop_timer},
-    {"hold", loop_hold},   {"release", loop_release}, {"free", loop_free}, {NULL, NULL}};
+    {"defer", loop_defer},       {"run", loop_run},   {"stop", loop_stop},
+    {"timer", loop_timer},       {"hold", loop_hold}, {"release", loop_release},
+    {"free", loop_free},         {"fd", loop_fd},     {"timeout_ms", loop_timeout_ms},
+    {"dispatch", loop_dispatch}, {NULL, NULL}};
 static const luaL_Reg timer_methods[] = {{"start", timer_start},
                                          {"stop", timer_stop},
                                          {"active", timer_active},

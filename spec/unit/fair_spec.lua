@@ -49,6 +49,21 @@ describe("slices between things", function()
     assert.equal(1, count(turns[3], "B"))
   end)
 
+  it("are given to one that goes on beside others that wake all the time and take long", function()
+    local turns = fair.run({ "A~", "B~", "C~", "Z+" })
+    local found = 0
+    for turn = 1, 12 do
+      found = found + count(turns[turn], "Z")
+    end
+    assert.is_true(found >= 2, found .. " of 12")
+  end)
+
+  it("come first to one that takes little, beside others that wake all the time and take long",
+    function()
+    local turns = fair.run({ "A~", "B~", "C~", "Z:8" })
+    assert.equal("Z", turns[8][1])
+  end)
+
   it("that a thing wanted before others are given in that order", function()
     assert.same({ { "A" }, { "A" }, { "A" } },
       table.move(fair.run({ "A", "A", "A" }), 1, 3, 1, {}))

@@ -189,4 +189,44 @@ describe("loop", function()
       loop:run()
     end)
   end)
+
+  describe("for who waits elsewhere", function()
+    local function spin(seconds)
+      local from = os.clock()
+      while os.clock() - from < seconds do
+      end
+    end
+
+    it("has nothing to wait for while nothing is awaited", function()
+      assert.equal(-1, loop:timeout_ms())
+      loop:dispatch()
+      assert.equal(-1, loop:timeout_ms())
+      assert.is_true(loop:fd() >= 0)
+    end)
+
+    it("wants its turn at once for what is deferred, until it was called", function()
+      local called = 0
+      loop:defer(function()
+        called = called + 1
+      end)
+      assert.equal(0, loop:timeout_ms())
+      loop:dispatch()
+      assert.equal(1, called)
+      assert.equal(-1, loop:timeout_ms())
+    end)
+
+    it("says how long until the next timer, as of now, whatever the caller did meanwhile", function()
+      local timer = loop:timer(function() end)
+      timer:start(3600000)
+      loop:dispatch()
+      local before = loop:timeout_ms()
+      assert.is_true(before > 3500000 and before <= 3600000)
+      spin(0.02)
+      assert.is_true(loop:timeout_ms() <= before - 10)
+      timer:close()
+      assert.equal(0, loop:timeout_ms()) -- what closes wants a turn, too
+      loop:dispatch()
+      assert.equal(-1, loop:timeout_ms())
+    end)
+  end)
 end)

@@ -8,6 +8,7 @@ local fs = require("hob.fs")
 local gateways = require("hob.cli.gateway")
 local options = require("hob.cli.options")
 local places = require("hob.handler.place")
+local scan = require("hob.handler.scan")
 
 local M = {}
 
@@ -95,8 +96,9 @@ end
 local function handlers(given)
   local place = places.find(given)
   local names = {}
-  for _, name in ipairs(place and fs.list(place.scripts) or {}) do
-    names[#names + 1] = name:match("^([%w_.-]+)%.lua$")
+  local found = place and scan.find(place.scripts)
+  for _, handler in ipairs(found and found.handlers or {}) do
+    names[#names + 1] = handler.name
   end
   return names
 end

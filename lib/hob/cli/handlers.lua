@@ -13,7 +13,8 @@ local USAGE = [==[
 usage: hob handlers [--json] [--data DIR | --config FILE | --socket PATH]
 
 The handlers of the running gateway: the version in use, since when, whether it works, and how many
-of its jobs ended well or otherwise since the gateway started. (`hob handler` works with files.)
+of its jobs ended well or otherwise since the gateway started; with several directories of handlers
+also its file, and the one that this stands in for. (`hob handler` works with files.)
 
   --json         print JSON, for programs: digests in full
   --data DIR     the gateway's data directory (default /var/lib/hob)
@@ -34,7 +35,8 @@ M.SYNTAX = {
 local LEAST = 48 -- columns in which a description can be read
 local STATES = { ok = "ok", broken = "broken", last_good = "last good" }
 
-local function rows_of(handlers)
+-- `files`: with several directories it matters which file it is.
+local function rows_of(handlers, files)
   local rows = {}
   for i, handler in ipairs(handlers) do
     local good = handler.state ~= "broken"
@@ -42,6 +44,10 @@ local function rows_of(handlers)
       good and words.clock(handler.loadedAt) or "-",
       STATES[handler.state] .. (handler.path == "C" and ", in C" or ""), handler.succeeded,
       handler.failed, table.concat(handler.names or {}, " "), handler.description or "" }
+    if files then
+      table.insert(rows[i], 7, (handler.path or "-")
+        .. (handler.shadows and " over " .. handler.shadows or ""))
+    end
   end
   return rows
 end
@@ -49,9 +55,14 @@ end
 local HEAD = { "HANDLER", "VERSION", "LOADED", "STATE", "DONE", "FAILED", "ALSO", "DESCRIPTION" }
 
 local function show(found)
-  local rows = rows_of(found.handlers)
+  local several = found.scripts:find(":", 1, true)
+  local rows = rows_of(found.handlers, several)
+  local head = table.move(HEAD, 1, #HEAD, 1, {})
+  if several then
+    table.insert(head, 7, "FILE")
+  end
   if rows[1] then
-    tables.print(HEAD, rows, process.is_terminal() and { width = process.columns(), least = LEAST }
+    tables.print(head, rows, process.is_terminal() and { width = process.columns(), least = LEAST }
       or nil)
   else
     print("no handlers in " .. found.scripts)

@@ -2,6 +2,7 @@
 --- names.
 local core = require("hob.doctor.core")
 local fs = require("hob.fs")
+local places = require("hob.handler.place")
 
 local M = {}
 
@@ -147,9 +148,11 @@ local function below(dir, depth, found)
   return found
 end
 
-local function look_at_scripts(say, dir, user)
-  local stat, why = fs.stat(dir)
-  if not stat then
+local function look_at_scripts(say, dir, user, may_miss)
+  local stat, why, code = fs.stat(dir)
+  if not stat and may_miss and code == "ENOENT" then
+    return say:ok(dir .. " is not there yet")
+  elseif not stat then
     return say:failed(why, "set scripts to the directory of the handlers")
   end
   local all = below(dir, 1, { { path = dir, stat = stat } })
@@ -189,9 +192,12 @@ function M.permissions(report, about)
     end
   end
   if about.scripts then
-    report:check("permissions", "scripts", function(say)
-      look_at_scripts(say, about.scripts, user)
-    end)
+    local dirs = places.split(about.scripts)
+    for i, dir in ipairs(dirs) do
+      report:check("permissions", "scripts", function(say)
+        look_at_scripts(say, dir, user, i < #dirs)
+      end)
+    end
   end
   if about.data and fs.exists(about.data) then
     report:check("permissions", "data", function(say)

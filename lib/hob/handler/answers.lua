@@ -272,6 +272,7 @@ local PLAUSIBLE = {
     return "-----BEGIN CERTIFICATE REQUEST-----\nexample\n-----END CERTIFICATE REQUEST-----\n"
   end,
   ["scripts.directory"] = function() return "/etc/hob/scripts" end,
+  ["scripts.directories"] = function() return { "/etc/hob/scripts" } end,
   ["scripts.list"] = function() return {} end,
   ["systemd.is_active"] = function() return true, "active" end,
   ["systemd.status"] = function() return UNIT end,

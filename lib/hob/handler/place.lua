@@ -53,18 +53,36 @@ function M.read_config(path)
   return config
 end
 
+--- The directories of "DIR:DIR", the first first.
+---@param scripts string
+---@return string[]
+function M.split(scripts)
+  local dirs = {}
+  for dir in scripts:gmatch("[^:]+") do
+    dirs[#dirs + 1] = #dir > 1 and dir:gsub("/+$", "") or dir
+  end
+  return dirs
+end
+
 local function of_config(path)
   local config, why = M.read_config(path)
   if not config then
     return nil, why
-  elseif config.scripts ~= nil and type(config.scripts) ~= "string" then
-    return nil, ("%s: scripts: expected string, got %s"):format(path, type(config.scripts))
   end
-  return { config = config, scripts = in_folder(folder_of(path), config.scripts or "scripts") }
+  local dirs = config.scripts or "scripts"
+  if type(dirs) ~= "string" and type(dirs) ~= "table" then
+    return nil, ("%s: scripts: expected a string or a list of them, got %s"):format(path,
+      type(dirs))
+  end
+  local whole = {}
+  for i, dir in ipairs(type(dirs) == "table" and dirs or M.split(dirs)) do
+    whole[i] = in_folder(folder_of(path), tostring(dir))
+  end
+  return { config = config, scripts = table.concat(whole, ":") }
 end
 
 ---@class hob.handler.place
----@field scripts string   the directory
+---@field scripts string   the directory, or several: "DIR:DIR"
 ---@field config? table    the configuration's table, with --config
 
 --- The directory that the flags mean.
@@ -85,10 +103,12 @@ function M.find(given)
     local shipped = folder_of(M.lib()) .. "/scripts"
     place.scripts = is_directory("scripts") and "scripts" or shipped
   end
-  place.scripts = place.scripts:gsub("(.)/+$", "%1")
-  if not is_directory(place.scripts) then
-    return nil, ("%s: no such directory; give the handlers' as --scripts DIR"):format(place.scripts)
+  local dirs = M.split(place.scripts)
+  local last = dirs[#dirs] or "\"\"" -- the others may come later
+  if not is_directory(last) then
+    return nil, ("%s: no such directory; give the handlers' as --scripts DIR"):format(last)
   end
+  place.scripts = table.concat(dirs, ":")
   return place
 end
 

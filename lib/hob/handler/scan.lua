@@ -1,5 +1,6 @@
 --- Which files of a scripts directory are handlers, and which are what they share.
 local fs = require("hob.fs")
+local place = require("hob.handler.place")
 
 local M = {}
 
@@ -38,26 +39,51 @@ end
 ---@field shared string[]     paths in lib/
 ---@field ignored string[]    names that end in .lua and can be no handler's
 
----@param scripts string
----@return hob.handler.files|nil files
----@return string|nil message
-function M.find(scripts)
-  local names, why = listed(scripts)
+-- What has a name in an earlier directory is shadowed.
+local function find_in(scripts, files, seen)
+  local names, why, code = listed(scripts)
   if not names then
-    return nil, why
+    return nil, why, code
   end
-  local files = { handlers = {}, shared = {}, ignored = {} }
   for _, name in ipairs(names) do
     local is_lua = name:find("%.lua$") and not name:find("^%.")
-    if is_lua and name:find(NAME) and #name <= NAME_MAX and #name > 4 then
+    if seen[name] then
+      goto next
+    elseif is_lua and name:find(NAME) and #name <= NAME_MAX and #name > 4 then
+      seen[name] = true
       files.handlers[#files.handlers + 1] = { name = name:sub(1, -5),
         path = scripts .. "/" .. name }
     elseif is_lua then
       files.ignored[#files.ignored + 1] = scripts .. "/" .. name
     end
+    ::next::
   end
+  local shared = {}
   if is_directory(scripts .. "/lib") then
-    add_shared(scripts .. "/lib", files.shared)
+    add_shared(scripts .. "/lib", shared)
+  end
+  for _, path in ipairs(shared) do
+    local name = path:sub(#scripts + 2)
+    files.shared[#files.shared + 1] = not seen[name] and path or nil
+    seen[name] = true
+  end
+  return true
+end
+
+---@param scripts string  one directory, or several as hob.handler.place has them
+---@return hob.handler.files|nil files
+---@return string|nil message
+function M.find(scripts)
+  local files, seen = { handlers = {}, shared = {}, ignored = {} }, {}
+  local dirs = place.split(scripts)
+  for i, dir in ipairs(dirs) do
+    local ok, why, code = find_in(dir, files, seen)
+    if not ok and (i == #dirs or code ~= "ENOENT") then
+      return nil, why
+    end
+  end
+  if dirs[2] then
+    table.sort(files.handlers, function(a, b) return a.name < b.name end)
   end
   return files
 end

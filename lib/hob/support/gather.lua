@@ -4,6 +4,7 @@ local exec = require("hob.exec")
 local fs = require("hob.fs")
 local json = require("hob.json")
 local places = require("hob.support.place")
+local places = require("hob.handler.place")
 local process = require("hob.process")
 local time = require("hob.time")
 local verify = require("hob.verify")
@@ -63,7 +64,9 @@ end
 
 function M.disk(archive, place)
   local rows = {}
-  for _, path in ipairs({ place.data, (place.values or {}).scripts, "/", "/tmp", "/run" }) do
+  local paths = { place.data, "/", "/tmp", "/run" }
+  table.move(places.split((place.values or {}).scripts or ""), 1, 8, #paths + 1, paths)
+  for _, path in ipairs(paths) do
     local found, why = core.file_system(path)
     rows[#rows + 1] = { path, found and ("%d of %d MB free, %d of %d inodes free%s"):format(
       found.free >> 20, found.size >> 20, found.inodes_free, found.inodes,
@@ -192,14 +195,18 @@ function M.scripts(archive, place)
     return archive:note("scripts.txt: the directory of the handlers is not known")
   end
   local lines = {}
-  for _, folder in ipairs({ "", "lib/" }) do
-    local names, why = fs.list(scripts .. "/" .. folder)
-    if not names and folder == "" then
-      return archive:add("scripts.txt", nil, why)
-    end
-    table.sort(names or {})
-    for _, name in ipairs(names or {}) do
-      lines[#lines + 1] = file_line(("%s/%s%s"):format(scripts, folder, name), folder .. name)
+  local dirs = places.split(scripts)
+  for i, dir in ipairs(dirs) do
+    lines[#lines + 1] = dirs[2] and dir .. ":" or nil
+    for _, folder in ipairs({ "", "lib/" }) do
+      local names, why = fs.list(dir .. "/" .. folder)
+      if not names and folder == "" and i == #dirs then
+        return archive:add("scripts.txt", nil, why)
+      end
+      table.sort(names or {})
+      for _, name in ipairs(names or {}) do
+        lines[#lines + 1] = file_line(("%s/%s%s"):format(dir, folder, name), folder .. name)
+      end
     end
   end
   archive:add("scripts.txt", table.concat(lines, "\n") .. "\n", 256 * 1024)

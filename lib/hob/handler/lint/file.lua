@@ -55,8 +55,11 @@ end
 -- The table that a module of scripts/lib returns.
 function Surroundings:shared_header(name)
   if self.shared[name] == nil then
-    local path = ("%s/lib/%s.lua"):format(self.scripts, (name:gsub("%.", "/")))
-    local text = not name:find("..", 1, true) and fs.read(path)
+    local path, text
+    for _, dir in ipairs(name:find("..", 1, true) and {} or place.split(self.scripts)) do
+      path = ("%s/lib/%s.lua"):format(dir, (name:gsub("%.", "/")))
+      text = text or fs.read(path)
+    end
     local source = text and sources.parse(path, text)
     self.shared[name] = source and source.tree and headers.find(source.tree) or false
   end
