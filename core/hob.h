@@ -227,7 +227,7 @@ struct hob_runtime_options {
         *thing_name; /* NULL, and none in the file: no thing yet, see hob_runtime_add_thing */
     const char *ca, *cert, *key; /* PEM files */
     bool no_tls;                 /* plain MQTT: on a bench only */
-    const char *scripts;         /* directory of Lua handlers; NULL: "scripts" */
+    const char *scripts;         /* directory of Lua handlers, or "DIR:DIR"; NULL: "scripts" */
     const char *data; /* directory of the store; made if need be; one runtime at a time */
     /** Any other key of docs/reference/config.md: name, value, name, value, ..., NULL. A value is
      * written as after a flag ("60", "true", "64M"); a table as the file has it ("{ allow = {

@@ -173,7 +173,8 @@ struct loading {
     struct hob_error *err;
     int rc;
     bool running; /* the file's own code */
-    size_t used;  /* by the Lua state */
+    size_t used;
+    bool too_much; /* for a configuration */ /* by the Lua state */
 };
 
 static void *allocate(void *user, void *block, size_t old_size, size_t size)
@@ -186,6 +187,7 @@ static void *allocate(void *user, void *block, size_t old_size, size_t size)
         return NULL;
     }
     if (size > old && loading->used - old + size > MEMORY_MAX) {
+        loading->too_much = true;
         return NULL;
     }
     void *fresh = hob_realloc(block, size);
@@ -245,8 +247,10 @@ int hob_config_file_load(const char *path, const char *text, size_t len, struct 
     lua_pushlightuserdata(L, &loading);
     int status = lua_pcall(L, 1, 0, 0);
     if (status == LUA_ERRMEM) {
-        loading.rc =
-            hob_error_set(err, HOB_ECONFIG, "%s: the configuration takes too much memory", path);
+        loading.rc = loading.too_much
+                         ? hob_error_set(err, HOB_ECONFIG,
+                                         "%s: the configuration takes too much memory", path)
+                         : hob_error_set(err, HOB_ENOMEM, "%s: reading it: out of memory", path);
     } else if (status != LUA_OK) {
         const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error";
         bool placed = strncmp(message, CHUNK ":", sizeof CHUNK) == 0;

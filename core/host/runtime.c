@@ -78,9 +78,10 @@ static void call_waiters(void *user)
 {
     struct hob_runtime *runtime = user;
     while (runtime->waiters) {
-        struct hob_runtime_waiter waiter = *runtime->waiters;
-        hob_free(runtime->waiters);
+        struct hob_runtime_waiter *one = runtime->waiters, waiter = *one;
         runtime->waiters = waiter.next;
+        one->stopped = NULL;
+        hob_free(one == &runtime->first_waiter ? NULL : one);
         runtime->product.inside++;
         waiter.stopped(waiter.user);
         runtime->product.inside--;
@@ -89,7 +90,9 @@ static void call_waiters(void *user)
 
 static int add_waiter(struct hob_runtime *runtime, void (*stopped)(void *user), void *user)
 {
-    struct hob_runtime_waiter *waiter = hob_malloc(sizeof *waiter);
+    /* The first, who is mostly the only one, needs no memory: one who waits in vain is stuck. */
+    struct hob_runtime_waiter *waiter =
+        runtime->first_waiter.stopped ? hob_malloc(sizeof *waiter) : &runtime->first_waiter;
     struct hob_runtime_waiter **end = &runtime->waiters;
     if (!waiter) {
         return HOB_ENOMEM;

@@ -85,7 +85,7 @@ struct hob_runtime {
     bool asked;                      /* by somebody: stopping was not Hob's own idea */
     bool again;                      /* a job, or the store, wants a new one after it */
     char why[HOB_ERROR_MESSAGE_MAX]; /* it stops */
-    struct hob_runtime_waiter *waiters;
+    struct hob_runtime_waiter *waiters, first_waiter;
     struct hob_loop_soon anew, stop, end, hurry, tell;
 
     uv_signal_t signals[HOB_RUNTIME_SIGNALS];

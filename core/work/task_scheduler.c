@@ -111,16 +111,17 @@ static int run_at_once(lua_State *L, lua_CFunction fn, void *arg, struct hob_tas
     lua_pushcfunction(L, hob_task_add_message);
     lua_pushcfunction(L, fn);
     lua_pushlightuserdata(L, arg);
-    int status = lua_pcall(L, 1, 0, top + 1);
+    int status = lua_pcall(L, 1, 0, top + 1), code = HOB_EHANDLER;
     if (status == LUA_ERRMEM) {
+        code = task->scheduler->shortage[0] ? code : HOB_ENOMEM; /* its limit, or all there is */
         hob_task_set_memory(task);
     }
     if (status != LUA_OK) {
-        hob_error_set(err, HOB_EHANDLER, "%s",
+        hob_error_set(err, code, "%s",
                       task->engine ? hob_task_engine_message(task) : lua_tostring(L, -1));
     }
     lua_settop(L, top);
-    return status == LUA_OK ? 0 : HOB_EHANDLER;
+    return status == LUA_OK ? 0 : code;
 }
 
 int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *arg,

@@ -579,6 +579,7 @@ describe("the configuration", function()
     end
 
     local WORDS = { STRING = "string", FILENAME = "file", DIRECTORY = "directory",
+      DIRECTORIES = "directory, or `{ \"DIRECTORY\", … }`",
       TARGET = "string", INTEGER = "integer", SECONDS = "seconds", BOOLEAN = "boolean",
       SIZE = "size", ALLOW = "`{ allow = { … } }`", CHOICE = "string",
       COMMAND = '`{ "PROGRAM", … }`', FILTER = "string or function",
@@ -607,7 +608,7 @@ describe("the configuration", function()
         assert.equal(WORDS[key.type], row.type, name)
         assert.equal(range_of(key) or row.range, row.range, name)
         if key.fallback then
-          local textual = WORDS[key.type] == "string" or key.type == "DIRECTORY"
+          local textual = WORDS[key.type] == "string" or key.type:find("^DIRECTOR")
             or key.type == "SIZE"
           local text = textual and '`"' .. key.fallback .. '"`' or "`" .. key.fallback .. "`"
           assert.equal(text, row.default, name)

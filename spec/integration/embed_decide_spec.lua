@@ -80,11 +80,17 @@ describe("a product", function()
       assert.same({ "deferred", "waiting", "the pump runs", "decision" },
         { jobs[1].jobId, jobs[1].state, jobs[1].why, jobs[1].waitsFor })
       assert.equal("QUEUED", world:describe("deferred").status)
+      world:create("deferred-too", '{"operation":"greet"}')
+      product.gateway:wait_event("job.waits", { job = "deferred-too" })
+      product:tell("status gw-1")
+      product:said("status")
+      assert.equal(2, product:count("decides")) -- about each of them once
       product:tell("reconsider")
       product:said("decides", { job = "deferred" }, 2)
       product:tell("decide accept")
       assert.equal("SUCCEEDED", world:ended("deferred").status)
-      assert.equal(1, product:count("job_offered"))
+      assert.equal("SUCCEEDED", world:ended("deferred-too").status)
+      assert.equal(2, product:count("job_offered"))
       assert.equal(0, product:quit())
     end)
 

@@ -105,7 +105,8 @@ describe("the packages", function()
     end
     room:install("libcurl4", "libmicrohttpd12", "libedit2", "mosquitto", "openssl", "sudo", "adduser",
       "gcc", "g++", "libc6-dev", "pkg-config", "cmake", "make", "libmosquitto1", "libmbedtls14",
-      "liblua5.4-0", "lua-cjson", "libsqlite3-0", "libuv1", table.unpack(libraries))
+      "liblua5.4-0", "lua-cjson", "libsqlite3-0", "libuv1", "lua-sql-sqlite3",
+      table.unpack(libraries))
     before = room:files()
     install()
   end)
@@ -237,6 +238,15 @@ WantedBy=multi-user.target
       room:run({ "systemctl", "enable", "-q", "jobs.service" })
     end
 
+    local function wait_for_service()
+      wait_until(function()
+        return room:try({ "hob", "job", "list" }).code == 0
+      end, PATIENCE, function()
+        return "the Jobs service; " .. room:try({ "journalctl", "-u", "jobs", "-u", "mosquitto", "-n",
+          "30", "--no-pager" }).stdout
+      end)
+    end
+
     local function make_probe()
       local dir = "/opt/probe"
       room:write(dir .. "/DEBIAN/control", PROBE_CONTROL)
@@ -253,11 +263,13 @@ WantedBy=multi-user.target
       make_other_side()
       make_probe()
       room:boot()
+      wait_for_service()
     end)
 
     it("the unit is known, enabled, without a fault, and does not start before it is configured",
       function()
-        local said = room:inside({ "systemd-analyze", "verify", "hob.service" })
+        local said = room:inside({ "systemd-analyze", "verify",
+          "/lib/systemd/system/hob.service" })
         assert.equal("", said.stdout .. said.stderr)
         room:inside({ "systemctl", "start", "hob" })
         assert.equal("inactive", property("ActiveState"))
@@ -312,6 +324,7 @@ WantedBy=multi-user.target
       job("reboot", '{"operation":"reboot"}')
       room:wait_end()
       room:boot()
+      wait_for_service()
       local found = ended("reboot")
       assert.equal("SUCCEEDED", found.status, json.encode(found))
       assert.equal("active", property("ActiveState"))

@@ -3,15 +3,17 @@
  * lines of JSON as Hob's log has them: {"event":"product.job_ended","runtime":1,...}.
  *
  * embed_product CONFIG WORD...
- *   run, poll, uv    how it is driven; poll: by this program's own poll(); uv: on its uv_loop_t
- *   second=CONFIG    another runtime, on the same thread (poll and uv)
- *   fifo=FILE        made; each line of it is a command, run by hob_post from a thread that reads
- *   nofile           CONFIG is not used; endpoint= port= thing= ca= cert= key= scripts= data=
- * no_tls set=NAME=VALUE   one more of `settings` log, observe, reboot, reboot=fail, restart,
- * signals, no_control, never_start decide=WORD      accept, defer or refuse from the beginning
- *   make_only=N      make and free it N times, and end
- * Commands: [2:]stop [WHY]  reload  drain on|off [WHY]  cancel JOB [WHO]  decide WORD [REASON]
- *   reconsider  add THING [NAME=VALUE...]  remove THING  status THING  posts N  free  quit  start  wakes
+ *  - run, poll, uv: how it is driven; by this program's own poll(), or its uv_loop_t
+ *  - second=CONFIG: another runtime, on the same thread (poll and uv)
+ *  - fifo=FILE: made; each line of it is a command, posted by a thread that reads
+ *  - nofile: CONFIG is not used; endpoint= port= thing= ca= cert= key= scripts= data= no_tls
+ *  - set=NAME=VALUE: one more of `settings`
+ *  - header=none, older, newer, newer-set: as a program compiled with another hob.h
+ *  - log, observe, reboot, reboot=fail, restart, signals, no_control, never_start
+ *  - decide=accept, defer, refuse: from the beginning
+ * Commands: [2:]stop [WHY], reload, drain on|off [WHY], cancel JOB [WHO], decide WORD [REASON],
+ * quit, reconsider, add THING [NAME=VALUE...], remove THING, status THING, posts N, free, start,
+ * wakes
  */
 #define _GNU_SOURCE
 #include <hob.h>
@@ -39,6 +41,7 @@ struct product {
     size_t setting_count;
     enum hob_decision decision;
     char reason[200];
+    const char *header; /* none, older, newer, newer-set; "": this one */
     bool observes, reboot_fails, never_start, has_decide;
     int posted;
 };
@@ -109,34 +112,20 @@ static void say_job(const struct product *product, const char *what,
         event->handler, "status", event->status, "code", event->code, "text", event->text, NULL);
 }
 
-static void on_offered(void *user, const struct hob_job_event *event)
-{
-    say_job(user, "job_offered", event);
-}
-
-static void on_started(void *user, const struct hob_job_event *event)
-{
-    say_job(user, "job_started", event);
-}
-
-static void on_progress(void *user, const struct hob_job_event *event)
-{
-    say_job(user, "job_progress", event);
-}
-
-static void on_accepted(void *user, const struct hob_job_event *event)
-{
-    say_job(user, "update_accepted", event);
-}
+#define JOB_CALLBACK(what)                                                                         \
+    static void on_##what(void *user, const struct hob_job_event *event)                           \
+    {                                                                                              \
+        say_job(user, #what, event);                                                               \
+    }
+JOB_CALLBACK(job_offered)
+JOB_CALLBACK(job_started)
+JOB_CALLBACK(job_progress)
+JOB_CALLBACK(update_accepted)
+JOB_CALLBACK(second_observer)
 
 static void on_reloaded(void *user, const char *handler)
 {
     say(user, "handler_reloaded", "handler", handler, NULL);
-}
-
-static void second_ended(void *user, const struct hob_job_event *event)
-{
-    say_job(user, "second_observer", event);
 }
 
 /* Observers may call the runtime, and add others. */
@@ -145,11 +134,11 @@ static void on_ended(void *user, const struct hob_job_event *event)
     struct product *product = user;
     say_job(product, "job_ended", event);
     struct hob_thing_status status = {.size = sizeof status};
-    int rc = hob_runtime_thing_status(product->runtime, event->thing, &status);
-    say_result(product, "status inside", rc, NULL);
+    say_result(product, "status inside",
+               hob_runtime_thing_status(product->runtime, event->thing, &status), NULL);
     if (strcmp(event->job_id, "adds") == 0) {
         const struct hob_observer second = {
-            .size = sizeof second, .job_ended = second_ended, .user = product};
+            .size = sizeof second, .job_ended = on_second_observer, .user = product};
         say_result(product, "observe inside", hob_runtime_observe(product->runtime, &second), NULL);
     }
     if (strcmp(event->job_id, "stops") == 0) {
@@ -198,7 +187,6 @@ static void on_restart(void *user, const char *reason)
 {
     say(user, "restart", "text", reason, NULL);
 }
-
 static void on_log(void *user, const struct hob_log_line *line)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
@@ -222,12 +210,17 @@ static void one_post(void *user)
     product->posted++;
 }
 
+static void say_count(const struct product *product, const char *what, unsigned long count)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lu", count);
+    say(product, what, "count", text, NULL);
+}
+
 static void say_posted(void *user)
 {
-    struct product *product = user;
-    char count[32];
-    snprintf(count, sizeof count, "%d", product->posted);
-    say(product, "posted", "count", count, NULL);
+    const struct product *product = user;
+    say_count(product, "posted", (unsigned long)product->posted);
 }
 
 static void *post_many(void *user)
@@ -294,13 +287,6 @@ static void say_status(struct product *product, const char *thing)
         status.why, "running", running, "untold", untold, NULL);
 }
 
-static void say_wakes(const struct product *product)
-{
-    char count[32];
-    snprintf(count, sizeof count, "%lu", wakes);
-    say(product, "wakes", "count", count, NULL);
-}
-
 static void change(struct product *product, const char *name, char *rest)
 {
     struct hob_runtime *runtime = product->runtime;
@@ -353,7 +339,7 @@ static void do_command(void *user)
     } else if (strcmp(name, "free") == 0) {
         hob_runtime_free(product->runtime);
     } else if (strcmp(name, "wakes") == 0) {
-        say_wakes(product);
+        say_count(product, "wakes", wakes);
     } else {
         change(product, name, rest);
     }
@@ -433,6 +419,8 @@ static void take_word(struct product *product, char *word)
     } else if (strncmp(word, "decide=", 7) == 0) {
         product->decision = decision_of(word + 7);
         product->has_decide = true;
+    } else if (strncmp(word, "header=", 7) == 0) {
+        product->header = word + 7;
     } else if (strcmp(word, "nofile") == 0) {
         options->config_file = NULL;
     } else if (!take_text(product, word)) {
@@ -448,11 +436,30 @@ static void take_word(struct product *product, char *word)
     }
 }
 
+/* As a program would that was compiled with another hob.h. */
+static int make_runtime(struct product *product, struct hob_error *err)
+{
+    struct {
+        struct hob_runtime_options options;
+        char tail[32];
+    } newer = {.options = product->options};
+    if (strcmp(product->header, "none") == 0) {
+        newer.options.size = 0;
+    } else if (strcmp(product->header, "older") == 0) {
+        newer.options.size = offsetof(struct hob_runtime_options, reboot);
+    } else if (*product->header) {
+        newer.options.size = sizeof newer;
+        newer.tail[31] = strcmp(product->header, "newer-set") == 0;
+    }
+    return hob_runtime_new(&newer.options, &product->runtime, err);
+}
+
 static int make(struct product *product, int number, const char *config, int count, char **words,
                 uv_loop_t *uv)
 {
     struct hob_error err = {0};
     *product = (struct product){.number = number,
+                                .header = "",
                                 .options = {.size = sizeof product->options,
                                             .config_file = config,
                                             .uv_loop = uv,
@@ -461,10 +468,8 @@ static int make(struct product *product, int number, const char *config, int cou
         take_word(product, words[i]);
     }
     product->options.settings = product->settings;
-    int rc = hob_runtime_new(&product->options, &product->runtime, &err);
-    if (rc) {
-        say_result(product, "new", rc, &err);
-    }
+    int rc = make_runtime(product, &err);
+    say_result(product, "new", rc, &err);
     return rc;
 }
 
@@ -474,11 +479,11 @@ static int begin(struct product *product)
     const struct hob_observer observer = {.size = sizeof observer,
                                           .connection_up = on_up,
                                           .connection_down = on_down,
-                                          .job_offered = on_offered,
-                                          .job_started = on_started,
-                                          .job_progress = on_progress,
+                                          .job_offered = on_job_offered,
+                                          .job_started = on_job_started,
+                                          .job_progress = on_job_progress,
                                           .job_ended = on_ended,
-                                          .update_accepted = on_accepted,
+                                          .update_accepted = on_update_accepted,
                                           .handler_reloaded = on_reloaded,
                                           .user = product};
     if (product->observes) {
@@ -546,18 +551,6 @@ static bool has_word(int argc, char **argv, const char *word)
     return rest && !*rest;
 }
 
-static int make_often(int argc, char **argv, uv_loop_t *uv, int times)
-{
-    for (int i = 0; i < times; i++) {
-        if (make(&products[0], 1, argv[1], argc - 2, argv + 2, uv)) {
-            return 1;
-        }
-        hob_runtime_free(products[0].runtime);
-    }
-    say(&products[0], "made", NULL);
-    return 0;
-}
-
 static int live(int argc, char **argv, const char *how, uv_loop_t *uv)
 {
     const char *second = word_of(argc, argv, "second="), *fifo = word_of(argc, argv, "fifo=");
@@ -594,13 +587,12 @@ int main(int argc, char **argv)
 {
     setvbuf(stderr, NULL, _IOLBF, 65536);
     main_thread = pthread_self();
-    const char *times = word_of(argc, argv, "make_only=");
     const char *how = has_word(argc, argv, "uv")     ? "uv"
                       : has_word(argc, argv, "poll") ? "poll"
                                                      : "run";
     uv_loop_init(&loop);
     uv_loop_t *uv = strcmp(how, "uv") == 0 ? &loop : NULL;
-    int status = times ? make_often(argc, argv, uv, atoi(times)) : live(argc, argv, how, uv);
+    int status = live(argc, argv, how, uv);
     int rc = uv_loop_close(&loop);
     if (rc) {
         say(&products[0], "loop_left", "text", uv_strerror(rc), NULL);

@@ -4,7 +4,6 @@
 --- they cannot differ from what it accepts. Here is only which commands there are, and what their
 --- words mean.
 local exec = require("hob.exec")
-local fs = require("hob.fs")
 local gateways = require("hob.cli.gateway")
 local options = require("hob.cli.options")
 local places = require("hob.handler.place")
@@ -15,7 +14,7 @@ local M = {}
 --- All commands of `hob`; one whose file is missing in this installation is not offered.
 M.COMMANDS = { "cancel", "completion", "dap", "doctor", "drain", "handler", "handlers",
   "import", "init", "job", "jobs", "log", "lua", "metrics", "provision", "reload", "repl",
-  "retry-report", "run", "service", "status", "support" }
+  "retry-report", "run", "service", "status", "support", "thing" }
 
 --- Commands that have commands.
 M.SUB = {
@@ -40,6 +39,7 @@ M.WORDS = {
   repl = { "running" },
   ["retry-report"] = { "job" },
   support = { "job" },
+  thing = { "change", "thing" },
 }
 
 -- These read their words themselves, or hand them on.
@@ -85,10 +85,9 @@ end
 
 local function things(given)
   local names = {}
-  local last = ask(given, { command = "jobs" }, function() end)
-  for _, thing in ipairs(last and last.things or {}) do
-    names[#names + 1] = thing.thing
-  end
+  ask(given, { command = "things" }, function(line)
+    names[#names + 1] = line.thing.thing
+  end)
   return names
 end
 
@@ -110,6 +109,8 @@ local KINDS = {
   running = function(given) return words_of(job_ids(given, false)) end,
   shell = function() return words_of({ "bash", "zsh" }) end,
   switch = function() return words_of({ "off", "on", "status" }) end,
+  change = function() return words_of({ "add", "list", "remove" }) end,
+  thing = function(given) return words_of(things(given)) end,
 }
 
 ---------------------------------------------------------------- what a command accepts

@@ -39,7 +39,7 @@ Exit status: 0; 1 if no gateway runs there; 2 for misuse. With --check: 0 OK, 1 
 M.SYNTAX = {
   command = "hob status", usage = USAGE,
   flags = {
-    json = {}, thing = { value = "NAME" }, check = {}, offline = { value = "W,C" },
+    json = {}, thing = { value = "T" }, check = {}, offline = { value = "W,C" },
     ["outbox-age"] = { value = "W,C" },
     ["certificate-days"] = { value = "W,C" }, ["free-mb"] = { value = "W,C" },
     data = gateways.FLAGS.data, socket = gateways.FLAGS.socket, config = gateways.FLAGS.config,

@@ -40,7 +40,7 @@ M.SYNTAX = {
   command = "hob thing", usage = USAGE, words = 2,
   flags = asking.flags({
     json = {}, trouble = {}, cert = { value = "FILE" }, key = { value = "FILE" },
-    ca = { value = "FILE" }, ["client-id"] = { value = "ID" }, connection = { value = "NAME" },
+    ca = { value = "FILE" }, ["client-id"] = { value = "ID" }, connection = { value = "T" },
     endpoint = { value = "HOST" }, port = { value = "N", low = 1, high = 65535 },
     set = { value = "KEY=VALUE", many = true },
   }),

@@ -3,8 +3,8 @@ local core = require("hob.doctor.core")
 local exec = require("hob.exec")
 local fs = require("hob.fs")
 local json = require("hob.json")
+local handler_places = require("hob.handler.place")
 local places = require("hob.support.place")
-local places = require("hob.handler.place")
 local process = require("hob.process")
 local time = require("hob.time")
 local verify = require("hob.verify")
@@ -65,7 +65,7 @@ end
 function M.disk(archive, place)
   local rows = {}
   local paths = { place.data, "/", "/tmp", "/run" }
-  table.move(places.split((place.values or {}).scripts or ""), 1, 8, #paths + 1, paths)
+  table.move(handler_places.split((place.values or {}).scripts or ""), 1, 8, #paths + 1, paths)
   for _, path in ipairs(paths) do
     local found, why = core.file_system(path)
     rows[#rows + 1] = { path, found and ("%d of %d MB free, %d of %d inodes free%s"):format(
@@ -195,7 +195,7 @@ function M.scripts(archive, place)
     return archive:note("scripts.txt: the directory of the handlers is not known")
   end
   local lines = {}
-  local dirs = places.split(scripts)
+  local dirs = handler_places.split(scripts)
   for i, dir in ipairs(dirs) do
     lines[#lines + 1] = dirs[2] and dir .. ":" or nil
     for _, folder in ipairs({ "", "lib/" }) do
