@@ -39,7 +39,7 @@ M.WORDS = {
   repl = { "running" },
   ["retry-report"] = { "job" },
   support = { "job" },
-  thing = { "change", "thing" },
+  thing = { "change" },
 }
 
 -- These read their words themselves, or hand them on.
@@ -110,7 +110,6 @@ local KINDS = {
   shell = function() return words_of({ "bash", "zsh" }) end,
   switch = function() return words_of({ "off", "on", "status" }) end,
   change = function() return words_of({ "add", "list", "remove" }) end,
-  thing = function(given) return words_of(things(given)) end,
 }
 
 ---------------------------------------------------------------- what a command accepts
