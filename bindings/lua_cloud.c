@@ -10,7 +10,10 @@
 
 #include "device/policy.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CLOUD_KEY   "hob.cloud.connection"
 #define THING_MARK  "${thing}"
@@ -120,12 +123,22 @@ static int not_its_own(lua_State *L, const struct hob_modules_agent *agent)
                         agent->thing, agent->via));
 }
 
+/* For hob.fs a relative path begins in the directory of the job, for a configuration where Hob was
+ * started. */
 static void set_file(lua_State *L, const char *name, const char *path)
 {
-    if (path && *path) {
-        lua_pushstring(L, path);
-        lua_setfield(L, -2, name);
+    char here[PATH_MAX];
+    if (!path || !*path) {
+        return;
     }
+    if (*path == '/') {
+        lua_pushstring(L, path);
+    } else if (getcwd(here, sizeof here)) {
+        lua_pushfstring(L, "%s/%s", here, path);
+    } else {
+        luaL_error(L, "%s: where Hob was started is not there any more: %s", path, strerror(errno));
+    }
+    lua_setfield(L, -2, name);
 }
 
 static int cloud_files(lua_State *L)

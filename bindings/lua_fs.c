@@ -196,6 +196,14 @@ static const char *type_name(mode_t mode)
     return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : S_ISLNK(mode) ? "link" : "other";
 }
 
+/* A link that leads out of fs_roots tells nothing of what is there. */
+static bool may_follow(lua_State *L, const char *path)
+{
+    struct hob_error err;
+    struct hob_files_place place = hob_lua_fs_place(L);
+    return hob_files_check(&place, path, HOB_FILES_TARGET, &err) == 0;
+}
+
 static int fs_stat(lua_State *L)
 {
     struct stat st;
@@ -204,7 +212,8 @@ static int fs_stat(lua_State *L)
     if (refused) {
         return refused;
     }
-    if (stat(path, &st) && lstat(path, &st)) { /* a link that leads nowhere is one, too */
+    /* a link that leads nowhere is one, too */
+    if ((!may_follow(L, path) || stat(path, &st)) && lstat(path, &st)) {
         return fail(L, "looking at", path, errno);
     }
     lua_createtable(L, 0, 6);

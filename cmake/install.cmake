@@ -1,4 +1,8 @@
 # What `cmake --install` brings, by Debian package: hob, libhob and libhob-dev (components).
+if(HOB_MINIMAL)
+    include(cmake/minimal_install.cmake)
+    return()
+endif()
 include(CMakePackageConfigHelpers)
 
 # What libhob.a needs besides; no pkg-config names, since a product that links libhob.so needs none
@@ -86,4 +90,5 @@ write_basic_package_version_file(hob-config-version.cmake COMPATIBILITY SameMino
 install(FILES ${CMAKE_BINARY_DIR}/hob-config.cmake ${CMAKE_BINARY_DIR}/hob-config-version.cmake
     DESTINATION ${cmake_to} COMPONENT libhob-dev)
 
+include(cmake/documents.cmake)
 include(cmake/package.cmake)

@@ -3,7 +3,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/sigpipe.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -15,7 +14,7 @@ struct hob_loop {
     uv_idle_t idle; /* active while something is deferred, so that the poll does not block */
     struct hob_loop_soon *first; /* deferred */
     struct hob_loop_soon **end;
-    unsigned holds;
+    unsigned holds, writing;
     struct hob_loop_guest *guests;
     char *module_dir;
 };
@@ -94,14 +93,24 @@ bool hob_loop_is_own(const struct hob_loop *loop)
 }
 
 /* On somebody else's loop SIGPIPE is somebody else's care: ours are but few of its turns. */
+void hob_loop_begin_write(struct hob_loop *loop, struct hob_sigpipe *before)
+{
+    if (hob_loop_is_own(loop) && loop->writing++ == 0)
+        hob_sigpipe_block(before);
+}
+
+void hob_loop_end_write(struct hob_loop *loop, const struct hob_sigpipe *before)
+{
+    if (hob_loop_is_own(loop) && --loop->writing == 0)
+        hob_sigpipe_restore(before);
+}
+
 static void turn(struct hob_loop *loop, uv_run_mode mode)
 {
-    struct hob_sigpipe sigpipe;
-    if (hob_loop_is_own(loop))
-        hob_sigpipe_block(&sigpipe);
+    struct hob_sigpipe before;
+    hob_loop_begin_write(loop, &before);
     uv_run(loop->uv, mode);
-    if (hob_loop_is_own(loop))
-        hob_sigpipe_restore(&sigpipe);
+    hob_loop_end_write(loop, &before);
 }
 
 static void close_left_open(uv_handle_t *handle, void *unused)

@@ -14,6 +14,7 @@
 #define HOB_BASE_LOOP_H
 
 #include "base/error.h"
+#include "base/sigpipe.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,7 +35,8 @@ void hob_loop_stop(struct hob_loop *loop);
 uv_loop_t *hob_loop_uv(struct hob_loop *loop);     /* borrowed */
 bool hob_loop_is_own(const struct hob_loop *loop); /* not of hob_loop_new_on */
 
-/** Where loadable modules are looked for first (base/module.h). Copied; NULL, and at first: nowhere.
+/** Where loadable modules are looked for first (base/module.h). Copied; NULL, and at first:
+ * nowhere.
  * @return 0 or HOB_ENOMEM */
 int hob_loop_set_module_dir(struct hob_loop *loop, const char *dir);
 const char *hob_loop_module_dir(const struct hob_loop *loop);
@@ -59,6 +61,11 @@ struct hob_loop_soon {
  * `soon` (borrowed) and `user` must live till then; what is left when hob_loop_free is called runs
  * there. Inside `fn`, `soon` is free again. Not while it waits. */
 void hob_loop_defer(struct hob_loop *loop, struct hob_loop_soon *soon, hob_loop_fn *fn, void *user);
+
+/** Around what writes to a socket in a call that may come from outside of the loop's turns: no
+ * SIGPIPE comes of it. Within a turn there is none anyway; on somebody else's loop it is theirs. */
+void hob_loop_begin_write(struct hob_loop *loop, struct hob_sigpipe *before);
+void hob_loop_end_write(struct hob_loop *loop, const struct hob_sigpipe *before);
 
 /** hob_loop_free waits until every hold is released: for what ends in the background, such as a
  * cancelled process that has its grace time, or a request to libuv (which is no handle). The

@@ -2,6 +2,7 @@
 #include "device/verify.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/mbed.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SLICE_BYTES   65536
@@ -201,6 +203,44 @@ static int parse_key(const struct hob_verify_text *text, struct key *out, struct
     return code ? unreadable(text, code, err) : 0;
 }
 
+/* ---- dates, by Hob's clock, which may be a product's ---- */
+
+/* To be compared. */
+static int64_t number_of(int year, int month, int day, int hour, int minute, int second)
+{
+    return ((((year * INT64_C(100) + month) * 100 + day) * 100 + hour) * 100 + minute) * 100 +
+           second;
+}
+
+static int64_t number_of_time(const mbedtls_x509_time *t)
+{
+    return number_of(t->year, t->mon, t->day, t->hour, t->min, t->sec);
+}
+
+static int64_t number_of_now(void)
+{
+    time_t seconds = (time_t)(hob_clock_wall_ms() / 1000);
+    struct tm tm;
+    if (!gmtime_r(&seconds, &tm))
+        return INT64_MAX; /* everything has expired */
+    return number_of(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                     tm.tm_sec);
+}
+
+static uint32_t date_flags(const mbedtls_x509_crt *crt)
+{
+    int64_t now = number_of_now();
+    return (now > number_of_time(&crt->valid_to) ? MBEDTLS_X509_BADCERT_EXPIRED : 0u) |
+           (now < number_of_time(&crt->valid_from) ? MBEDTLS_X509_BADCERT_FUTURE : 0u);
+}
+
+static int judge_dates(void *unused, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+    *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
+    *flags |= date_flags(crt);
+    return 0;
+}
+
 /* Any thing's certificate may come from the same CA: this one must be made for signing code. */
 static int check_use(const struct hob_verify_options *o, const struct key *key,
                      struct hob_error *err)
@@ -225,7 +265,7 @@ static int check_issuer(const struct hob_verify_options *o, struct key *key, str
     int code = parse_certificate(&o->ca, &key->ca, err);
     if (code)
         return code;
-    if (!mbedtls_x509_crt_verify(&key->crt, &key->ca, NULL, NULL, &flags, NULL, NULL))
+    if (!mbedtls_x509_crt_verify(&key->crt, &key->ca, NULL, NULL, &flags, judge_dates, NULL))
         return check_use(o, key, err);
     mbedtls_x509_crt_verify_info(words, sizeof words, "", flags);
     words[strcspn(words, "\n")] = '\0';
@@ -240,8 +280,7 @@ static void describe(const struct key *key, struct hob_verify_signer *out)
         return;
     if (mbedtls_x509_dn_gets(out->name, sizeof out->name, &key->crt.subject) < 0)
         out->name[0] = '\0';
-    out->expired = mbedtls_x509_time_is_past(&key->crt.valid_to) ||
-                   mbedtls_x509_time_is_future(&key->crt.valid_from);
+    out->expired = date_flags(&key->crt) != 0;
 }
 
 static int check_kind(const struct hob_verify_options *o, const struct key *key,

@@ -466,9 +466,7 @@ void hob_thing_hurry(struct hob_thing *thing)
 
 void hob_thing_reconsider(struct hob_thing *thing)
 {
-    if (!thing->closing) {
-        hob_executor_reconsider(thing->executor);
-    }
+    hob_executor_reconsider(thing->executor);
 }
 
 /* ---- for people who look ---- */
@@ -512,6 +510,11 @@ void hob_thing_drain(struct hob_thing *thing, bool on)
 const struct hob_modules_agent *hob_thing_agent(const struct hob_thing *thing)
 {
     return &thing->agent;
+}
+
+bool hob_thing_is_closing(const struct hob_thing *thing)
+{
+    return thing->closing;
 }
 
 bool hob_thing_online(const struct hob_thing *thing)

@@ -74,6 +74,9 @@ void hob_thing_start(struct hob_thing *thing, uint64_t delay_ms);
 /** Handlers were loaded anew. */
 void hob_thing_reloaded(struct hob_thing *thing);
 
+/** Its parts are gone, and it ends: only hob_thing_hurry is for it. */
+bool hob_thing_is_closing(const struct hob_thing *thing);
+
 /** For people who look: is the service reached, how many outcomes does it not have yet, and what is
  * in hand (see hob_executor_each)? */
 bool hob_thing_online(const struct hob_thing *thing);

@@ -400,13 +400,19 @@ void hob_things_start(struct hob_things *things)
     }
 }
 
+/* What is there of one that closes cannot be asked any more. */
+static struct hob_thing *alive(const struct place *place)
+{
+    return place->thing && !hob_thing_is_closing(place->thing) ? place->thing : NULL;
+}
+
 /* ---- all of them ---- */
 
 void hob_things_drain(struct hob_things *things, bool on)
 {
     things->draining = on;
     for (size_t i = 0; i < things->count; i++) {
-        if (things->places[i]->thing) {
+        if (alive(things->places[i])) {
             hob_thing_drain(things->places[i]->thing, on);
         }
     }
@@ -415,7 +421,7 @@ void hob_things_drain(struct hob_things *things, bool on)
 void hob_things_reloaded(struct hob_things *things)
 {
     for (size_t i = 0; i < things->count; i++) {
-        if (things->places[i]->thing) {
+        if (alive(things->places[i])) {
             hob_thing_reloaded(things->places[i]->thing);
         }
     }
@@ -433,7 +439,7 @@ void hob_things_hurry(struct hob_things *things)
 void hob_things_reconsider(struct hob_things *things)
 {
     for (size_t i = 0; i < things->count; i++) {
-        if (things->places[i]->thing) {
+        if (alive(things->places[i])) {
             hob_thing_reconsider(things->places[i]->thing);
         }
     }
@@ -451,7 +457,7 @@ void hob_things_on_leaving(struct hob_things *things,
 struct hob_thing *hob_things_find(const struct hob_things *things, const char *name)
 {
     struct place *place = find(things, name);
-    return place ? place->thing : NULL;
+    return place ? alive(place) : NULL;
 }
 
 size_t hob_things_count(const struct hob_things *things)
@@ -465,7 +471,7 @@ bool hob_things_at(const struct hob_things *things, size_t index, struct hob_thi
         return false;
     }
     const struct place *place = things->places[index];
-    *out = (struct hob_things_entry){place->config.thing_name, &place->config, place->thing,
+    *out = (struct hob_things_entry){place->config.thing_name, &place->config, alive(place),
                                      place->leaving};
     return true;
 }

@@ -209,7 +209,10 @@ static void queue_rest(struct hob_stream *stream, struct hob_buf *out)
     hob_buf_consume(out, len);
     uv_buf_t buf = uv_buf_init((char *)hob_buf_data(&stream->sending), (unsigned)len);
     stream->write.data = stream;
+    struct hob_sigpipe before;
+    hob_loop_begin_write(stream->loop, &before); /* libuv writes at once what it can */
     int status = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, on_written);
+    hob_loop_end_write(stream->loop, &before);
     if (status < 0) {
         fail_uv(stream, "sending", status);
         return;
@@ -225,7 +228,10 @@ static void flush(struct hob_stream *stream)
         return;
     if (hob_buf_len(out) > 0 && !stream->deaf) {
         uv_buf_t buf = uv_buf_init((char *)hob_buf_data(out), (unsigned)hob_buf_len(out));
+        struct hob_sigpipe before;
+        hob_loop_begin_write(stream->loop, &before);
         int sent = uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1);
+        hob_loop_end_write(stream->loop, &before);
         if (sent < 0 && sent != UV_EAGAIN) {
             if (stream->state == FLUSHING) {
                 end(stream);

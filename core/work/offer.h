@@ -12,7 +12,7 @@
 
 struct hob_offer {
     const char *thing, *job_id, *document, *handler; /* borrowed */
-    size_t document_len; /* 0 where there is none */
+    size_t document_len;                             /* 0 where there is none */
     int64_t execution_number;
     char reason[HOB_OFFER_REASON_MAX]; /* the answer's, one line; "" */
 };

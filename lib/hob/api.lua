@@ -260,7 +260,7 @@ local exec = {}
 --- What `check` raises. It can be used like its message: `tostring(err)`, `"so: " .. err`.
 ---@class hob.exec.Error
 ---@field message string the command, how it ended, and its last line of standard error: `script.lua:7: fw-install a.img: exit code 3: no slot`
----@field code string `EXIT_CODE`, `SIGNAL`, `TIMED_OUT`, `OUT_OF_MEMORY`, `NOT_STARTED` or `EPERM` (not allowed here); `EMSGSIZE`, `ENOSPC`, ...: a file for an output is not whole. The outcome's, if nobody catches it
+---@field code string `EXIT_CODE`, `SIGNAL`, `TIMED_OUT`, `OUT_OF_MEMORY`, `STATUS_TAKEN`, `NOT_STARTED` or `EPERM` (not allowed here); `EMSGSIZE`, `ENOSPC`, ...: a file for an output is not whole. The outcome's, if nobody catches it
 ---@field exit_code? integer at most one of this and `signal`
 ---@field signal? integer
 ---@field stdout string the last bytes

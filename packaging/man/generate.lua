@@ -70,7 +70,8 @@ end
 local function add_row(out, name, cells)
   local about = { plain(cells[1]) }
   about[#about + 1] = cells[2] ~= "" and plain(cells[2]) or nil
-  about[#about + 1] = cells[3] ~= "" and "default " .. plain(cells[3]) or nil
+  about[#about + 1] = cells[3] ~= ""
+    and (cells[3]:find("^required") and "" or "default ") .. plain(cells[3]) or nil
   out[#out + 1] = (".TP\n.B %s\n(%s)"):format(escape(name), table.concat(about, "; "))
   if cells[4] ~= "" then
     out[#out + 1] = ".br\n" .. plain(cells[4])

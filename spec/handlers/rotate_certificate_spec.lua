@@ -2,6 +2,7 @@
 -- the local service's fleet provisioning, signed by the broker's own CA.
 
 local exchange = require("hob.provision.exchange")
+local exec = require("hob.exec")
 local fs = require("hob.fs")
 local httpd = require("hob.httpd")
 local json = require("hob.json")
@@ -92,6 +93,20 @@ describe("the shipped handler rotate-certificate", function()
       assert.same({ "current", "new-" .. id .. "-1" }, in_pairs(one))
       assert_pair_in_use(one)
     end)
+
+  it("finds files that the configuration names from where Hob was started", function()
+    local one = start()
+    one.gateway:stop()
+    local text = assert(fs.read(one.gateway.config))
+    assert(fs.write(one.gateway.config, (text:gsub('= "[^"]*(/[^/"]+/gateway%.)', '= "..%1'))))
+    one.gateway.config = exec.check({ "realpath", "--relative-to=.", one.gateway.config }).stdout
+      :gsub("\n$", "")
+    assert_pair_in_use(one)
+    local execution = one.run()
+    assert.equal("SUCCEEDED", execution.status, json.encode(execution.details))
+    assert.are_not.equal(one.before, one.certificate())
+    assert_pair_in_use(one)
+  end)
 
   it("does it again: the names in the configuration stay", function()
     local one = start()

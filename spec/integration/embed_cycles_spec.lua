@@ -14,6 +14,6 @@ describe("a runtime that is made, has a job done, is stopped and freed", functio
     -- What the C library and libraries below keep varies a little; a leak of one block of each kind
     -- a round would be far more.
     local grown = last.bytes - first.bytes
-    assert.is_true(grown < (ROUNDS - 2) * 512, ("%d bytes more"):format(grown))
+    assert.is_true(grown < ROUNDS * 64, ("%d bytes more"):format(grown))
   end)
 end)

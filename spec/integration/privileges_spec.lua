@@ -264,10 +264,16 @@ describe("privileges", function()
       note("stdout", exec.run{ "true", stdout = shut .. "/f" })
       note("stderr", exec.run{ "true", stderr = shut .. "/f" })
       seen.message = select(2, fs.read("/etc/passwd"))
+      assert(fs.symlink("/etc/passwd", open .. "/link"))
+      seen.link, seen.same = fs.stat(open .. "/link").type, fs.stat(open .. "/f").type
+      note("through a link", fs.read(open .. "/link"))
+      assert(fs.symlink(shut .. "/f", open .. "/lost"))
+      note("to what a link names", fs.write(open .. "/lost", "x"))
     ]]):format(open, world.dir), open)
     for name, code in pairs(seen.refused) do
       assert.equal("EPERM", code, name)
     end
+    assert.same({ "link", "file" }, { seen.link, seen.same })
     assert.matches("^/etc/passwd: not within .* fs_roots = { ... } in hob.conf.lua$", seen.message)
     assert.is_nil(fs.stat(world.dir .. "/f"))
   end)

@@ -20,7 +20,7 @@ local TEMPLATE = [=[{
       "OverrideSettings": { "AttributePayload": "MERGE" } },
     "certificate": { "Type": "AWS::IoT::Certificate", "Properties": {
       "CertificateId": { "Ref": "AWS::IoT::Certificate::Id" }, "Status": "Active" } } },
-  "DeviceConfiguration": { "interval": "60",
+  "DeviceConfiguration": { "interval": "60", "limits": { "memory": 64 },
     "url": { "Fn::FindInMap": ["Urls", { "Ref": "Site" }, "url"] } } }]=]
 
 describe("hob provision", function()
@@ -91,6 +91,7 @@ describe("hob provision", function()
       assert.equal(0, result.code, result.stdout .. result.stderr)
       assert.matches("registered as " .. one.thing, result.stdout, 1, true)
       assert.matches("  interval = 60", result.stdout, 1, true)
+      assert.matches('  limits = {"memory":64}', result.stdout, 1, true)
       assert.matches("0 failed", result.stdout, 1, true)
       assert.is_true(keys.matches(one.cert, one.key))
       assert.equal(tonumber("600", 8), fs.stat(one.key).mode)
@@ -249,6 +250,28 @@ describe("hob provision", function()
     local first = id_of(one)
     assert.equal(0, run(one, "--force").code)
     assert.equal(first, id_of(one))
+  end)
+
+  it("leaves a pair whose configuration was not put in place, if another thing is wanted", function()
+    local one = place()
+    assert(fs.write(one.config, "return {}\n"))
+    assert.equal(1, run(one).code)
+    local first, key = id_of(one), fs.read(one.key)
+    one.flags.template = "Other"
+    local result = run(one)
+    assert.equal(1, result.code)
+    assert.matches("has a certificate already: nothing was changed", result.stderr, 1, true)
+    assert.same({ first, key }, { id_of(one), fs.read(one.key) })
+  end)
+
+  it("refuses a directory in which others may put a key", function()
+    local one = place()
+    assert(fs.mkdir(one.out))
+    assert(fs.chmod(one.out, "777"))
+    local result = run(one)
+    assert.equal(1, result.code)
+    assert.matches("has the mode 0777: others may write there", result.stderr, 1, true)
+    assert.same({}, fs.list(one.out))
   end)
 
   it("says why it was not let in with the claim certificate", function()

@@ -231,6 +231,7 @@ describe("things", function()
         descriptors = descriptors or as_json("status").descriptors
       end
       assert.equal(descriptors, as_json("status").descriptors)
+      assert.equal(0, gateway:stop())
     end)
 
     it("ends sessions that look into it", function()

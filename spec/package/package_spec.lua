@@ -8,7 +8,7 @@ local rooms = require("spec.package.room")
 local source = require("spec.support.source")
 local wait_until = require("spec.support.wait").wait_until
 
-local PATIENCE = 60 -- seconds
+local PATIENCE = 30 -- seconds
 
 -- What pkg-config calls a library, and which package brings it.
 local LIBRARIES = { ["libmosquitto"] = "libmosquitto-dev", ["p11-kit-1"] = "libp11-kit-dev",
@@ -72,8 +72,12 @@ local OWN_ARGUMENTS = {
   own_connection = { "--config", "/opt/examples/plain.conf.lua", "--host", "localhost", "--port", "8883",
     "--id", "gateway-7", "--cafile", "/etc/hob/ca.crt", "--cert", "/etc/hob/gateway-7.crt", "--key",
     "/etc/hob/gateway-7.key" },
+  poll = { "/opt/examples/hob.conf.lua", "/opt/examples/words" }, -- a FIFO
   pkcs11 = false, -- needs a token: spec/integration/key_provider_spec.lua
 }
+
+-- What ends one that does not take SIGTERM.
+local OWN_END = { poll = { "sh", "-c", "echo stop >/opt/examples/words" } }
 
 local PROBE_CONTROL = "Package: probe\nVersion: 1\nArchitecture: all\n"
   .. "Maintainer: nobody <nobody@localhost>\nDescription: wants what packages want\n"
@@ -83,6 +87,7 @@ local PROBE_SCRIPT = [[
 set -e
 adduser --system --quiet --no-create-home probe
 chown probe /usr/bin/probe-setuid
+chmod 4755 /usr/bin/probe-setuid
 mount -t tmpfs tmpfs /mnt && umount /mnt
 systemctl daemon-reload
 touch /boot/probe /home/probe /usr/lib/probe /etc/probe
@@ -268,7 +273,7 @@ WantedBy=multi-user.target
 
     it("the unit is known, enabled, without a fault, and does not start before it is configured",
       function()
-        local said = room:inside({ "systemd-analyze", "verify",
+        local said = room:inside({ "systemd-analyze", "verify", "--man=no",
           "/lib/systemd/system/hob.service" })
         assert.equal("", said.stdout .. said.stderr)
         room:inside({ "systemctl", "start", "hob" })
@@ -278,8 +283,7 @@ WantedBy=multi-user.target
 
     it("it starts when it is configured, connects with mutual TLS, and runs a job as hob", function()
       room:inside({ "sh", "-ec", "cp /etc/pki-probe/ca.crt /etc/pki-probe/gateway-7.* /etc/hob/; "
-        .. "chmod 600 /etc/hob/*.key; cp /usr/share/hob/scripts/*.lua /etc/hob/scripts/; "
-        .. "cp -r /usr/share/hob/scripts/lib /etc/hob/scripts/" })
+        .. "chmod 600 /etc/hob/*.key; cp /usr/share/hob/scripts/reboot.lua /etc/hob/scripts/" })
       room:write("/etc/hob/scripts/hello.lua", HELLO)
       room:write("/etc/hob/scripts/install-probe.lua", INSTALL)
       room:write("/etc/hob/hob.conf.lua", config("/var/lib/hob"))
@@ -340,6 +344,7 @@ WantedBy=multi-user.target
       assert.equal("inactive", property("ActiveState")) -- it has the same thing
       room:write("/opt/examples/hob.conf.lua", config("/opt/examples/data"))
       room:write("/opt/examples/plain.conf.lua", config("/opt/examples/data", ""))
+      room:inside({ "mkfifo", "/opt/examples/words" })
       assert.is_true(#examples() > 0)
       for _, example in ipairs(examples()) do
         local program = "/opt/examples/" .. example.name
@@ -354,7 +359,7 @@ WantedBy=multi-user.target
             table.unpack(arguments or { "/opt/examples/hob.conf.lua" }) })
           local id = "example-" .. example.name
           succeeds(id, '{"operation":"hello"}')
-          room:inside({ "pkill", "-TERM", "-x", example.name:sub(1, 15) })
+          room:inside(OWN_END[example.name] or { "pkill", "-TERM", "-x", example.name:sub(1, 15) })
           local result = assert(child:wait(PATIENCE), example.file .. " does not end")
           assert.equal(0, result.code, example.file)
         end

@@ -40,6 +40,7 @@ function M.new()
   self.root = self.dir .. "/root"
   assert(fs.mkdir(self.root))
   exec.check({ "tar", "-C", self.root, "-xf", setting("HOB_PACKAGE_ROOT"), timeout = LIMIT })
+  self:write("/etc/hosts", "127.0.0.1 localhost\n")
   exec.check({ "sh", "-c", 'cp /etc/resolv.conf "$0/etc/"; cp "$1"/*.deb "$0/root/"', self.root,
     setting("HOB_PACKAGE_DIR") })
   return self

@@ -23,8 +23,7 @@ local ROUND_S = 5           -- far more than one takes
 local WATCHED_ROUND_S = 120
 -- What is still reachable at the end belongs to libraries that live as long as the process.
 local VALGRIND = "valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible "
-  .. "--errors-for-leak-kinds=definite,indirect --error-exitcode=99 --child-silent-after-fork=yes "
-  .. "--suppressions=" .. root .. "/spec/support/valgrind.supp"
+  .. "--errors-for-leak-kinds=definite,indirect --error-exitcode=99 --child-silent-after-fork=yes"
 
 local failed = false
 

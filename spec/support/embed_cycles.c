@@ -1,6 +1,7 @@
 /* embed_cycles.c - made, started, one job, stopped, freed, over and over: for
  * spec/integration/embed_cycles_spec.lua and `./dev soak embed`. What the process holds is said, in
- * lines of JSON, after the first tenth of the rounds and at the end.
+ * lines of JSON, after the first tenth of the rounds (at least five, when
+ * caches have filled) and at the end.
  *
  * embed_cycles CONFIG ROUNDS
  */
@@ -102,7 +103,7 @@ int main(int argc, char **argv)
     int rounds = argc > 2 ? atoi(argv[2]) : 1, done = 0, rc = 0;
     for (int round = 1; rc == 0 && round <= rounds; round++) {
         rc = one_round(argv[1], &done);
-        if (round == (rounds + 9) / 10 || round == rounds) {
+        if (round == (rounds < 50 ? 5 : rounds / 10) || round == rounds) {
             look(round, done);
         }
     }

@@ -40,7 +40,7 @@ struct product {
     const char *settings[2 * PAIRS + 1];
     size_t setting_count;
     enum hob_decision decision;
-    char reason[200];
+    char reason[200], watched[129];
     const char *header; /* none, older, newer, newer-set; "": this one */
     bool observes, reboot_fails, never_start, has_decide;
     int posted;
@@ -287,6 +287,19 @@ static void say_status(struct product *product, const char *thing)
         status.why, "running", running, "untold", untold, NULL);
 }
 
+/* In each turn, until it is gone. */
+static void watch(void *user)
+{
+    struct product *product = user;
+    struct hob_thing_status status = {.size = sizeof status};
+    int rc = hob_runtime_thing_status(product->runtime, product->watched, &status);
+    if (rc) {
+        say_result(product, "watch", rc, NULL);
+    } else {
+        hob_post(product->runtime, watch, product);
+    }
+}
+
 static void change(struct product *product, const char *name, char *rest)
 {
     struct hob_runtime *runtime = product->runtime;
@@ -304,6 +317,8 @@ static void change(struct product *product, const char *name, char *rest)
         say_result(product, name, hob_runtime_cancel(runtime, NULL, rest, second, &err), &err);
     } else if (strcmp(name, "remove") == 0) {
         int rc = hob_runtime_remove_thing(runtime, rest, on_removed, product, &err);
+        snprintf(product->watched, sizeof product->watched, "%s", rest);
+        watch(product);
         say_result(product, name, rc, &err);
     } else if (strcmp(name, "decide") == 0) {
         product->decision = decision_of(rest);

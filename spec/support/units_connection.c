@@ -128,8 +128,8 @@ static void thing_down(void *user, const struct hob_error *why, uint64_t retry_m
 static void thing_message(void *user, const struct hob_mqtt_message *message)
 {
     struct thing *thing = user;
-    SAY(thing->world, "%s message %s %.*s\n", thing->name, message->topic, (int)message->len,
-        message->payload);
+    SAY(thing->world, "%s message %s %.*s\n", thing->name, message->topic,
+        (int)(message->len < 100 ? message->len : 100), message->payload);
     if (thing->again)
         hob_mqtt_publish(thing->mqtt, "again", "", 0, 1, false, NULL, NULL);
 }

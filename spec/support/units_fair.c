@@ -2,7 +2,7 @@
  *
  *     fair.run{ "A+", "A+", "B:3", ... }   entries of parties, in order: "+" wants a slice again
  *                                          and again, ":N" is woken in the loop's turn N, once
- *                                          "~" likewise in each turn, and takes long each time
+ *                                          "~" in each second turn, and takes long each time
  *     -> { { "A", "A" }, { "B" }, ... }    who had one, for each of the loop's turns
  */
 #include "units.h"
@@ -28,7 +28,7 @@ struct run {
         struct hob_fair_entry entry;
         char party;
         bool again, slow;
-        int woken_in;
+        int woken_in, had_in; /* turns; 0: none */
     } entries[ENTRIES];
     int count, turn;
     struct hob_loop_soon soon;
@@ -40,6 +40,7 @@ static void on_slice(void *user)
     struct run *run = one->run;
     for (uint64_t until = hob_clock_mono_ms() + 6; one->slow && hob_clock_mono_ms() < until;)
         ;
+    one->had_in = run->turn;
     lua_rawgeti(run->L, -1, run->turn);
     lua_pushlstring(run->L, &one->party, 1);
     lua_rawseti(run->L, -2, (lua_Integer)lua_rawlen(run->L, -2) + 1);
@@ -57,7 +58,8 @@ static void on_turn(void *user)
     lua_rawseti(run->L, -2, run->turn);
     for (int i = 0; i < run->count; i++) {
         struct entry *one = &run->entries[i];
-        if (one->woken_in == run->turn || (one->slow && !one->entry.waiting))
+        bool wakes = one->slow && !one->entry.waiting && run->turn >= one->had_in + 2;
+        if (one->woken_in == run->turn || (wakes && one->had_in))
             hob_fair_want(run->parties[one->party - 'A'], &one->entry, on_slice, one);
     }
     if (run->turn < TURNS)

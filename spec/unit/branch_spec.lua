@@ -166,8 +166,17 @@ describe("things on one connection", function()
       end
       local list = words()
       assert.equal(100, said(list, "^publish")) -- of 120: as many as AWS takes
-      wait_said("^log conn.branch_up", 10)
-      c:turn()
+      local other = units.connection.new(true)
+      for i = 1, 40 do
+        assert(other:thing("t" .. i))
+      end
+      other:tell_up()
+      wait_until(function() -- four portions
+        other:turn()
+        words()
+        return said(other:words(), "^t40 up$") > 0
+      end, 20, "the other connection's things")
+      other:close()
       assert.equal(10, said(seen, "^t%d+ up$"))
       for token = 1, 120 do
         c:tell_done(token)
@@ -286,17 +295,37 @@ describe("things on one connection", function()
       assert.equal(3, said(seen, "^t3 up")) -- not for some seconds
     end)
 
+    it("is asked for one thing at a time, until it is clear which it was", function()
+      things("a", "b")
+      c:tell_up()
+      words()
+      for _, name in ipairs({ "a", "b" }) do
+        assert(c:subscribe(name, 1, { "of/" .. name }))
+      end
+      assert.equal(2, said(words(), "^subscribe"))
+      c:tell_down("closed")
+      c:tell_up()
+      wait_said("^a up", 2)
+      for i = 1, 3 do
+        assert(c:subscribe("a", i, { "of/a/" .. i }))
+      end
+      for i = 1, 3 do
+        local list = words()
+        assert.equal(1, said(list, "^subscribe"))
+        granted(token_of(list, "of/a/" .. i))
+      end
+    end)
+
     it("is no reason to leave out the only one", function()
       things("a")
       c:tell_up()
       words()
-      for _ = 1, 3 do
+      for i = 1, 3 do
         assert(c:subscribe("a", 1, { "x" }))
         words()
         c:tell_down("closed")
         c:tell_up()
-        wait_said("^a up", 1)
-        seen = {}
+        wait_said("^a up", i + 1)
       end
       assert.equal(0, said(seen, "left_out"))
     end)

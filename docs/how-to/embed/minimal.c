@@ -22,8 +22,7 @@ int main(int argc, char **argv)
     const char *file = argc > 1 ? argv[1] : "hob.conf.lua";
     struct hob_runtime_options options = {
         .size = sizeof options, .config_file = file, .handle_signals = true};
-    struct hob_observer observer = {
-        .size = sizeof observer, .job_ended = on_ended, .user = stdout};
+    struct hob_observer observer = {.size = sizeof observer, .job_ended = on_ended, .user = stdout};
     struct hob_runtime *runtime;
     struct hob_error err;
     if (hob_runtime_new(&options, &runtime, &err)) {

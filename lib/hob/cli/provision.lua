@@ -5,6 +5,7 @@ local exchange = require("hob.provision.exchange")
 local files = require("hob.setup.files")
 local finish = require("hob.setup.finish")
 local init = require("hob.cli.init")
+local json = require("hob.json")
 local log = require("hob.log")
 local mqtt = require("hob.mqtt")
 local options = require("hob.cli.options")
@@ -175,7 +176,9 @@ local function tell_configuration(tell, configuration)
   if configuration then
     tell("device configuration of the template:")
     for _, name in ipairs(pairs_of(configuration)) do
-      tell(("  %s = %s"):format(name, tostring(configuration[name])))
+      local value = configuration[name]
+      tell(("  %s = %s"):format(name, type(value) == "string" and value or json.encode(value)):gsub(
+        "%c", "?"))
     end
   end
 end
@@ -224,7 +227,7 @@ function M.run(argv)
   local place, why = places.open(given.out)
   if not place then
     return finish.fail(result, why)
-  elseif place:is_taken() and not place:load() and not given.force then
+  elseif place:is_taken() and not place:is_ending(given) and not given.force then
     return finish.fail(result, given.out .. " has a certificate already: nothing was changed; "
       .. "--force gets another one (the old pair is kept as *.old)")
   end

@@ -8,6 +8,7 @@
 --- Spec: spec/integration/provision_spec.lua
 local future = require("hob.future")
 local json = require("hob.json")
+local limits = require("iotjobs.limits")
 local time = require("hob.time")
 local verify = require("hob.verify")
 
@@ -83,13 +84,20 @@ local function may_pass(status, code)
   return status == 429 or status ~= nil and status >= 500
 end
 
+local WORDS_MAX = 500
+
+-- What came over the network is shown to a person at a terminal, and kept in logs.
+local function plain(text)
+  return (text:sub(1, WORDS_MAX):gsub("%c", "?"))
+end
+
 --- The words of the service.
 local function refused(operation, answer)
   local code = type(answer.errorCode) == "string" and answer.errorCode or "without a code"
   local status = math.tointeger(tonumber(answer.statusCode))
   local text = type(answer.errorMessage) == "string" and answer.errorMessage or "without a reason"
   local _, why = fail(code, may_pass(status, code), "the service refused %s: %s%s: %s", operation,
-    status and status .. " " or "", code, text)
+    status and status .. " " or "", plain(code), plain(text))
   why.status = status
   return nil, why
 end
@@ -131,7 +139,7 @@ local function listen(link, topic, answer, accept)
   local function hear(_, payload)
     local members = json.decode(payload)
     if type(members) ~= "table" then
-      answer:resolve("garbage", payload:sub(1, 200))
+      answer:resolve("garbage", #payload) -- not its text: there may be a private key in it
     elseif not accept or accept(members) then
       answer:resolve("accepted", members)
     end
@@ -188,7 +196,7 @@ local function ask(link, operation, topic, body, timeout, accept)
   elseif kind == "rejected" then
     return refused(operation, members)
   elseif kind == "garbage" then
-    return fail("EPROTO", false, "%s: the answer is no JSON object: %s", operation, members)
+    return fail("EPROTO", false, "%s: the answer is no JSON object (%d bytes)", operation, members)
   elseif kind ~= "accepted" then
     return fail("ETIMEDOUT", true, "%s: no answer within %g s; AWS closes the connection of who "
       .. "publishes what it may not: %s", operation, timeout, policy_words(topic))
@@ -196,11 +204,20 @@ local function ask(link, operation, topic, body, timeout, accept)
   return members
 end
 
+-- It is shown, and goes into a job's details.
+local function is_certificate_id(answer)
+  return answer.certificateId == nil or answer.certificateId:find("^%w+$") ~= nil
+end
+
 local function with_texts(operation, answer, names)
   for _, name in ipairs(names) do
     if type(answer[name]) ~= "string" or answer[name] == "" then
       return fail("EPROTO", false, "%s: the answer has no %s", operation, name)
     end
+  end
+  if not is_certificate_id(answer) then
+    return fail("EPROTO", false, "%s: the answer's certificateId is none: '%s'", operation,
+      plain(answer.certificateId))
   end
   return answer
 end
@@ -252,10 +269,15 @@ function M.register(link, template, token, parameters, timeout)
   end
   local answer, why = ask(link, "RegisterThing", M.register_topic(template), json.encode(body),
     timeout)
-  if not answer then
-    return nil, why
+  if answer then
+    answer, why = with_texts("RegisterThing", answer, { "thingName" })
   end
-  return with_texts("RegisterThing", answer, { "thingName" })
+  if answer and not limits.is_thing_name(answer.thingName) then
+    return fail("EPROTO", false, "RegisterThing: the answer's thingName is none: '%s'; expected 1 to "
+      .. "128 of a-z A-Z 0-9 : _ -; do: look at ThingName in the template %s",
+      plain(answer.thingName), template)
+  end
+  return answer, why
 end
 
 --- The token was not taken: the certificate is gone, and another one is needed.

@@ -13,6 +13,7 @@ local M = {}
 M.__index = M
 
 local PRIVATE, PUBLIC, DIRECTORY = "600", "644", "700"
+local OTHERS_WRITE = tonumber("022", 8)
 local TOKEN_LIFE = 3600 -- as AWS documents it
 local TOKEN_MARGIN = 60
 
@@ -31,7 +32,19 @@ local function path(self, name)
   return self.dir .. "/" .. name
 end
 
---- Open or make the directory.
+-- Whoever may write there can put a key in place that he knows, to be certified.
+local function check_mode(dir)
+  local stat, why = fs.stat(dir)
+  if not stat then
+    return nil, why
+  elseif stat.mode & OTHERS_WRITE ~= 0 then
+    return nil, ("%s has the mode %04o: others may write there, and a key of theirs would be "
+      .. "certified; do: chmod 700 %s, once you know what is in it"):format(dir, stat.mode, dir)
+  end
+  return true
+end
+
+--- Open or make the directory. One in which others may write is refused.
 ---@param dir string
 ---@return hob.provision.place|nil
 ---@return string|nil message
@@ -43,6 +56,8 @@ function M.open(dir)
   local ok, why = fs.mkdir(dir)
   if ok and is_new then
     ok, why = fs.chmod(dir, DIRECTORY)
+  elseif ok then
+    ok, why = check_mode(dir)
   end
   return ok and self or nil, why
 end
@@ -70,6 +85,14 @@ end
 --- Is there a pair from before?
 function M:is_taken()
   return fs.exists(self.key) or fs.exists(self.certificate)
+end
+
+--- Has an earlier run of the same command come so far that only files are left to be put in place?
+---@param wanted { endpoint: string, template: string, csr: boolean? }
+function M:is_ending(wanted)
+  local state = self:load()
+  return state ~= nil and state.stage == "registered" and state.endpoint == wanted.endpoint
+    and state.template == wanted.template and state.mode == (wanted.csr and "csr" or "keys")
 end
 
 function M:has_new_key()

@@ -30,19 +30,24 @@ function M.absolute(path)
   return here and here .. "/" .. path:gsub("^%./", "") or path
 end
 
+-- A name of a file may have a line's end in it: what follows would be no comment any more.
+local function comment(text)
+  return "-- " .. text:gsub("%c", "?")
+end
+
 ---@param settings table<string, string|number|boolean>  by the configuration's own keys
 ---@param head string       what made it
 ---@param notes string[]?   lines of comment, at the end of the table
 ---@return string text
 function M.text(settings, head, notes)
-  local lines = { "-- " .. head, "return {" }
+  local lines = { comment(head), "return {" }
   for _, key in ipairs(KEYS) do
     if settings[key] ~= nil then
       lines[#lines + 1] = ("  %s = %s,"):format(key, literal(settings[key]))
     end
   end
   for _, note in ipairs(notes or {}) do
-    lines[#lines + 1] = note == "" and "" or "  -- " .. note
+    lines[#lines + 1] = note == "" and "" or "  " .. comment(note)
   end
   lines[#lines + 1] = "}\n"
   return table.concat(lines, "\n")

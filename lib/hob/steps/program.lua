@@ -28,7 +28,7 @@ end
 -- The same codes as of hob.exec.check.
 local function code_of(result)
   return result.timed_out and "TIMED_OUT" or result.out_of_memory and "OUT_OF_MEMORY"
-    or result.signal and "SIGNAL" or "EXIT_CODE"
+    or result.signal and "SIGNAL" or result.code and "EXIT_CODE" or "STATUS_TAKEN"
 end
 
 -- How it ended, if not well: words and a code.
