@@ -44,7 +44,7 @@ struct hob_config {
     struct hob_config_thing *things;
     size_t thing_count;
     struct hob_config_thing common; /* what each begins with, also one that is added later */
-    char *scripts; /* see work/scripts_dirs.h */
+    char *scripts;                  /* see work/scripts_dirs.h */
     char *data;
     char *log_level, *log_format, *log_target;
     char *unknown_jobs; /* "reject" or "ignore" */

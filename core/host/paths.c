@@ -67,8 +67,8 @@ static int find(char *out, size_t len, struct hob_error *err)
     int also = hob_module_program_dir(program, sizeof program, rc ? NULL : err);
     if (rc && also)
         return rc;
-    if (strcmp(library, program) == 0)
-        program[0] = '\0';
+    if (strcmp(library, program) == 0) /* linked into the program, or in a build tree */
+        library[0] = '\0';
     for (int i = 0; i < PLACES; i++)
         if (place(i, library, program, dir) && holds_lib(dir))
             return take(dir, out, len, err);

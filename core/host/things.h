@@ -44,8 +44,8 @@ int hob_things_add(struct hob_things *things, const struct hob_config_thing *con
 int hob_things_remove(struct hob_things *things, const char *name, void (*removed)(void *user),
                       void *user, struct hob_error *err);
 
-/** @return NULL: there is none of that name, or nothing of it works any more. Also while it is on its
- * way out. */
+/** @return NULL: there is none of that name, or nothing of it works any more. Also while it is on
+ * its way out. */
 struct hob_thing *hob_things_find(const struct hob_things *things, const char *name);
 
 /** @param leaving  called before a thing is stopped that is being removed: whoever uses something

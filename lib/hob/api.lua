@@ -406,7 +406,8 @@ function fs.mkdir(path) end
 ---@return string|nil code
 function fs.list(path) end
 
---- What a name stands for: what a link leads to, or the link itself if it leads nowhere.
+--- What a name stands for: what a link leads to, or the link itself if it leads nowhere or out of
+--- `fs_roots`.
 ---@param path string
 ---@return hob.fs.Stat|nil stat
 ---@return string|nil message
@@ -782,7 +783,7 @@ function cloud.connected() end
 ---@return string|nil code `ETIMEDOUT`
 function cloud.wait_online(seconds) end
 
---- The files of this thing's identity, as the configuration names them.
+--- The files of this thing's identity, as the configuration names them; as absolute paths.
 ---@return hob.cloud.Files|nil files
 ---@return string|nil message
 ---@return string|nil code `EPERM`: its connection is another thing's, or the product's

@@ -1,6 +1,6 @@
 -- How large `hob run` is, on disk and in memory: of any build, the minimal one among them.
 --
---     build/dev/hob lua spec/bench/minimal_bench.lua PROGRAM...     (packaging/minimal.sh makes one)
+--     build/dev/hob lua spec/bench/minimal_bench.lua PROGRAM...     (packaging/minimal.sh)
 --
 -- For each PROGRAM (a `hob` that finds its own Lua files): a broker with mutual TLS and the local
 -- Jobs service in this process, one gateway with one thing. Memory is what the kernel says of
@@ -46,7 +46,7 @@ local function measure(program)
   local gateway = world.world:gateway({ scripts = { ["say.lua"] = HANDLER }, program = wrapper,
     config = { log_level = "info" } })
   gateway:wait_event("jobs.subscribed")
-  local pid = gateway.process.pid
+  local pid = gateway.process:pid()
   local rss, own = memory(pid)
   world.world:create("one", '{"operation":"say"}')
   local ended = world.world:ended("one")

@@ -60,7 +60,7 @@ end
 local function gateway_of(world, list)
   return world:gateway({ scripts = { ["say.lua"] = HANDLER }, config = {
     things = { lua = things.config(list) }, log_level = "info", keep_alive = 600,
-    connect_timeout = 120, request_timeout = 120, poll = 86400, connect_rate = 0, connect_rate = 0,
+    connect_timeout = 120, request_timeout = 120, poll = 86400, connect_rate = 0,
     backoff_base = 1, backoff_cap = 10 } })
 end
 

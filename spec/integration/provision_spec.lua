@@ -197,6 +197,20 @@ describe("hob provision", function()
       assert.are_not.equal(first, fs.read(one.cert))
     end)
 
+    it("begins anew where what was written down is damaged", function()
+      for _, members in ipairs{ { stage = "certificate", token_from = "x" }, { stage = "none" },
+          { stage = "registered" }, { stage = {} } } do
+        local one = place()
+        members.endpoint, members.template, members.mode = one.flags.endpoint, "Series1", "csr"
+        assert(fs.mkdir(one.out))
+        assert(fs.chmod(one.out, "700"))
+        assert(fs.write(one.out .. "/provisioning.json", assert(json.encode(members))))
+        local result = run(one, "--offline")
+        assert.equal(0, result.code, result.stdout .. result.stderr)
+        assert.matches("registered as " .. one.thing, result.stdout, 1, true)
+      end
+    end)
+
     it("begins anew for another template, and says so", function()
       local one = place()
       cut(one)
@@ -248,11 +262,14 @@ describe("hob provision", function()
     assert.equal(1, result.code)
     assert.matches("is there already and is another one", result.stdout, 1, true)
     local first = id_of(one)
-    assert.equal(0, run(one, "--force").code)
+    result = run(one, "--force")
+    assert.equal(0, result.code, result.stdout .. result.stderr)
+    assert.matches("goes on where an earlier run was: registered as " .. one.thing, result.stdout,
+      1, true)
     assert.equal(first, id_of(one))
   end)
 
-  it("leaves a pair whose configuration was not put in place, if another thing is wanted", function()
+  it("leaves a pair whose configuration was not written, if another thing is wanted", function()
     local one = place()
     assert(fs.write(one.config, "return {}\n"))
     assert.equal(1, run(one).code)

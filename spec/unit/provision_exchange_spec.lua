@@ -50,7 +50,7 @@ describe("an answer of fleet provisioning", function()
     assert.matches("certificateId is none: 'x?]0;'", why.message, 1, true)
   end)
 
-  it("that is a refusal keeps the service's words, but no signs of a terminal, and an end", function()
+  it("that is a refusal keeps the service's words, cut off, without signs of a terminal", function()
     local _, why = register("/rejected", json.encode({ statusCode = 400, errorCode = "Bad\27",
       errorMessage = "no\n\27[2J" .. ("x"):rep(5000) }))
     assert.matches("400 Bad?: no??[2Jx", why.message, 1, true)

@@ -273,8 +273,8 @@ function M.register(link, template, token, parameters, timeout)
     answer, why = with_texts("RegisterThing", answer, { "thingName" })
   end
   if answer and not limits.is_thing_name(answer.thingName) then
-    return fail("EPROTO", false, "RegisterThing: the answer's thingName is none: '%s'; expected 1 to "
-      .. "128 of a-z A-Z 0-9 : _ -; do: look at ThingName in the template %s",
+    return fail("EPROTO", false, "RegisterThing: the answer's thingName is none: '%s'; expected 1 "
+      .. "to 128 of a-z A-Z 0-9 : _ -; do: look at ThingName in the template %s",
       plain(answer.thingName), template)
   end
   return answer, why

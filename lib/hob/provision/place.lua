@@ -62,12 +62,29 @@ function M.open(dir)
   return ok and self or nil, why
 end
 
---- What an earlier run has reached; nil: nothing.
+-- What each stage goes on with.
+local NEEDS = {
+  begun = {},
+  certificate = { certificate_id = "string", token = "string", token_from = "number" },
+  registered = { certificate_id = "string", thing = "string" },
+}
+
+local function is_state(state)
+  local needs = type(state) == "table" and NEEDS[state.stage]
+  for name, kind in pairs(needs or {}) do
+    if type(state[name]) ~= kind then
+      return false
+    end
+  end
+  return needs and type(state.endpoint) == "string" and type(state.template) == "string"
+end
+
+--- What an earlier run has reached; nil: nothing that could be gone on with.
 ---@return hob.provision.state|nil
 function M:load()
   local text = fs.read(path(self, "provisioning.json"))
   local state = text and json.decode(text)
-  return type(state) == "table" and type(state.stage) == "string" and state or nil
+  return is_state(state) and state or nil
 end
 
 ---@param state hob.provision.state

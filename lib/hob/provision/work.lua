@@ -152,7 +152,9 @@ end
 function M.run(options)
   local state = begin(options)
   local ok, why = options.place:save(state)
-  if ok and state.stage ~= "registered" then
+  if ok and state.stage == "registered" then
+    options.tell(("goes on where an earlier run was: registered as %s"):format(state.thing))
+  elseif ok then
     ok, why = get_registered(options, state)
   end
   if ok then
