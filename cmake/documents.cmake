@@ -36,6 +36,10 @@ set(sbom_linked libuv=${UV_VERSION} libmosquitto=${MOSQUITTO_VERSION} liblua5.4=
     libmbedx509=${mbed_version} libmbedcrypto=${mbed_version} libcurl=${CURL_VERSION}
     libmicrohttpd=${MICROHTTPD_VERSION} libedit=${EDIT_VERSION})
 set(sbom ${CMAKE_BINARY_DIR}/hob.spdx.json)
+set(sbom_objdump "")
+if(CMAKE_CROSSCOMPILING)
+    set(sbom_objdump ${CMAKE_OBJDUMP})
+endif()
 set(sbom_programs $<TARGET_FILE:hob>)
 if(NOT HOB_STATIC_PROGRAM)
     list(APPEND sbom_programs $<TARGET_FILE:hob_shared>)
@@ -60,6 +64,7 @@ install(CODE "set(programs \"${sbom_programs}\")
         execute_process(COMMAND \"${CMAKE_COMMAND}\" \"-DOUT=${sbom}\"
             -DVERSION=${PROJECT_VERSION} \"-DPROGRAMS=\${programs}\" \"-DMODULES=\${modules}\"
             \"-DLINKED=${sbom_linked}\" \"-DSTATIC=${HOB_SBOM_STATIC}\"
+            \"-DOBJDUMP=${sbom_objdump}\"
             -P \"${CMAKE_SOURCE_DIR}/packaging/sbom.cmake\" COMMAND_ERROR_IS_FATAL ANY)
     endif()" COMPONENT hob)
 install(FILES ${sbom} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/hob COMPONENT hob)

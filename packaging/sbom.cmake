@@ -1,6 +1,7 @@
 # Writes the software bill of materials, SPDX 2.3 as JSON, from what was built: cmake
 #   -DOUT=FILE -DVERSION=0.1.0 -DPROGRAMS="hob;libhob.so.1" -DMODULES="hob_download.so;..."
 #   -DLINKED="libuv=1.44.2;..." -DSTATIC="libuv;..." -P sbom.cmake
+#   -DOBJDUMP=objdump of a cross compiler: then it names what is asked for, and nothing behind that
 # What a program or module loads is resolved as the loader would. Versions are those of the Debian
 # packages that the files belong to; elsewhere those that pkg-config gave (LINKED), of the libraries
 # that Hob itself asks for. Spec: spec/integration/documents_spec.lua
@@ -198,8 +199,20 @@ foreach(kind IN ITEMS PROGRAMS MODULES)
     if("${${kind}}" STREQUAL "")
         continue()
     endif()
-    file(GET_RUNTIME_DEPENDENCIES LIBRARIES ${${kind}} RESOLVED_DEPENDENCIES_VAR paths
-        UNRESOLVED_DEPENDENCIES_VAR missing)
+    set(paths "")
+    set(missing "")
+    if(OBJDUMP) # built for another machine, whose libraries are not here
+        foreach(binary IN LISTS ${kind})
+            execute_process(COMMAND "${OBJDUMP}" -p "${binary}" OUTPUT_VARIABLE said
+                COMMAND_ERROR_IS_FATAL ANY)
+            string(REGEX MATCHALL "NEEDED +[^\n ]+" needed "${said}")
+            list(TRANSFORM needed REPLACE "NEEDED +" "")
+            list(APPEND missing ${needed})
+        endforeach()
+    else()
+        file(GET_RUNTIME_DEPENDENCIES LIBRARIES ${${kind}} RESOLVED_DEPENDENCIES_VAR paths
+            UNRESOLVED_DEPENDENCIES_VAR missing)
+    endif()
     list(SORT paths)
     find_owners(${paths})
     foreach(path IN LISTS paths missing)

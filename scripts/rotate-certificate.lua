@@ -33,6 +33,15 @@ local function is_url(text)
   return type(text) == "string" and text:find("^[Hh][Tt][Tt][Pp][Ss]?://[^/%s]") ~= nil
 end
 
+-- What is fetched there is a secret: in the clear only from this machine itself, on a bench.
+local function is_private_url(text)
+  if not is_url(text) or text:find("^[Hh][Tt][Tt][Pp][Ss]:") then
+    return is_url(text)
+  end
+  local host = text:match("^[^:]+://([^/:]+):?%d*/")
+  return host == "127.0.0.1" or host == "localhost"
+end
+
 local function given_of(document, name)
   local value = document[name]
   return value ~= "" and value or nil
@@ -78,8 +87,9 @@ local function read(document)
     return read_template(args, document)
   elseif not is_url(args.url) then
     return nil, "certificateUrl: expected a URL that begins with https:// or http://"
-  elseif args.key_url and not is_url(args.key_url) then
-    return nil, "privateKeyUrl: expected a URL that begins with https:// or http://"
+  elseif args.key_url and not is_private_url(args.key_url) then
+    return nil, "privateKeyUrl: expected a URL that begins with https://: a private key must not "
+      .. "go over a network in the clear"
   end
   return args
 end

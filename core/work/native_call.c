@@ -172,7 +172,7 @@ void hob_native_call_free(struct hob_call *call)
         return;
     }
     empty(call);
-    if (!call->later) { /* nobody was told that he may keep it */
+    if (!call->later && call->answered) { /* else somebody may have kept it */
         hob_free(call);
         return;
     }
@@ -343,7 +343,7 @@ static int add_result(struct hob_call *call, const struct hob_native_value *valu
     if (!call || (call->state != INSIDE && call->state != LATER)) {
         return HOB_ESTALE;
     } else if (call->result_count == HOB_NATIVE_RESULTS ||
-               call->result_bytes + value->len > HOB_NATIVE_RESULT_MAX) {
+               value->len > HOB_NATIVE_RESULT_MAX - call->result_bytes) {
         return HOB_EMSGSIZE;
     }
     struct hob_native_value *copy = &call->results[call->result_count];

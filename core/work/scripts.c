@@ -193,8 +193,11 @@ static int look_into(struct search *search, const char *dir)
         rc = take_entry(search, dir, entry->d_name);
     }
     closedir(entries);
+    if (rc) {
+        return rc;
+    }
     int n = snprintf(lib, sizeof lib, "%s/lib", dir);
-    return rc || n >= (int)sizeof lib ? rc : look_into_lib(search, lib, "", 0);
+    return n < (int)sizeof lib ? look_into_lib(search, lib, "", 0) : 0;
 }
 
 static int by_path(const void *a, const void *b)

@@ -214,6 +214,8 @@ describe("the shipped handler rotate-certificate", function()
       ["parameters.n: expected a text, got number"] = { parameters = { n = 1 } },
       ["certificateUrl: expected a URL"] = { template = false, certificateUrl = "file:///x" },
       ["wait: expected seconds"] = { wait = 0 },
+      ["privateKeyUrl: expected a URL that begins with https://: a"] = { template = false,
+        certificateUrl = "http://127.0.0.1:1/c", privateKeyUrl = "http://127.0.0.1:1@a.com/k" },
     }) do
       local execution = one.run(changes)
       assert.equal("REJECTED", execution.status)

@@ -96,14 +96,15 @@ describe("an installed Hob", function()
       local program = embed.compile("spec/support/embed_places.c", dir,
         { static = true, name = "places-static" })
       assert.is_nil(exec.check({ "ldd", program }).stdout:find("libhob", 1, true))
-      local said = exec.check({ program, dir .. "/data-2", dir .. "/scripts", prefix .. "/share/hob/lib",
-        timeout = LIMIT }).stdout
+      local said = exec.check({ program, dir .. "/data-2", dir .. "/scripts",
+        prefix .. "/share/hob/lib", timeout = LIMIT }).stdout
       assert.equal("no error\n", said)
     end)
 
     it("refuses a lib_dir that does not hold its Lua files", function()
       local program = embed.compile("spec/support/embed_places.c", dir)
-      local result = exec.run({ program, dir .. "/data-3", dir .. "/scripts", dir, timeout = LIMIT })
+      local result = exec.run({ program, dir .. "/data-3", dir .. "/scripts", dir,
+        timeout = LIMIT })
       assert.equal(("ENOENT: lib_dir '%s' does not hold hob/job.lua: name the directory of Hob's "
         .. "Lua files, or leave it out\n"):format(dir), result.stdout)
     end)

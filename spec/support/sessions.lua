@@ -43,7 +43,8 @@ function commands.follow(rest)
   commands.unfollow = following and function() following:close() return "closed" end
   return following and "following" or ("%s %s"):format(code, why)
 end
-function commands.child() require("hob.exec").spawn({ "sleep", "3600" }) return "started" end
+local held -- one that nobody holds goes with the next collection
+function commands.child() held = require("hob.exec").spawn({ "sleep", "3600" }) return held and "started" end
 function commands.require(rest)
   local ok, value = pcall(require, rest)
   return ok and type(value) or "no: " .. value:match("[^\n]*")
