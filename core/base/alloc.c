@@ -4,6 +4,8 @@
  * places that know of no runtime, so that there can be only one allocator a process. */
 #include "base/alloc.h"
 
+#include "base/sized.h"
+
 #include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>
@@ -166,12 +168,13 @@ void hob_alloc_trim(void)
 
 int hob_alloc_set(const struct hob_allocator *allocator)
 {
-    if (!allocator || allocator->size < sizeof *allocator || !allocator->malloc_fn ||
-        !allocator->calloc_fn || !allocator->realloc_fn || !allocator->free_fn)
+    struct hob_allocator own;
+    if (hob_sized_take(&own, sizeof own, allocator, "hob_allocator", NULL) || !own.malloc_fn ||
+        !own.calloc_fn || !own.realloc_fn || !own.free_fn)
         return HOB_EINVAL;
     if (atomic_load_explicit(&taken, memory_order_relaxed))
         return HOB_EBUSY;
-    in_force = *allocator;
+    in_force = own;
     return 0;
 }
 

@@ -1,6 +1,8 @@
 /* clock.c - see clock.h */
 #include "base/clock.h"
 
+#include "base/sized.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,11 +87,12 @@ const char *hob_clock_span(int64_t seconds, char out[HOB_CLOCK_TEXT_MAX])
 
 int hob_clock_set(const struct hob_clock *clock)
 {
-    if (!clock || clock->size < sizeof *clock)
+    struct hob_clock own;
+    if (hob_sized_take(&own, sizeof own, clock, "hob_clock", NULL))
         return HOB_EINVAL;
     if (atomic_load(&holds) > 0)
         return HOB_EBUSY;
-    given = *clock;
+    given = own;
     return 0;
 }
 

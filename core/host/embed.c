@@ -37,9 +37,9 @@ int hob_runtime_new(const struct hob_runtime_options *given, struct hob_runtime 
     struct hob_error own = {0};
     err = err ? err : &own;
     *out = NULL;
-    int rc = hob_embed_take(&options, sizeof options, given, "hob_runtime_options", err);
+    int rc = hob_sized_take(&options, sizeof options, given, "hob_runtime_options", err);
     if (rc == 0 && options.key_provider) {
-        rc = hob_embed_take(&provider, sizeof provider, options.key_provider, "hob_key_provider",
+        rc = hob_sized_take(&provider, sizeof provider, options.key_provider, "hob_key_provider",
                             err);
         options.key_provider = &provider;
     }

@@ -6,13 +6,8 @@
 #define HOB_HOST_EMBED_H
 
 #include "base/error.h"
+#include "base/sized.h"
 #include "host/config.h"
-
-/** Copy a struct whose first member is `size`, from a caller that was compiled with another version
- * of hob.h: what an older one does not have is zero; what a newer one has beside must be zero.
- * @param name  of the struct, for messages. @return 0, HOB_EINVAL */
-int hob_embed_take(void *out, size_t known, const void *given, const char *name,
-                   struct hob_error *err);
 
 /** The configuration that options stand for: a file, what they override in it, `settings`.
  * @return 0 (caller frees), HOB_ECONFIG, HOB_EINVAL; then there is nothing to free */

@@ -114,7 +114,7 @@ int hob_runtime_cancel(struct hob_runtime *runtime, const char *thing_name, cons
 int hob_runtime_observe(struct hob_runtime *runtime, const struct hob_observer *given)
 {
     struct hob_observer observer;
-    int rc = hob_embed_take(&observer, sizeof observer, given, "hob_observer", NULL);
+    int rc = hob_sized_take(&observer, sizeof observer, given, "hob_observer", NULL);
     return rc ? rc : hob_observers_add(runtime->product.observers, &observer);
 }
 

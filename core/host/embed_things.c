@@ -78,7 +78,7 @@ int hob_runtime_add_thing(struct hob_runtime *runtime, const struct hob_thing_se
     struct hob_config_thing config;
     struct hob_error own = {0};
     err = err ? err : &own;
-    int rc = hob_embed_take(&settings, sizeof settings, given, "hob_thing_settings", err);
+    int rc = hob_sized_take(&settings, sizeof settings, given, "hob_thing_settings", err);
     rc = rc ? rc : make_config(runtime, &settings, &config, err);
     if (rc == 0) {
         rc = hob_things_add(runtime->things, &config, err);

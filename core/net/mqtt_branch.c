@@ -264,8 +264,9 @@ void hob_mqtt_branch_up(struct hob_mqtt_branch *branch, bool session_present)
     branch->up_ms = hob_clock_mono_ms();
     mqtt->counts.connected++;
     hob_log_write(mqtt->log,
-                  &(struct hob_log_record){
-                      .level = HOB_LOG_DEBUG, .event = "conn.branch_up", .thing = mqtt->options.thing},
+                  &(struct hob_log_record){.level = HOB_LOG_DEBUG,
+                                           .event = "conn.branch_up",
+                                           .thing = mqtt->options.thing},
                   "connected %s", hob_mqtt_trunk_describe(branch->trunk, how, sizeof(how)));
     if (mqtt->options.on_up)
         mqtt->options.on_up(mqtt->options.user, session_present);

@@ -5,6 +5,7 @@
  * are forgotten, and a product that had doubts told to it and does nothing is begun with afresh.
  */
 #include "base/alloc.h"
+#include "base/sized.h"
 #include "net/mqtt_parts.h"
 #include "net/mqtt_words.h"
 
@@ -412,11 +413,10 @@ int hob_mqtt_given_new(struct hob_loop *loop, struct hob_log *log,
 int hob_connection_new(const struct hob_connection_options *options, struct hob_connection **out,
                        struct hob_error *err)
 {
-    struct hob_connection_options own = {0};
-    if (!options || !out || options->size < offsetof(struct hob_connection_options, doubt))
-        return hob_error_set(err, HOB_EINVAL,
-                             "hob_connection_new: expected options with their size");
-    memcpy(&own, options, options->size < sizeof(own) ? options->size : sizeof(own));
+    struct hob_connection_options own;
+    int rc = hob_sized_take(&own, sizeof(own), options, "hob_connection_options", err);
+    if (rc || !out)
+        return rc ? rc : hob_error_set(err, HOB_EINVAL, "hob_connection_new: out is missing");
     if (!own.publish || !own.subscribe || !own.unsubscribe)
         return hob_error_set(err, HOB_EINVAL, "hob_connection_new: %s is missing",
                              !own.publish     ? "publish"

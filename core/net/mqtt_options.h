@@ -1,5 +1,5 @@
-/* mqtt_options.h - the options of a connection: checked, copied, completed. Internal to net/mqtt.c.
- * Spec: spec/integration/mqtt_spec.lua
+/* mqtt_options.h - the options of a connection: checked, copied, completed. Internal to
+ * net/mqtt*.c. Spec: spec/integration/mqtt_spec.lua
  */
 #ifndef HOB_NET_MQTT_OPTIONS_H
 #define HOB_NET_MQTT_OPTIONS_H

@@ -128,7 +128,9 @@ int hob_handlers_new(const struct hob_handlers_options *options, struct hob_hand
     handlers->script_lib = hob_scripts_dirs_lib(options->scripts);
     handlers->directory = hob_scripts_dirs_first(options->scripts);
     int rc = 0;
-    if (!handlers->script_lib || !handlers->directory || !handlers->scripts || !handlers->lib) {
+    handlers->words = hob_scripts_dirs_words(options->scripts);
+    if (!handlers->script_lib || !handlers->directory || !handlers->words || !handlers->scripts ||
+        !handlers->lib) {
         rc = hob_error_set(err, HOB_ENOMEM, "loading handlers: out of memory");
     }
     rc = rc ? rc : load_builtin(handlers, err);
@@ -156,6 +158,7 @@ void hob_handlers_free(struct hob_handlers *handlers)
     hob_free(handlers->scripts);
     hob_free(handlers->script_lib);
     hob_free(handlers->directory);
+    hob_free(handlers->words);
     hob_free(handlers->lib);
     hob_free(handlers->warned);
     hob_free(handlers);
@@ -255,7 +258,7 @@ static void say_loaded(const struct hob_handlers *handlers, size_t left_out)
     }
     hob_log_event(handlers->log, left_out ? HOB_LOG_WARN : HOB_LOG_INFO, "handlers.loaded",
                   "%zu handler%s in %s, %zu broken%s", handlers->count,
-                  handlers->count == 1 ? "" : "s", handlers->scripts, broken, more);
+                  handlers->count == 1 ? "" : "s", handlers->words, broken, more);
 }
 
 int hob_handlers_load(struct hob_handlers *handlers, struct hob_error *err)

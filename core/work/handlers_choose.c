@@ -71,7 +71,7 @@ static const struct hob_handlers_entry *follow_route(struct hob_handlers *handle
         hob_error_set(err, HOB_ENOENT,
                       "no handler for \"%.80s\": routes lead it to '%.80s', and there is no "
                       "%.80s.lua in %.200s",
-                      value, to, to, handlers->scripts);
+                      value, to, to, handlers->words);
     }
     return handler;
 }
@@ -94,7 +94,7 @@ static void no_such_name(const struct hob_handlers *handlers, const char *member
 {
     if (name) {
         hob_error_set(err, HOB_ENOENT, "no handler for %s \"%s\": there is no %s.lua in %s", member,
-                      value, name, handlers->scripts);
+                      value, name, handlers->words);
         return;
     }
     hob_error_set(err, HOB_EINVAL,

@@ -387,7 +387,7 @@ static void say_modules(const struct hob_handlers_round *round)
     struct hob_buf words;
     int changes = 0;
     hob_buf_init(&words, WORDS_MAX);
-    hob_buf_printf(&words, "%s: ", round->handlers->script_lib);
+    hob_buf_printf(&words, "modules of %s: ", round->handlers->words);
     for (size_t i = 0; i < round->modules->count; i++) {
         const struct hob_script *now = round->modules->list[i];
         const struct hob_script *old = hob_scripts_modules_find(before, now->name);

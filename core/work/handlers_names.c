@@ -211,7 +211,7 @@ static void check_route(struct warnings *warnings, const char *from, const char 
         snprintf(text, sizeof text,
                  "routes: \"%.80s\" leads to '%.80s', and there is no %.80s.lua "
                  "in %.200s",
-                 from, to, to, handlers->scripts);
+                 from, to, to, handlers->words);
         say(warnings, "handler.route_nowhere", "mend routes in the configuration, or add the file",
             text);
     }

@@ -16,6 +16,7 @@ struct hob_handlers {
     char *scripts;    /* its directories, see scripts_dirs.h */
     char *script_lib; /* their lib/, likewise */
     char *directory;  /* the first one */
+    char *words;      /* all, for messages */
     char *lib;
     const char *const *job_types, *const *routes;
     const struct hob_policy *policy;

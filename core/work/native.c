@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/sized.h"
 #include "work/handlers_parts.h"
 #include "work/native_parts.h"
 
@@ -14,19 +15,6 @@
 #define PATH_PREFIX  HOB_NATIVE_PATH ": "
 
 /* ---- shared ---- */
-
-int hob_native_take(void *to, size_t room, const void *from, const char *what,
-                    struct hob_error *err)
-{
-    size_t size = from ? *(const size_t *)from : 0;
-    memset(to, 0, room);
-    if (size < room) { /* of the first version; later ones are larger, and their zeros defaults */
-        return hob_error_set(err, HOB_EINVAL, "%s: size: expected sizeof(struct %s), got %zu", what,
-                             what, size);
-    }
-    memcpy(to, from, room);
-    return 0;
-}
 
 void *hob_native_grow(void *list, size_t count)
 {
@@ -169,6 +157,9 @@ static int check_source(const struct hob_native *native, struct hob_native_handl
     while (strncmp(words, PATH_PREFIX, strlen(PATH_PREFIX)) == 0) {
         words += strlen(PATH_PREFIX);
     }
+    if (wrong->code == HOB_ENOMEM || strcmp(words, "out of memory") == 0) { /* as Lua says it */
+        return no_memory(err);
+    }
     bool ours = strstr(wrong->message, "not found") != NULL; /* our own files, not his mistake */
     return hob_error_set(err, ours ? HOB_EHANDLER : HOB_EINVAL, "handler %s: %s",
                          handler->entry.name, words);
@@ -226,7 +217,7 @@ int hob_native_add_handler(struct hob_native *native, const struct hob_handler *
                            struct hob_error *err)
 {
     struct hob_handler given;
-    int rc = hob_native_take(&given, sizeof given, handler, "hob_handler", err);
+    int rc = hob_sized_take(&given, sizeof given, handler, "hob_handler", err);
     rc = rc ? rc : check_given(native, &given, err);
     if (rc) {
         return rc;

@@ -1,5 +1,6 @@
 /* native_module.c - what is registered: modules of C functions. */
 #include "base/alloc.h"
+#include "base/sized.h"
 #include "work/native_parts.h"
 
 #include <stdio.h>
@@ -137,7 +138,7 @@ int hob_native_add_module(struct hob_native *native, const struct hob_module *mo
 {
     struct hob_module given;
     size_t count = 0;
-    int rc = hob_native_take(&given, sizeof given, module, "hob_module", err);
+    int rc = hob_sized_take(&given, sizeof given, module, "hob_module", err);
     rc = rc ? rc : check_name(native, given.name ? given.name : "", err);
     rc = rc ? rc : check_functions(&given, &count, err);
     if (rc) {

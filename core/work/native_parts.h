@@ -48,10 +48,6 @@ struct hob_native {
 
 /* ---- native.c ---- */
 
-/** Copy what a product gave: a struct whose first member is its `size`. What it does not have is
- * zero. @return 0, HOB_EINVAL: the size is not one that there ever was */
-int hob_native_take(void *to, size_t room, const void *from, const char *what,
-                    struct hob_error *err);
 /** A list of pointers with room for one more; NULL: out of memory, and `list` is as it was. */
 void *hob_native_grow(void *list, size_t count);
 void hob_native_bury(struct hob_native_dead *dead, void *block);

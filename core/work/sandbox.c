@@ -228,12 +228,14 @@ static void load_module(lua_State *L, const char *name)
         return;
     }
     if (!is_ours(name) || !module_path(L, sandbox->lib, name, path, sizeof path)) {
+        const char *dirs = sandbox->script_lib ? sandbox->script_lib : "scripts/lib";
+        const char *words = luaL_gsub(L, dirs, "\n", ", ");
         luaL_error(
             L,
             "module '%s' not found: it is none of Hob's, and there is no such file in %s; one "
             "that a product has in C is there only inside of it: on a desk a file there, "
             "with the same functions, stands in for it",
-            name, sandbox->script_lib ? sandbox->script_lib : "scripts/lib");
+            name, words);
     }
     if (luaL_loadfilex(L, path, "t") != LUA_OK) {
         lua_error(L);

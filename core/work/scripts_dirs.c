@@ -9,8 +9,8 @@
 bool hob_scripts_dirs_next(const char **rest, char out[PATH_MAX])
 {
     assert(rest && *rest);
-    const char *at = *rest + strspn(*rest, ":");
-    size_t len = strcspn(at, ":");
+    const char *at = *rest + strspn(*rest, "\n");
+    size_t len = strcspn(at, "\n");
     *rest = at + len;
     snprintf(out, PATH_MAX, "%.*s", (int)(len < PATH_MAX ? len : PATH_MAX - 1), at);
     return len > 0;
@@ -29,7 +29,7 @@ size_t hob_scripts_dirs_count(const char *dirs)
 char *hob_scripts_dirs_add(char *list, const char *dir)
 {
     char *longer = NULL;
-    if (hob_asprintf(&longer, "%s%s%s", list ? list : "", list && list[0] ? ":" : "", dir) < 0) {
+    if (hob_asprintf(&longer, "%s%s%s", list ? list : "", list && list[0] ? "\n" : "", dir) < 0) {
         longer = NULL;
     }
     hob_free(list);
@@ -52,4 +52,20 @@ char *hob_scripts_dirs_first(const char *dirs)
     char dir[PATH_MAX];
     hob_scripts_dirs_next(&dirs, dir);
     return hob_strdup(dir);
+}
+
+char *hob_scripts_dirs_words(const char *dirs)
+{
+    char dir[PATH_MAX], *words = NULL, *longer = NULL;
+    while (hob_scripts_dirs_next(&dirs, dir)) {
+        if (hob_asprintf(&longer, "%s%s%s", words ? words : "", words ? ", " : "", dir) < 0) {
+            longer = NULL;
+        }
+        hob_free(words);
+        words = longer;
+        if (!words) {
+            return NULL;
+        }
+    }
+    return words ? words : hob_strdup("");
 }

@@ -1,4 +1,5 @@
-/* scripts_dirs.h - the directories of scripts, in one text: "DIR" or "DIR:DIR:...", as PATH has it.
+/* scripts_dirs.h - the directories of scripts, in one text: one a line (their names may have colons,
+ * as those of things).
  *
  * Of files with the same name the one in the first directory is used, the others are shadowed: so a
  * gateway has local handlers on a writable partition above those of its read-only image. All but
@@ -18,8 +19,10 @@
 /** The next one; empty ones are passed over. @param rest  moves on. @return false: no more */
 bool hob_scripts_dirs_next(const char **rest, char out[PATH_MAX]);
 size_t hob_scripts_dirs_count(const char *dirs);
-/** "DIR/lib:DIR/lib"; caller frees. @return NULL: out of memory */
+/** DIR/lib of each; caller frees. @return NULL: out of memory */
 char *hob_scripts_dirs_lib(const char *dirs);
+/** "DIR, DIR", for messages; caller frees. @return NULL: out of memory */
+char *hob_scripts_dirs_words(const char *dirs);
 /** The first one alone; caller frees. @return NULL: out of memory */
 char *hob_scripts_dirs_first(const char *dirs);
 

@@ -19,14 +19,19 @@ local TEMPLATE = [[{ "Parameters": { "Thing": { "Type": "String" } }, "Resources
     "OverrideSettings": { "AttributePayload": "DO_NOTHING" } } } }]]
 
 describe("the shipped handler rotate-certificate", function()
-  local world, count, strangers
+  local world, count, strangers, server, served
 
   setup(function()
     world = worlds.start({ templates = { Rotation = TEMPLATE } })
     strangers = pkis.new({ cn = "Nobody's CA" })
-    count = 0
+    count, served = 0, {}
+    server = assert(httpd.listen({ on_request = function(request)
+      local text = served[request.path]
+      return { status = text and 200 or 404, body = text or "" }
+    end }))
   end)
   teardown(function()
+    server:close()
     strangers:remove()
     world:stop()
   end)
@@ -151,6 +156,55 @@ describe("the shipped handler rotate-certificate", function()
     assert_pair_in_use(one)
   end)
 
+  -- What a document says that has this pair fetched; without its key: for the one in use.
+  local function serve(pair, without_key)
+    local url = ("http://127.0.0.1:%d"):format(server:port())
+    served[pair.cert], served[pair.key] = fs.read(pair.cert), fs.read(pair.key)
+    return { template = false, parameters = false, certificateUrl = url .. pair.cert,
+      privateKeyUrl = not without_key and url .. pair.key or nil }
+  end
+
+  -- Dates of the new pair, what is given beside it, and what comes of it.
+  local DATES = {
+    ["one that ends before the present one"] = { { days = 3 }, {},
+      "the new certificate ends on %S+, before the present one %(%S+%)" },
+    ["one that is not valid yet"] = { { from = 3600, days = 90 }, {},
+      "the new certificate is not valid before %S+; this gateway's clock says " },
+    ["one that has ended, whatever is allowed"] = { { from = -7200, to = -3600 },
+      { allowEarlierEnd = true }, "the new certificate ended on %S+; this gateway's clock says " },
+  }
+  for name, case in pairs(DATES) do
+    it("refuses " .. name .. ", before anything is switched", function()
+      local one = start()
+      local options = { cn = one.thing, san = {} }
+      for key, value in pairs(case[1]) do
+        options[key] = value
+      end
+      local changes = serve(world.pki:issue(options))
+      for key, value in pairs(case[2]) do
+        changes[key] = value
+      end
+      local execution = one.run(changes)
+      assert.equal("FAILED", execution.status)
+      assert.equal("WRONG_DATES", execution.details.code)
+      assert.matches(case[3], execution.details.reason)
+      assert.equal(one.before, one.certificate())
+      assert.equal(1, one.gateway:count("jobs.subscribed"))
+    end)
+  end
+
+  it("takes one that ends earlier where the document says so, and one that ends at the same time",
+    function()
+      local one = start()
+      local pair = world.pki:issue({ cn = one.thing, san = {}, days = 3 })
+      local changes = serve(pair)
+      changes.allowEarlierEnd = true
+      local execution = one.run(changes)
+      assert.equal("SUCCEEDED", execution.status, json.encode(execution.details))
+      execution = one.run(serve(pair, true))
+      assert.equal("SUCCEEDED", execution.status, json.encode(execution.details))
+    end)
+
   it("takes a pair that was made elsewhere", function()
     local one = start()
     local other = world.pki:issue({ cn = one.thing, san = {} })
@@ -214,6 +268,7 @@ describe("the shipped handler rotate-certificate", function()
       ["parameters.n: expected a text, got number"] = { parameters = { n = 1 } },
       ["certificateUrl: expected a URL"] = { template = false, certificateUrl = "file:///x" },
       ["wait: expected seconds"] = { wait = 0 },
+      ["allowEarlierEnd: expected true or false"] = { allowEarlierEnd = "yes" },
       ["privateKeyUrl: expected a URL that begins with https://: a"] = { template = false,
         certificateUrl = "http://127.0.0.1:1/c", privateKeyUrl = "http://127.0.0.1:1@a.com/k" },
     }) do

@@ -261,6 +261,10 @@ describe("hob doctor", function()
           .. "  doctor = function() return true end }\n",
         ["lacks.lua"] = "return { api = 1, run = function() end,\n"
           .. "  doctor = function() return nil, 'install fw-install' end }\n",
+        ["mute.lua"] = "return { api = 1, run = function() end,\n"
+          .. "  doctor = function() return false end }\n",
+        ["wrong.lua"] = "return { api = 1, run = function() end,\n"
+          .. "  doctor = function() return 7 end }\n",
         ["raises.lua"] = "return { api = 1, run = function() end,\n"
           .. "  doctor = function() local x = nil; return x.y end }\n",
         ["loops.lua"] = "return { api = 1, run = function() end,\n"
@@ -272,12 +276,26 @@ describe("hob doctor", function()
       desk.expect(desk.the(found, "handler", "broken"), "failed", "broken.lua:3: ",
         "hob handler lint")
       desk.expect(desk.the(found, "handler", "fine"), "ok", "its doctor: ok")
-      desk.expect(desk.the(found, "handler", "lacks"), "failed", "its doctor: install fw-install")
+      desk.expect(desk.the(found, "handler", "lacks"), "warning",
+        "its doctor: install fw-install; until then jobs for it fail", "lacks")
+      desk.expect(desk.the(found, "handler", "mute"), "warning", "its doctor gave no reason")
+      desk.expect(desk.the(found, "handler", "wrong"), "failed", "its doctor gave number")
       desk.expect(desk.the(found, "handler", "raises"), "failed", "raises.lua:2: ")
       desk.expect(desk.the(found, "handler", "loops"), "failed", "did not answer within 1 s",
         "--timeout")
       desk.expect(desk.the(found, "handler", "grows"), "failed", "grows.lua:2")
       desk.expect(desk.the(found, "handler", "good"), "ok", "it has no doctor")
+    end)
+
+    it("whose own doctors say no are warnings, which do not change the exit status", function()
+      local one = gateway(nil, { ["good.lua"] = GOOD,
+        ["lacks.lua"] = "return { api = 1, run = function() end,\n"
+          .. "  doctor = function() return nil, 'install fw-install' end }\n" })
+      local before = doctor("--offline", "--config", gateway(nil, { ["good.lua"] = GOOD }).config)
+      local found = doctor("--offline", "--config", one.config)
+      assert.equal(0, found.code)
+      assert.is_true(found.ok)
+      assert.same({ 0, before.warnings + 1 }, { found.failed, found.warnings })
     end)
 
     local function is_gone(pid_file)
@@ -329,7 +347,7 @@ describe("hob doctor", function()
           .. 'doctor = function() return nil, "I am " .. exec.check{ "id", "-un" }.stdout end }\n',
       }).config)
       desk.expect(desk.the(found, "user"), "ok", "programs of jobs run as nobody")
-      desk.expect(desk.the(found, "handler", "who"), "failed", "I am nobody")
+      desk.expect(desk.the(found, "handler", "who"), "warning", "I am nobody")
     end)
 
     it("warns of what that user may change or read", function()

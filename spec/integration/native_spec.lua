@@ -419,6 +419,17 @@ describe("a product's own C", function()
         lua("local job, relay = ... relay.nothing()").details.reason)
     end)
 
+    it("may answer too late, although it never said that it would", function()
+      assert.matches("^code:1: acme.relay.forget: the product's function gave no result",
+        lua("local job, relay = ... relay.forget()").details.reason)
+      said("forgotten", "ESTALE .")
+    end)
+
+    it("refuses results of a length that there cannot be", function()
+      assert.equal("SUCCEEDED", lua("local job, relay = ... relay.huge()").status)
+      said("huge", "OK EMSGSIZE EMSGSIZE")
+    end)
+
     it("does not take more results than there is room for", function()
       assert.equal("SUCCEEDED", lua("local job, relay = ... relay.many()").status)
       said("many", "17 EMSGSIZE")

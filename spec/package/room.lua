@@ -36,7 +36,7 @@ end
 
 ---@return table room
 function M.new()
-  local self = setmetatable({ dir = assert(fs.tempdir()) }, M)
+  local self = setmetatable({ dir = assert(fs.tempdir()), boots = {} }, M)
   self.root = self.dir .. "/root"
   assert(fs.mkdir(self.root))
   exec.check({ "tar", "-C", self.root, "-xf", setting("HOB_PACKAGE_ROOT"), timeout = LIMIT })
@@ -81,15 +81,30 @@ function M:write(path, text)
   assert(fs.write(self.root .. path, text))
 end
 
----@return string[] paths  all that is there, of which is known that packages and not apt made it
+---All that is there, but for what dpkg and apt keep for themselves, and logs.
+---@return table<string, true> paths
 function M:files()
-  local found = exec.check({ "find", self.root, "-xdev", "(", "-path", self.root .. "/var/lib/dpkg",
-    "-o", "-path", self.root .. "/var/cache", "-o", "-path", self.root .. "/var/lib/apt",
-    "-o", "-path", self.root .. "/var/log", "-o", "-path", self.root .. "/root", ")", "-prune",
-    "-o", "-printf", "/%P\n", timeout = LIMIT }).stdout
+  local to, skipped = self.dir .. "/files", { "-path", self.root .. "/root" }
+  for _, place in ipairs({ "/var/lib/dpkg", "/var/lib/apt", "/var/cache", "/var/log" }) do
+    table.move({ "-o", "-path", self.root .. place }, 1, 3, #skipped + 1, skipped)
+  end
+  exec.check(join({ "find", self.root, "-xdev", "(" }, skipped,
+    { ")", "-prune", "-o", "-fprintf", to, "/%P\n" }))
+  local set = {}
+  for path in assert(fs.read(to)):gmatch("[^\n]+") do
+    set[path] = true
+  end
+  return set
+end
+
+---What is in one of two such sets only.
+---@return string[] paths
+function M.differing(a, b)
   local list = {}
-  for path in found:gmatch("[^\n]+") do
-    list[#list + 1] = path
+  for _, pair in ipairs({ { a, b, "gone: " }, { b, a, "left: " } }) do
+    for path in pairs(pair[1]) do
+      list[#list + 1] = not pair[2][path] and pair[3] .. path or nil
+    end
   end
   table.sort(list)
   return list
@@ -112,6 +127,7 @@ end
 ---Start it, and wait until its system is up.
 function M:boot()
   self.machine = assert(exec.spawn({ source.root .. "/spec/package/boot.sh", self.root }))
+  self.boots[#self.boots + 1] = self.machine:pid()
   self.init = wait_until(function()
     assert(not self.machine:wait(0), "the room did not start")
     return find_init(self.machine:pid())
@@ -150,6 +166,15 @@ function M:wait_end()
   return assert(self.machine:wait(LIMIT), "the room did not go down")
 end
 
+-- The control groups that boot.sh made, which outlive their processes.
+local function remove_groups(self)
+  for _, pid in ipairs(self.boots) do
+    exec.check({ "unshare", "--mount", "--propagation", "private", "sh", "-ec",
+      'mount -t cgroup2 cgroup2 /mnt; find "/mnt/hob-check-$0" -depth -type d -exec rmdir {} +',
+      tostring(pid) })
+  end
+end
+
 function M:remove()
   if self.machine then
     self.machine:kill("KILL")
@@ -158,6 +183,7 @@ function M:remove()
     wait_until(function() return not fs.stat("/proc/" .. self.init .. "/ns/pid") end, LIMIT,
       "the end of the room")
   end
+  remove_groups(self)
   exec.check({ "rm", "-rf", "--one-file-system", self.dir, timeout = LIMIT })
 end
 

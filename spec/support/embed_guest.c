@@ -98,8 +98,7 @@ static void put_descriptors(void)
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
         ssize_t len = readlink(path, link, sizeof link - 1);
         link[len > 0 ? len : 0] = '\0';
-        fprintf(report, "%d=%.*s%s ", fd, (int)strcspn(link, ":\""), link,
-                would_be ? "!" : "");
+        fprintf(report, "%d=%.*s%s ", fd, (int)strcspn(link, ":\""), link, would_be ? "!" : "");
     }
     if (dir) {
         closedir(dir);

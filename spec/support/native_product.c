@@ -332,6 +332,30 @@ static void relay_raise(void *user, struct hob_call *call)
 
 static void relay_nothing(void *user, struct hob_call *call) {}
 
+static void answer_forgotten(void *user)
+{
+    struct wait *wait = user;
+    say("forgotten", "%s %s.", hob_error_name(hob_call_return_nil(wait->of)),
+        hob_call_job_id(wait->of));
+    hob_call_finish(wait->of);
+    free(wait);
+}
+
+/* forget(): it answers later, and never said so */
+static void relay_forget(void *user, struct hob_call *call)
+{
+    later(user, call, answer_forgotten, 0);
+}
+
+/* huge(): lengths that there cannot be; -1 is what a failed read() gives */
+static void relay_huge(void *user, struct hob_call *call)
+{
+    int whole = hob_call_return_string(call, "x", 1);
+    int string = hob_call_return_string(call, "x", (size_t)-1);
+    int json = hob_call_return_json(call, "1", (size_t)-1);
+    say("huge", "%s %s %s", hob_error_name(whole), hob_error_name(string), hob_error_name(json));
+}
+
 /* echo(value, ...): what the arguments are, and the first one by way of JSON */
 static void relay_echo(void *user, struct hob_call *call)
 {
@@ -397,6 +421,7 @@ static const struct hob_function functions[] = {
     {"pulse", relay_pulse},       {"fail_later", relay_fail_later},
     {"hang", relay_hang},         {"wake", relay_wake},
     {"raise", relay_raise},       {"nothing", relay_nothing},
+    {"forget", relay_forget},     {"huge", relay_huge},
     {"echo", relay_echo},         {"values", relay_values},
     {"bad_json", relay_bad_json}, {"many", relay_many},
     {"read", relay_read},         {NULL, NULL}};

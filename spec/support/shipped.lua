@@ -50,6 +50,15 @@ function M.scripts()
   return scripts
 end
 
+---Put them into a directory, which is made.
+---@param dir string
+function M.put(dir)
+  assert(fs.mkdir(dir .. "/lib"))
+  for name, text in pairs(M.scripts()) do
+    assert(fs.write(dir .. "/" .. name, text))
+  end
+end
+
 local function executable(path, text)
   assert(fs.write(path, text))
   assert(fs.chmod(path, tonumber("755", 8)))

@@ -44,8 +44,9 @@ end
 -- `hob run`, but its thing uses the connection of another one.
 function KINDS.branch(config)
   if not config.things then
-    config.things = { lua = ("{ { thing_name = %q, connection = %q }, { thing_name = %q } }"):format(
-      config.thing_name, config.thing_name .. "-trunk", config.thing_name .. "-trunk") }
+    local name, trunk = config.thing_name, config.thing_name .. "-trunk"
+    config.things = { lua = ("{ { thing_name = %q, connection = %q }, { thing_name = %q } }")
+      :format(name, trunk, trunk) }
   end
   return nil
 end

@@ -73,21 +73,29 @@ static double number_member(lua_State *L, const char *name)
     return lua_tonumber(L, -1);
 }
 
-/** handler{name, description, args, timeout_s, max_runs, without_run, size} -> true | nil, message,
- * code */
+/** handler{name, description, args, timeout_s, max_runs, without_run, size, newer} -> true | nil,
+ * message, code. `newer`: the last byte of a later version's struct */
 static int view_handler(lua_State *L)
 {
     struct view *view = check_view(L);
     struct hob_error err = {0};
-    struct hob_handler handler = {.size = sizeof handler, .run = run};
-    handler.name = text_member(L, "name");
-    handler.description = text_member(L, "description");
-    handler.args = text_member(L, "args");
-    handler.timeout_s = number_member(L, "timeout_s");
-    handler.max_runs = (int)number_member(L, "max_runs");
-    handler.run = text_member(L, "without_run") ? NULL : run;
-    handler.size = text_member(L, "size") ? (size_t)number_member(L, "size") : handler.size;
-    int rc = hob_native_add_handler(view->native, &handler, &err);
+    struct {
+        struct hob_handler handler;
+        char newer[64]; /* of a later version */
+    } given = {.handler = {.size = sizeof given.handler, .run = run}};
+    struct hob_handler *handler = &given.handler;
+    handler->name = text_member(L, "name");
+    handler->description = text_member(L, "description");
+    handler->args = text_member(L, "args");
+    handler->timeout_s = number_member(L, "timeout_s");
+    handler->max_runs = (int)number_member(L, "max_runs");
+    handler->run = text_member(L, "without_run") ? NULL : run;
+    if (text_member(L, "newer")) {
+        handler->size = sizeof given;
+        given.newer[sizeof given.newer - 1] = (char)number_member(L, "newer");
+    }
+    handler->size = text_member(L, "size") ? (size_t)number_member(L, "size") : handler->size;
+    int rc = hob_native_add_handler(view->native, handler, &err);
     return rc ? hob_units_fail(L, &err) : hob_units_result(L, 0);
 }
 

@@ -17,8 +17,8 @@ local items = generate.parse(text)
 local FOR_SPECS = { ["hob.testing"] = true }
 
 -- Hob's own, on which handlers should not stand.
-local INTERNAL = { api = true, atomic = true, console = true, job = true, nearest = true,
-  steps = true }
+local INTERNAL = { api = true, atomic = true, console = true, job = true, native = true,
+  nearest = true, steps = true }
 
 local function libraries()
   local names = {}

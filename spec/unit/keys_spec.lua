@@ -132,6 +132,29 @@ describe("hob.keys", function()
     end)
   end)
 
+  describe("dates", function()
+    it("are seconds since 1970, of the first certificate in a file or a text", function()
+      local own = pki:issue{ cn = "own", san = {}, from = -3600, to = 7200 }
+      local near = function(wanted, got)
+        assert.is_true(math.abs(time.now() + wanted - got) < 600, tostring(got))
+      end
+      for _, certificate in ipairs{ own.cert, fs.read(own.cert) .. fs.read(pki.ca) } do
+        local dates = assert(keys.dates(certificate))
+        assert.equal("integer", math.type(dates.not_after))
+        near(-3600, dates.not_before)
+        near(7200, dates.not_after)
+        assert.equal(10800, dates.not_after - dates.not_before)
+      end
+    end)
+
+    it("say what cannot be read", function()
+      refused("ENOENT", "certificate file " .. dir .. "/none: ", keys.dates(dir .. "/none"))
+      refused("ETLS", "no certificate in it", keys.dates(pki:issue{ cn = "x", san = {} }.key))
+      assert.error_matches(function() keys.dates() end,
+        "certificate: expected the path of a file, or a PEM text, got nil", 1, true)
+    end)
+  end)
+
   describe("matches", function()
     it("is true for a certificate and its key, false for another key", function()
       for _, algorithm in ipairs{ "ec", "rsa" } do

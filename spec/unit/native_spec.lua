@@ -100,7 +100,12 @@ describe("hob_native", function()
     it("refuses a struct of a size that there never was", function()
       assert.matches("^hob_handler: size: expected sizeof%(struct hob_handler%), got 0",
         (refused({ name = "a", size = "0" })))
-      assert(native:handler({ name = "a", size = "4096" })) -- of a later version
+    end)
+
+    it("takes the struct of a later version, and refuses what it sets there", function()
+      assert(native:handler({ name = "a", newer = "0" }))
+      assert.matches("^hob_handler: members are set that this libhob",
+        (refused({ name = "b", newer = "1" })))
     end)
   end)
 
