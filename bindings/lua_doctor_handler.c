@@ -2,7 +2,7 @@
  *
  * handlers(config, lib) -> handlers | nil, message, code
  * handlers:list() -> { { name =, path =, digest =, error =, note = }, ... }, { broken module, ... }
- * handlers:ask(name, seconds) -> "ok", "none", "failed" or "late", message
+ * handlers:ask(name, seconds) -> "ok", "none", "no", "failed" or "late", message
  *   calls the handler's `doctor` in a throw-away sandbox: the policy of the configuration, programs
  *   as exec_user. Whatever it has started is ended before this returns.
  */

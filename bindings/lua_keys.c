@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "lua_fs.h"
 
-#include "base/alloc.h"
 #include "device/keys.h"
 #include "work/task.h"
 
@@ -24,6 +23,7 @@ struct work {
     struct hob_keys_options options;
     struct hob_buf csr;
     bool match;
+    struct hob_keys_dates dates;
     atomic_bool stop;
     int code;
     struct hob_error err;
@@ -299,8 +299,41 @@ static int keys_matches(lua_State *L)
     return refused ? refused : begin(L, slot, "hob.keys.matches", push_match);
 }
 
-static const luaL_Reg functions[] = {
-    {"generate", keys_generate}, {"csr", keys_csr}, {"matches", keys_matches}, {NULL, NULL}};
+/* ---- dates ---- */
+
+static void run_dates(struct work *work)
+{
+    work->code = hob_keys_dates(work->certificate, &work->dates, &work->err);
+}
+
+static int push_dates(lua_State *L, void *user)
+{
+    struct work *work = user;
+    if (work->code) {
+        return hob_lua_fail(L, &work->err);
+    }
+    lua_createtable(L, 0, 2);
+    lua_pushinteger(L, (lua_Integer)work->dates.from_s);
+    lua_setfield(L, -2, "not_before");
+    lua_pushinteger(L, (lua_Integer)work->dates.to_s);
+    lua_setfield(L, -2, "not_after");
+    return 1;
+}
+
+/* dates(certificate) -> { not_before =, not_after = } */
+static int keys_dates(lua_State *L)
+{
+    lua_settop(L, 1);
+    struct work **slot = new_work(L, run_dates);
+    int refused = take_source(L, 1, "certificate", &(*slot)->certificate);
+    return refused ? refused : begin(L, slot, "hob.keys.dates", push_dates);
+}
+
+static const luaL_Reg functions[] = {{"generate", keys_generate},
+                                     {"csr", keys_csr},
+                                     {"matches", keys_matches},
+                                     {"dates", keys_dates},
+                                     {NULL, NULL}};
 
 int hob_lua_open_keys(lua_State *L)
 {

@@ -1,21 +1,24 @@
 /* lua_process.c - hob.process: this process, for `hob lua` and Hob's own commands: signals, the
- * exit code, standard input and output, the terminal. Not in a job's sandbox. */
+ * exit code, standard input and output, the terminal, locks. Not in a job's sandbox. */
 #include "base/alloc.h"
 #include "bindings.h"
 
 #include "work/task.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <uv.h>
 
 #define WATCH_NAME "hob.process.signal"
+#define LOCK_NAME  "hob.process.lock"
 #define READ_BYTES 65536
 #define WRITE_MS   30000 /* of a reader who takes nothing */
 
@@ -238,6 +241,37 @@ static int process_write(lua_State *L)
     return 1;
 }
 
+/* ---- locks ---- */
+
+static int lock_close(lua_State *L)
+{
+    int *fd = luaL_checkudata(L, 1, LOCK_NAME);
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return 0;
+}
+
+/** lock(path) -> lock | nil, message, code ("EBUSY": somebody else has it). A file or directory
+ * that is there; nothing is left of the lock, however this process ends. */
+static int process_lock(lua_State *L)
+{
+    struct hob_error err = {0};
+    const char *path = hob_lua_check_path(L, 1);
+    int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
+    *fd = -1;
+    luaL_setmetatable(L, LOCK_NAME);
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB)) {
+        int number = errno;
+        hob_error_set(&err, hob_error_from_errno(number), "locking %s: %s", path,
+                      number == EAGAIN ? "another process has it" : strerror(number));
+        return hob_lua_fail(L, &err);
+    }
+    return 1;
+}
+
 /* ---- the rest ---- */
 
 static int process_exit(lua_State *L)
@@ -279,6 +313,7 @@ static const luaL_Reg functions[] = {{"on_signal", process_on_signal},
                                      {"read_line", process_read_line},
                                      {"read", process_read},
                                      {"write", process_write},
+                                     {"lock", process_lock},
                                      {"exit", process_exit},
                                      {"pid", process_pid},
                                      {"is_terminal", process_is_terminal},
@@ -287,9 +322,16 @@ static const luaL_Reg functions[] = {{"on_signal", process_on_signal},
 static const luaL_Reg watch_meta[] = {
     {"__gc", watch_close}, {"__close", watch_close}, {"__index", NULL}, {NULL, NULL}};
 static const luaL_Reg watch_methods[] = {{"close", watch_close}, {NULL, NULL}};
+static const luaL_Reg lock_meta[] = {
+    {"__gc", lock_close}, {"__close", lock_close}, {"__index", NULL}, {NULL, NULL}};
+static const luaL_Reg lock_methods[] = {{"close", lock_close}, {NULL, NULL}};
 
 int hob_lua_open_process(lua_State *L)
 {
+    hob_lua_new_metatable(L, LOCK_NAME);
+    luaL_setfuncs(L, lock_meta, 0);
+    luaL_newlib(L, lock_methods);
+    lua_setfield(L, -2, "__index");
     hob_lua_new_metatable(L, WATCH_NAME);
     luaL_setfuncs(L, watch_meta, 0);
     luaL_newlib(L, watch_methods);

@@ -1,10 +1,12 @@
-/* lua_scripts.c - hob.scripts.core: the running gateway's scripts directory, and which version of
- * each file in it is in use.
+/* lua_scripts.c - hob.scripts.core: the running gateway's scripts directories, and which version of
+ * each file in them is in use.
  *
- * hob.scripts.core.list() -> "DIRECTORY:DIRECTORY", { [file] = { sha256, error, newer, path } },
- * is_watched hob.scripts.core.try(is_module, name, text | nil, handler | nil) -> true both: | nil,
- * message, code; "ENOTCONN": no gateway What handlers call is lib/hob/scripts.lua.  Spec:
- * spec/handlers/update_handler_spec.lua
+ * hob.scripts.core.list() -> directories (one a line), files, is_watched
+ *   files: { [file] = { sha256, path, error, newer } }
+ * hob.scripts.core.try(is_module, name, text | nil, handler | nil) -> true
+ *
+ * Both: | nil, message, code; "ENOTCONN": no gateway runs here. What handlers call is
+ * lib/hob/scripts.lua.  Spec: spec/handlers/update_handler_spec.lua
  */
 #include "bindings.h"
 

@@ -13,6 +13,9 @@
 --   "privateKeyUrl": "https://..." }
 -- takes a pair that was made elsewhere; without privateKeyUrl a certificate for the present key.
 --
+-- A certificate that has ended, is not valid yet by this gateway's clock, or ends before the
+-- present one is refused before anything is switched; "allowEarlierEnd": true takes the last.
+--
 -- Details: certificateId, oldCertificateId, which the cloud can deactivate now: nothing here does.
 -- Files: lib/pair_files.lua says how the names in the configuration stay what they are.
 
@@ -22,6 +25,7 @@ local fs = require("hob.fs")
 local http = require("hob.http")
 local keys = require("hob.keys")
 local pair_files = require("pair_files")
+local time = require("hob.time")
 
 local CERTIFICATES = 3 -- asked for, if the service does not know the token of one any more
 local TRIES, TIMEOUT = 8, 30
@@ -78,11 +82,14 @@ end
 local function read(document)
   local args = { template = given_of(document, "template"),
     url = given_of(document, "certificateUrl"), key_url = given_of(document, "privateKeyUrl"),
-    wait = tonumber(given_of(document, "wait") or 120) }
+    wait = tonumber(given_of(document, "wait") or 120),
+    allow_earlier_end = given_of(document, "allowEarlierEnd") or false }
   if (args.template == nil) == (args.url == nil) then
     return nil, "expected either template or certificateUrl"
   elseif not args.wait or args.wait < 1 or args.wait > 3600 then
     return nil, "wait: expected seconds from 1 to 3600"
+  elseif type(args.allow_earlier_end) ~= "boolean" then
+    return nil, "allowEarlierEnd: expected true or false"
   elseif args.template then
     return read_template(args, document)
   elseif not is_url(args.url) then
@@ -193,12 +200,31 @@ local function take(job, args, pair, names)
   end
 end
 
-local function check(pair, names)
+local function date(seconds)
+  return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds))
+end
+
+-- The same end is no earlier one: all that AWS IoT makes end on one day.
+local function check_dates(args, pair, names)
+  local new = must(keys.dates(pair_files.certificate(pair, names.new)))
+  local old = must(keys.dates(pair_files.certificate(pair, names.old)))
+  local now = time.now()
+  must(now <= new.not_after, ("the new certificate ended on %s; this gateway's clock says %s")
+    :format(date(new.not_after), date(now)), "WRONG_DATES")
+  must(now >= new.not_before, ("the new certificate is not valid before %s; this gateway's clock "
+    .. "says %s"):format(date(new.not_before), date(now)), "WRONG_DATES")
+  must(args.allow_earlier_end or new.not_after >= old.not_after, ("the new certificate ends on %s, "
+    .. "before the present one (%s); \"allowEarlierEnd\": true in the document takes it")
+    :format(date(new.not_after), date(old.not_after)), "WRONG_DATES")
+end
+
+local function check(args, pair, names)
   local certificate, key = pair_files.certificate(pair, names.new), pair_files.key(pair, names.new)
   local match = must(keys.matches(certificate, key) ~= nil or nil, select(2, keys.matches(
     certificate, key)))
   must(match and keys.matches(certificate, key), "the new certificate is not that of the new key",
     "EKEY")
+  check_dates(args, pair, names)
   return exchange.certificate_id(must(fs.read(certificate)))
 end
 
@@ -249,7 +275,7 @@ return {
     else
       job:step("fetch", function() take(job, args, pair, names) end)
     end
-    local id = job:step("check", function() return check(pair, names) end)
+    local id = job:step("check", function() return check(args, pair, names) end)
     local ok, problem = change(job, args, pair, names)
     if not ok then
       return nil, problem

@@ -177,7 +177,7 @@ static int is_searched(struct dl_phdr_info *object, size_t unused, void *user)
     struct search *search = user;
     const char *slash = strrchr(object->dlpi_name, '/');
     size_t len = strlen(search->name);
-    if (!slash || strncmp(slash + 1, search->name, len) || strcmp(slash + 1 + len, ".so"))
+    if (!slash || strncmp(slash + 1, search->name, len) != 0 || strcmp(slash + 1 + len, ".so") != 0)
         return 0;
     if (strlen(object->dlpi_name) < sizeof search->path)
         memcpy(search->path, object->dlpi_name, strlen(object->dlpi_name) + 1);

@@ -222,3 +222,17 @@ int hob_keys_match(const char *certificate, const char *key, const char *passphr
     mbedtls_x509_crt_free(&crt);
     return code;
 }
+
+int hob_keys_dates(const char *certificate, struct hob_keys_dates *out, struct hob_error *err)
+{
+    struct hob_error here;
+    mbedtls_x509_crt crt;
+    err = err ? err : &here;
+    mbedtls_x509_crt_init(&crt);
+    int code = read_certificate(&crt, certificate, err);
+    if (code == 0)
+        *out = (struct hob_keys_dates){.from_s = hob_tls_words_seconds(&crt.valid_from),
+                                       .to_s = hob_tls_words_seconds(&crt.valid_to)};
+    mbedtls_x509_crt_free(&crt);
+    return code;
+}

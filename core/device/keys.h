@@ -1,4 +1,5 @@
-/* keys.h - private keys of this device: made, asked to be certified, compared with a certificate.
+/* keys.h - private keys of this device: made, asked to be certified, compared with a certificate;
+ * from when until when that is valid.
  *
  * A key that is made here is written to a file that only its owner may read (0600), whole or not at
  * all, and given to nobody else. Where a key or a certificate is wanted, a path or a PEM text will
@@ -16,6 +17,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define HOB_KEYS_RSA_BITS_MIN 2048 /* fewer are refused by AWS IoT */
 #define HOB_KEYS_RSA_BITS_MAX 4096
@@ -43,5 +45,12 @@ int hob_keys_csr(const char *key, const char *passphrase, const char *subject, s
  * @return 0 and *match, or HOB_ETLS, ... : one of them cannot be read */
 int hob_keys_match(const char *certificate, const char *key, const char *passphrase, bool *match,
                    struct hob_error *err);
+
+struct hob_keys_dates {
+    int64_t from_s, to_s; /* since 1970: the first and the last second at which it is valid */
+};
+
+/** Of the (first) certificate: a path or PEM. @return 0, or HOB_ETLS, ...: it cannot be read */
+int hob_keys_dates(const char *certificate, struct hob_keys_dates *out, struct hob_error *err);
 
 #endif

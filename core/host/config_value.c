@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the keys ---- */
 
@@ -114,7 +115,7 @@ const struct hob_config_key *hob_config_key_find(const char *name)
 #define ALLOW_WORDS   "{ allow = { \"TEXT\", ... } }"
 #define LIST_WORDS    "{ \"TEXT\", ... }"
 #define FILES_WORDS   "{ \"FILE\", ... }"
-#define DIRS_WORDS    "a directory, or { \"DIRECTORY\", ... }: up to 8, none with ':' in its name"
+#define DIRS_WORDS    "a directory, or { \"DIRECTORY\", ... }: up to 8"
 #define ROUTES_WORDS  "{ [\"WHAT A DOCUMENT SAYS\"] = \"HANDLER\", ... }"
 #define COMMAND_WORDS "{ \"PROGRAM\", \"ARGUMENT\", ... }"
 
@@ -159,18 +160,31 @@ static int set_path(const struct hob_config_origin *origin, char **slot, const c
     return 0;
 }
 
-/* Adds those of "DIR:DIR" to what `slot` has. */
+/* Adds one to what `slot` has. */
+static int add_dir(const struct hob_config_origin *origin, char **slot, const char *dir,
+                   struct hob_error *err)
+{
+    char *path = NULL;
+    int rc = set_path(origin, &path, dir, err);
+    *slot = rc ? *slot : hob_scripts_dirs_add(*slot, path);
+    hob_free(path);
+    return rc || *slot ? rc : no_memory(err);
+}
+
+/* As PATH has it, where there is no list: by a flag, and in C. A colon may be of a name, too. */
 static int add_dirs(const struct hob_config_origin *origin, char **slot, const char *value,
                     struct hob_error *err)
 {
     char dir[PATH_MAX];
     int rc = 0;
-    while (rc == 0 && hob_scripts_dirs_next(&value, dir)) {
-        char *path = NULL;
-        rc = set_path(origin, &path, dir, err);
-        *slot = rc ? *slot : hob_scripts_dirs_add(*slot, path);
-        rc = rc || *slot ? rc : no_memory(err);
-        hob_free(path);
+    if (origin->file || access(value, F_OK) == 0) {
+        return value[0] ? add_dir(origin, slot, value, err) : 0;
+    }
+    for (const char *at = value; rc == 0 && *at; at += strspn(at, ":")) {
+        size_t len = strcspn(at, ":");
+        snprintf(dir, sizeof dir, "%.*s", (int)len, at);
+        rc = len ? add_dir(origin, slot, dir, err) : 0;
+        at += len;
     }
     return rc;
 }
@@ -468,8 +482,8 @@ static int set_dirs_list(lua_State *L, const struct hob_config_origin *origin,
     char **list = read_list(L, err), *dirs = NULL;
     int rc = 0;
     for (char **item = list; rc == 0 && list && *item; item++) {
-        bool fits = (*item)[0] && !strchr(*item, ':');
-        rc = fits ? add_dirs(origin, &dirs, *item, err)
+        bool fits = (*item)[0] && !strchr(*item, '\n');
+        rc = fits ? add_dir(origin, &dirs, *item, err)
                   : hob_config_expected(origin, key->name, DIRS_WORDS, *item, err);
     }
     hob_config_free_words(list);

@@ -14,8 +14,7 @@ enum hob_config_type {
     HOB_CONFIG_STRING,
     HOB_CONFIG_FILE,
     HOB_CONFIG_DIRECTORY,
-    HOB_CONFIG_DIRECTORIES, /* "DIR", "DIR:DIR" or { "DIR", ... }: kept as work/scripts_dirs.h has
-                               it */
+    HOB_CONFIG_DIRECTORIES, /* "DIR" or { "DIR", ... }; as a flag "DIR:DIR"; see scripts_dirs.h */
     HOB_CONFIG_TARGET,      /* "stderr", "syslog", "none" or a file */
     HOB_CONFIG_INTEGER,
     HOB_CONFIG_SECONDS,

@@ -1,8 +1,9 @@
 /* paths.h - where Hob's own Lua files are.
  *
- * Searched: the directory given, $HOB_LIB_DIR, then from where libhob lies `../../lib` (a build tree)
- * and the data directory (installed), then from the program `../../lib` and `../share/hob/lib`, then
- * where `cmake --install` would put them.  Spec: spec/integration/install_spec.lua
+ * Searched: the directory given, $HOB_LIB_DIR, then from where libhob lies `../../lib` (a build
+ * tree) and the data directory (installed), then from the program `../../lib` and
+ * `../share/hob/lib`, then where `cmake --install` would put them.  Spec:
+ * spec/integration/install_spec.lua
  */
 #ifndef HOB_HOST_PATHS_H
 #define HOB_HOST_PATHS_H

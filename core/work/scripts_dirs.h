@@ -1,5 +1,5 @@
-/* scripts_dirs.h - the directories of scripts, in one text: one a line (their names may have colons,
- * as those of things).
+/* scripts_dirs.h - the directories of scripts, in one text: one a line (their names may have
+ * colons, as those of things).
  *
  * Of files with the same name the one in the first directory is used, the others are shadowed: so a
  * gateway has local handlers on a writable partition above those of its read-only image. All but

@@ -1121,8 +1121,8 @@ function verify.signers() end
 
 --------------------------------------------------------------------------- hob.keys
 
---- Private keys of this device: made, asked to be certified, compared with a certificate. Where a
---- key or a certificate is wanted, the path of a file or a PEM text will do. A key file that is
+--- Private keys of this device: made, asked to be certified, compared with a certificate; and the
+--- dates of that. Where a key or a certificate is wanted, the path of a file or a PEM text will do. A key file that is
 --- made here can be read by its owner only, which is Hob's own user, also in the job's directory.
 --- ```lua
 --- job:step("key", function()
@@ -1172,6 +1172,18 @@ function keys.csr(options) end
 ---@return string|nil message
 ---@return string|nil code
 function keys.matches(certificate, key, options) end
+
+--- From when until when a certificate is valid, in seconds since 1970, as `hob.time.now` counts.
+---@class hob.keys.Dates
+---@field not_before integer
+---@field not_after integer the last second at which it is valid
+
+--- ⏳ The dates of a certificate (the first in its file).
+---@param certificate string path or PEM
+---@return hob.keys.Dates|nil dates
+---@return string|nil message
+---@return string|nil code
+function keys.dates(certificate) end
 
 --------------------------------------------------------------------------- hob.scripts
 

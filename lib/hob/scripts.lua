@@ -22,7 +22,7 @@ function M.directories()
     return nil, message, code
   end
   local list = {}
-  for directory in directories:gmatch("[^:]+") do
+  for directory in directories:gmatch("[^\n]+") do
     list[#list + 1] = directory
   end
   return list

@@ -84,6 +84,14 @@ describe("the shipped handler rotate-certificate", function()
     return assert(fs.list(one.pairs))
   end
 
+  -- What a document says that has this pair fetched; without its key: for the one in use.
+  local function serve(pair, without_key)
+    local url = ("http://127.0.0.1:%d"):format(server:port())
+    served[pair.cert], served[pair.key] = fs.read(pair.cert), fs.read(pair.key)
+    return { template = false, parameters = false, certificateUrl = url .. pair.cert,
+      privateKeyUrl = not without_key and url .. pair.key or nil }
+  end
+
   it("has a certificate made for a key of its own, connects with it, and takes the old pair away",
     function()
       local one = start()
@@ -139,14 +147,9 @@ describe("the shipped handler rotate-certificate", function()
   it("brings the old pair back if the new one is not let in", function()
     local one = start()
     local other = strangers:issue({ cn = one.thing, san = {} })
-    local server = assert(httpd.listen({ on_request = function(request)
-      return { status = 200, body = fs.read(request.path:find("key") and other.key
-        or other.cert) }
-    end }))
-    local url = ("http://127.0.0.1:%d/"):format(server:port())
-    local execution = one.run({ template = false, parameters = false, wait = 2,
-      certificateUrl = url .. "crt", privateKeyUrl = url .. "key" })
-    server:close()
+    local changes = serve(other)
+    changes.wait = 2
+    local execution = one.run(changes)
     assert.equal("FAILED", execution.status)
     assert.equal("CERTIFICATE_REFUSED", execution.details.code)
     assert.matches("the new certificate did not connect within 2 s: .*; the old pair is back$",
@@ -155,14 +158,6 @@ describe("the shipped handler rotate-certificate", function()
     assert.equal(2, #in_pairs(one))
     assert_pair_in_use(one)
   end)
-
-  -- What a document says that has this pair fetched; without its key: for the one in use.
-  local function serve(pair, without_key)
-    local url = ("http://127.0.0.1:%d"):format(server:port())
-    served[pair.cert], served[pair.key] = fs.read(pair.cert), fs.read(pair.key)
-    return { template = false, parameters = false, certificateUrl = url .. pair.cert,
-      privateKeyUrl = not without_key and url .. pair.key or nil }
-  end
 
   -- Dates of the new pair, what is given beside it, and what comes of it.
   local DATES = {
@@ -208,18 +203,11 @@ describe("the shipped handler rotate-certificate", function()
   it("takes a pair that was made elsewhere", function()
     local one = start()
     local other = world.pki:issue({ cn = one.thing, san = {} })
-    local server = assert(httpd.listen({ on_request = function(request)
-      return { status = 200, body = fs.read(request.path:find("key") and other.key
-        or other.cert) }
-    end }))
-    local url = ("http://127.0.0.1:%d/"):format(server:port())
-    local execution = one.run({ template = false, parameters = false, certificateUrl = url .. "crt",
-      privateKeyUrl = url .. "key" })
+    local execution = one.run(serve(other))
     assert.equal("SUCCEEDED", execution.status, json.encode(execution.details))
     assert.equal(fs.read(other.cert), one.certificate())
     assert.equal(tonumber("600", 8), fs.stat(one.files.key).mode)
-    local wrong = one.run({ template = false, parameters = false, certificateUrl = url .. "key" })
-    server:close()
+    local wrong = one.run(serve({ cert = other.key, key = other.key }, true))
     assert.equal("FAILED", wrong.status)
     assert.equal(fs.read(other.cert), one.certificate())
   end)

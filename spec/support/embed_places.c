@@ -1,4 +1,5 @@
-/* embed_places.c - makes a runtime and frees it: `embed_places DATA SCRIPTS [LIB_DIR]`; prints the error.
+/* embed_places.c - makes a runtime and frees it: `embed_places DATA SCRIPTS [LIB_DIR]`;
+ * prints the error.
  */
 #include <hob.h>
 #include <stdio.h>

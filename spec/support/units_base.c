@@ -435,7 +435,7 @@ static const luaL_Reg mbed_functions[] = {{"sha256", mbed_sha256},
 static int module_open(lua_State *L)
 {
     struct hob_error err;
-    if (!hob_module_open(luaL_checkstring(L, 1), &err))
+    if (!hob_module_open_in(luaL_optstring(L, 2, NULL), luaL_checkstring(L, 1), &err))
         return hob_units_fail(L, &err);
     return hob_units_result(L, 0);
 }

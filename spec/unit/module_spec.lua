@@ -1,3 +1,4 @@
+local fs = require("hob.fs")
 local module = require("hob_units").module
 
 describe("module", function()
@@ -28,6 +29,21 @@ describe("module", function()
   it("opens a module that was built beside the program", function()
     assert.is_true(module.open("hob_download"))
     assert.is_true(module.open("hob_download")) -- it stays open
+  end)
+
+  it("looks first into the directory that a product names", function()
+    local _, message = module.open("hob_nothing", "/opt/product/modules")
+    assert.truthy(message:find("looked for /opt/product/modules/hob_nothing.so, ", 1, true))
+  end)
+
+  it("opens a module once, wherever it was found", function()
+    assert.is_true(module.open("hob_download"))
+    local dir = assert(fs.tempdir())
+    finally(function() fs.remove(dir, { recursive = true }) end)
+    assert(fs.write(dir .. "/hob_download.so", "no library"))
+    assert.is_true(module.open("hob_download", dir))
+    assert(fs.write(dir .. "/hob_other.so", "no library"))
+    assert.is_nil(module.open("hob_other", dir))
   end)
 
   it("refuses a file that is no module of Hob, and names it", function()

@@ -40,7 +40,8 @@ runs, hob doctor connects with the gateway's own client id.
   --timeout SECONDS  for each check (1-600, default 5); all together take at most twelve times that,
                      or a minute
 
-Exit status: 0; 1 if something failed (warnings do not count); 2 for misuse.
+Exit status: 0; 1 if something failed (warnings do not count: so is what a handler's own `doctor`
+finds missing); 2 for misuse.
 ]==]
 
 M.SYNTAX = {

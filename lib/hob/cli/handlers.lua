@@ -55,7 +55,7 @@ end
 local HEAD = { "HANDLER", "VERSION", "LOADED", "STATE", "DONE", "FAILED", "ALSO", "DESCRIPTION" }
 
 local function show(found)
-  local several = found.scripts:find(":", 1, true)
+  local several = found.scripts:find("\n", 1, true)
   local rows = rows_of(found.handlers, several)
   local head = table.move(HEAD, 1, #HEAD, 1, {})
   if several then
@@ -65,7 +65,7 @@ local function show(found)
     tables.print(head, rows, process.is_terminal() and { width = process.columns(), least = LEAST }
       or nil)
   else
-    print("no handlers in " .. found.scripts)
+    print("no handlers in " .. found.scripts:gsub("\n", ", "))
   end
   scripts.print_broken(io.stdout, found)
 end

@@ -21,6 +21,7 @@ usage: hob provision --template NAME --endpoint HOST --ca FILE --claim-cert FILE
 Fleet provisioning: connects with the claim certificate, gets a certificate of this device's own,
 has the template make a thing of it, and writes DIR/certificate.pem, DIR/private.key and Hob's
 configuration. After a power cut or an error, give the same command again: it goes on where it was.
+A second run in the same DIR is refused while one is at work there.
 
   --template NAME     the provisioning template
   --endpoint HOST     aws iot describe-endpoint --endpoint-type iot:Data-ATS says it
@@ -117,6 +118,8 @@ local function check(given)
   end
   given.out = config_file.absolute(given.out):gsub("(.)/+$", "%1")
   given.config = given.config or config_file.FILE
+  given.mode = given.csr and "csr" or "keys"
+  given.key_type = given.csr and (given.key_type or "ec") or nil
   return given
 end
 
@@ -199,7 +202,7 @@ local function provision(given, place, tell)
   local link, close = lazy_link(given)
   local state, why = work.run({
     place = place, link = link, endpoint = given.endpoint, template = given.template,
-    mode = given.csr and "csr" or "keys", key_type = given.key_type or "ec",
+    mode = given.mode, key_type = given.key_type,
     subject = "CN=" .. given.template, parameters = given.parameters,
     timeout = given.timeout or 15, tell = tell,
     patience = { tries = given.tries or 6, on_wait = function(seconds, refusal, left)
@@ -224,7 +227,7 @@ function M.run(argv)
   local tell = teller(given)
   local result = { command = "hob provision", config = given.config, force = given.force,
     offline = given.offline, json = given.json, members = {} }
-  local place, why = places.open(given.out)
+  local place <close>, why = places.open(given.out)
   if not place then
     return finish.fail(result, why)
   elseif place:is_taken() and not place:is_ending(given) and not given.force then

@@ -13,7 +13,7 @@ end
 
 ---@param path string    as errors name it
 ---@param source string
----@return string state  "ok", "none" (it has no doctor) or "failed"
+---@return string state  "ok", "none" (it has no doctor), "no" (it says no) or "failed"
 ---@return string message
 function M.run(path, source)
   local chunk = load(source, "@" .. path, "t")
@@ -27,7 +27,7 @@ function M.run(path, source)
   elseif well then
     return "failed", "its doctor gave " .. type(well) .. ": expected true, or nil and what to do"
   end
-  return "failed", words_of(message) or "its doctor gave no reason: expected true, or nil and "
+  return "no", words_of(message) or "its doctor gave no reason: expected true, or nil and "
     .. "what to do"
 end
 

@@ -16,8 +16,11 @@ local function ask(say, handlers, handler, seconds)
   elseif state == "late" then
     say:failed(("its doctor: %s"):format(message), "--timeout SECONDS gives it longer; else mend "
       .. "the doctor of " .. handler.path)
+  elseif state == "no" then -- a device need not do every kind of job
+    say:warning(("its doctor: %s; until then jobs for it fail"):format(message),
+      ("what it says, if this device is to do jobs for %s"):format(handler.name))
   else
-    say:failed("its doctor: " .. message, "that is for what its jobs need on this device")
+    say:failed("its doctor: " .. message, "mend the doctor of " .. handler.path)
   end
 end
 
@@ -51,7 +54,7 @@ function M.check(report, about)
       return say:failed(why, "set scripts to the directory of the handlers")
     end
     local list = found:list()
-    say:ok(("%d in %s"):format(#list, about.scripts))
+    say:ok(("%d in %s"):format(#list, (about.scripts:gsub("\n", ", "))))
     return found
   end)
   if not handlers then

@@ -53,12 +53,12 @@ function M.read_config(path)
   return config
 end
 
---- The directories of "DIR:DIR", the first first.
+--- The directories of a text that has one a line, the first first.
 ---@param scripts string
 ---@return string[]
 function M.split(scripts)
   local dirs = {}
-  for dir in scripts:gmatch("[^:]+") do
+  for dir in scripts:gmatch("[^\n]+") do
     dirs[#dirs + 1] = #dir > 1 and dir:gsub("/+$", "") or dir
   end
   return dirs
@@ -75,14 +75,14 @@ local function of_config(path)
       type(dirs))
   end
   local whole = {}
-  for i, dir in ipairs(type(dirs) == "table" and dirs or M.split(dirs)) do
+  for i, dir in ipairs(type(dirs) == "table" and dirs or { dirs }) do
     whole[i] = in_folder(folder_of(path), tostring(dir))
   end
-  return { config = config, scripts = table.concat(whole, ":") }
+  return { config = config, scripts = table.concat(whole, "\n") }
 end
 
 ---@class hob.handler.place
----@field scripts string   the directory, or several: "DIR:DIR"
+---@field scripts string   the directory, or several, one a line
 ---@field config? table    the configuration's table, with --config
 
 --- The directory that the flags mean.
@@ -98,7 +98,9 @@ function M.find(given)
     end
     place = found
   end
-  place.scripts = given.scripts or place.scripts
+  if given.scripts then -- a flag: DIR:DIR, but a colon may be of a name, too
+    place.scripts = fs.exists(given.scripts) and given.scripts or given.scripts:gsub(":", "\n")
+  end
   if not place.scripts then
     local shipped = folder_of(M.lib()) .. "/scripts"
     place.scripts = is_directory("scripts") and "scripts" or shipped
@@ -108,7 +110,7 @@ function M.find(given)
   if not is_directory(last) then
     return nil, ("%s: no such directory; give the handlers' as --scripts DIR"):format(last)
   end
-  place.scripts = table.concat(dirs, ":")
+  place.scripts = table.concat(dirs, "\n")
   return place
 end
 

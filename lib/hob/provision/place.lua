@@ -7,6 +7,7 @@
 ---   device-configuration.json               what the template gave
 local fs = require("hob.fs")
 local json = require("hob.json")
+local process = require("hob.process")
 local time = require("hob.time")
 
 local M = {}
@@ -21,6 +22,7 @@ local TOKEN_MARGIN = 60
 ---@field endpoint string
 ---@field template string
 ---@field mode "csr"|"keys"
+---@field key_type string?  "ec" or "rsa", of a key that is made here
 ---@field stage "begun"|"certificate"|"registered"
 ---@field certificate_id string?
 ---@field token string?
@@ -44,7 +46,19 @@ local function check_mode(dir)
   return true
 end
 
---- Open or make the directory. One in which others may write is refused.
+-- Two at once would have the certificate of one beside the key of the other.
+local function take(self)
+  local why, code
+  self.lock, why, code = process.lock(self.dir)
+  if code == "EBUSY" then
+    return nil, ("another hob provision is at work in %s; do: wait for its end, or give another "
+      .. "--out"):format(self.dir)
+  end
+  return self.lock, why
+end
+
+--- Open or make the directory. One in which others may write is refused, and so is one in which
+--- another process is at work.
 ---@param dir string
 ---@return hob.provision.place|nil
 ---@return string|nil message
@@ -59,8 +73,17 @@ function M.open(dir)
   elseif ok then
     ok, why = check_mode(dir)
   end
+  if ok then
+    ok, why = take(self)
+  end
   return ok and self or nil, why
 end
+
+--- Let others work there.
+function M:close()
+  self.lock:close()
+end
+M.__close = M.close
 
 -- What each stage goes on with.
 local NEEDS = {
@@ -105,11 +128,28 @@ function M:is_taken()
 end
 
 --- Has an earlier run of the same command come so far that only files are left to be put in place?
----@param wanted { endpoint: string, template: string, csr: boolean? }
+---@param wanted hob.provision.wanted
 function M:is_ending(wanted)
   local state = self:load()
-  return state ~= nil and state.stage == "registered" and state.endpoint == wanted.endpoint
-    and state.template == wanted.template and state.mode == (wanted.csr and "csr" or "keys")
+  return state ~= nil and state.stage == "registered" and M.is_for(state, wanted)
+end
+
+---@class hob.provision.wanted
+---@field endpoint string
+---@field template string
+---@field mode "csr"|"keys"
+---@field key_type string?
+
+--- Is what was reached of use for what is wanted?
+---@param state hob.provision.state
+---@param wanted hob.provision.wanted
+function M.is_for(state, wanted)
+  for _, name in ipairs({ "endpoint", "template", "mode", "key_type" }) do
+    if state[name] ~= wanted[name] then
+      return false
+    end
+  end
+  return true
 end
 
 function M:has_new_key()

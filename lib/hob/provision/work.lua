@@ -15,26 +15,41 @@ local REGISTERED_TRIES = 2 -- of certificates: a token may have ended meanwhile
 ---@field endpoint string
 ---@field template string
 ---@field mode "csr"|"keys"
----@field key_type "ec"|"rsa"
+---@field key_type string?    "ec" or "rsa", in the mode "csr"
 ---@field subject string      of the request
 ---@field parameters table<string, string>
 ---@field timeout number
 ---@field patience hob.provision.patience
 ---@field tell fun(text: string)
 
+-- In words: only that of the key, if the rest is the same.
+local function tell_anew(options, state)
+  if state.mode == "csr" and options.mode == "csr" and state.key_type ~= options.key_type then
+    options.tell(("what an earlier run has begun was for %s at %s, with a key of type %s that is "
+      .. "made here: begun anew with one of type %s"):format(state.template, state.endpoint,
+      tostring(state.key_type), options.key_type))
+  else
+    options.tell(("what an earlier run has begun was for %s at %s: begun anew"):format(
+      state.template, state.endpoint))
+  end
+end
+
 ---@param options hob.provision.options
 ---@return hob.provision.state
 local function begin(options)
-  local state = options.place:load()
-  if state and (state.endpoint ~= options.endpoint or state.template ~= options.template
-    or state.mode ~= options.mode) then
-    options.tell(("what an earlier run has begun was for %s at %s: begun anew"):format(
-      state.template, state.endpoint))
-    state = nil
-    options.place:drop_new()
+  local place = options.place
+  local state = place:load()
+  if state and place.is_for(state, options) then
+    return state
+  elseif state then
+    tell_anew(options, state)
+  elseif place:has_new_key() then -- of which type, and who knows it?
+    options.tell(("no earlier run is known: made another key in place of %s"):format(
+      place.new_key))
   end
-  return state or { endpoint = options.endpoint, template = options.template,
-    mode = options.mode, stage = "begun" }
+  place:drop_new()
+  return { endpoint = options.endpoint, template = options.template, mode = options.mode,
+    key_type = options.key_type, stage = "begun" }
 end
 
 --- Its key is there before the service hears of it.
@@ -120,11 +135,24 @@ local function register(options, state)
   return ok, { message = why, code = "EIO" }
 end
 
+-- The pair of an earlier run, whole and not registered yet.
+local function is_good(options, state)
+  if not options.place:is_token_good(state) then
+    return false
+  end
+  local match, why = check_pair(options)
+  if not match then
+    options.tell(("key and certificate in %s are of two runs: another certificate is asked for "
+      .. "(%s)"):format(options.place.dir, why))
+  end
+  return match
+end
+
 --- @return true|nil, string|nil message
 local function get_registered(options, state)
   local ok, why
   for try = 1, REGISTERED_TRIES do
-    if not options.place:is_token_good(state) then
+    if not is_good(options, state) then
       ok, why = get_certificate(options, state)
       if not ok then
         return nil, why
