@@ -10,10 +10,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -243,30 +245,64 @@ static int process_write(lua_State *L)
 
 /* ---- locks ---- */
 
+struct lock {
+    int fd; /* -1: not ours, or not any more */
+    char path[PATH_MAX];
+};
+
 static int lock_close(lua_State *L)
 {
-    int *fd = luaL_checkudata(L, 1, LOCK_NAME);
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
+    struct lock *lock = luaL_checkudata(L, 1, LOCK_NAME);
+    if (lock->fd >= 0) {
+        unlink(lock->path); /* while it is ours: see is_there */
+        close(lock->fd);
+        lock->fd = -1;
     }
     return 0;
 }
 
-/** lock(path) -> lock | nil, message, code ("EBUSY": somebody else has it). A file or directory
- * that is there; nothing is left of the lock, however this process ends. */
+/* Who had it before may have taken the file away between our open and our lock. */
+static bool is_there(int fd, const char *path)
+{
+    struct stat ours, theirs;
+    return fstat(fd, &ours) == 0 && lstat(path, &theirs) == 0 && ours.st_ino == theirs.st_ino &&
+           ours.st_dev == theirs.st_dev;
+}
+
+/* @return 0 or an errno value. Open for writing: over NFS no other file can be locked. */
+static int take_lock(const char *path, int *out)
+{
+    for (;;) {
+        int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int number = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) ? errno : 0;
+        if (number == 0 && is_there(fd, path)) {
+            *out = fd;
+            return 0;
+        }
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (number) {
+            return number;
+        }
+    }
+}
+
+/** lock(path) -> lock | nil, message, code ("EBUSY": another process has it). A file of that name
+ * is there meanwhile; the lock ends with this process, however that ends, and what is left is none.
+ */
 static int process_lock(lua_State *L)
 {
     struct hob_error err = {0};
     const char *path = hob_lua_check_path(L, 1);
-    int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
-    *fd = -1;
+    struct lock *lock = lua_newuserdatauv(L, sizeof *lock, 0);
+    lock->fd = -1;
     luaL_setmetatable(L, LOCK_NAME);
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB)) {
-        int number = errno;
+    int len = snprintf(lock->path, sizeof lock->path, "%s", path);
+    int number = len < (int)sizeof lock->path ? take_lock(path, &lock->fd) : ENAMETOOLONG;
+    if (number) {
         hob_error_set(&err, hob_error_from_errno(number), "locking %s: %s", path,
-                      number == EAGAIN ? "another process has it" : strerror(number));
+                      number == EWOULDBLOCK ? "another process has it" : strerror(number));
         return hob_lua_fail(L, &err);
     }
     return 1;

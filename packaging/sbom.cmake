@@ -4,7 +4,7 @@
 #   -DOBJDUMP=objdump of a cross compiler: then it names what is asked for, and nothing behind that
 # What a program or module loads is resolved as the loader would. Versions are those of the Debian
 # packages that the files belong to; elsewhere those that pkg-config gave (LINKED), of the libraries
-# that Hob itself asks for. Spec: spec/integration/documents_spec.lua
+# that Hob itself asks for. Spec: spec/integration/installed_documents_spec.lua
 cmake_minimum_required(VERSION 3.21)
 
 # Beginning of a library's name, and its licence. What is not here is NOASSERTION.

@@ -17,7 +17,8 @@ int hob_download_start(struct hob_loop *loop, const struct hob_download_options 
 
 void hob_download_cancel(struct hob_download *download)
 {
-    const struct hob_download_module *module = load(NULL, NULL); /* loaded: a download was started */
+    const struct hob_download_module *module =
+        load(NULL, NULL); /* loaded: a download was started */
     if (module)
         module->cancel(download);
 }

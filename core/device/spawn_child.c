@@ -23,16 +23,23 @@ _Noreturn static void give_up(const struct hob_spawn_plan *plan, int what)
     _exit(n == (ssize_t)sizeof report ? 127 : 126);
 }
 
-/* Handlers of the process must not run here: all signals are blocked until there are none. What is
- * ignored would be so for the program, too. */
-static void reset_signals(void)
+static void set_all_signals(void (*handler)(int number))
 {
-    struct sigaction usual;
-    memset(&usual, 0, sizeof usual);
-    usual.sa_handler = SIG_DFL;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
     for (int number = 1; number < _NSIG; number++)
         if (number != SIGKILL && number != SIGSTOP)
-            sigaction(number, &usual, NULL);
+            sigaction(number, &action, NULL);
+}
+
+/* Handlers of the process must not run here: all signals are blocked until there are none. What is
+ * ignored would be so for the program, too. One that waits was for the group that the child was in
+ * until now (a SIGTERM that stops Hob): to be ignored for a moment drops it. */
+static void reset_signals(void)
+{
+    set_all_signals(SIG_IGN);
+    set_all_signals(SIG_DFL);
 }
 
 static void let_signals_in(void)
@@ -151,8 +158,8 @@ static void try_all(const struct hob_spawn_plan *plan)
 
 _Noreturn void hob_spawn_child(const struct hob_spawn_plan *plan)
 {
-    reset_signals();
     setsid();
+    reset_signals();
     if (!set_standard(plan->standard))
         give_up(plan, HOB_SPAWN_STANDARD);
     close_others();

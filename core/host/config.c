@@ -237,7 +237,7 @@ static int keep_common(struct hob_config_load *load)
     int rc = common->thing_name || !config->thing_count
                  ? 0
                  : hob_config_thing_copy(common, &config->things[0], load->err);
-    if (rc == 0) {
+    if (rc == 0 && common->thing_name) {
         common->thing_name[0] = common->client_id[0] = '\0';
     }
     return rc;

@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "work/fair.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define BUCKETS_MIN 16
@@ -298,6 +299,7 @@ int hob_things_add(struct hob_things *things, const struct hob_config_thing *con
     if (rc) {
         return rc;
     }
+    assert(place);
     things->places[things->count++] = place;
     link_place(things, place);
     things->running++;

@@ -36,12 +36,12 @@ struct hob_outbox_options {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_store *store;
-    struct hob_jobs_client *client;    /* NULL: there is nobody to tell (a bench) */
-    const char *thing;                 /* copied */
-    uint64_t progress_gap_ms;          /* 0: 1,000 */
-    uint64_t backoff_base_ms;          /* 0: 1,000; of a throttled update four times as much */
-    uint64_t backoff_cap_ms;           /* 0: 60,000 */
-    struct hob_product *product; /* borrowed for its life; NULL: none */
+    struct hob_jobs_client *client; /* NULL: there is nobody to tell (a bench) */
+    const char *thing;              /* copied */
+    uint64_t progress_gap_ms;       /* 0: 1,000 */
+    uint64_t backoff_base_ms;       /* 0: 1,000; of a throttled update four times as much */
+    uint64_t backoff_cap_ms;        /* 0: 60,000 */
+    struct hob_product *product;    /* borrowed for its life; NULL: none */
     double messages_per_minute; /* progress waits where it would use the last quarter, everything
                                  * else where nothing is left; 0: no limit */
     /** The service knows how an execution ended, or that it is not ours any more. */

@@ -378,11 +378,11 @@ describe("the configuration", function()
 
     it("refuses anything but a list of tables", function()
       for _, value in ipairs({ "{ a = {} }", "{ {}, b = {} }" }) do
-        refuses_things(value, 3, "things: expected a list of at most 10000 tables, got a table that "
-          .. "is none")
+        refuses_things(value, 3, "things: expected a list of at most 10000 tables, got a table "
+          .. "that is none")
       end
-      refuses_things("7", 3, "things: expected a list of at most 10000 tables, got a number that is "
-        .. "none")
+      refuses_things("7", 3, "things: expected a list of at most 10000 tables, got a number that "
+        .. "is none")
       refuses_things("{ {thing_name='a'}, 7 }", 3,
         "things: expected a list of tables, got a number as things[2]")
     end)

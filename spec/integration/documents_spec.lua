@@ -1,155 +1,211 @@
--- What lies beside the program when it is installed: manual pages, completion, and the software
--- bill of materials.
+-- Job documents as cloud teams write them, each with the outcome that they expect. Those of AWS's
+-- own templates and samples are in spec/handlers/.
 
-local embed = require("spec.support.embed")
-local exec = require("hob.exec")
-local fs = require("hob.fs")
-local json = require("hob.json")
-local source = require("spec.support.source")
+local wait_until = require("spec.support.wait").wait_until
 local worlds = require("spec.support.world")
 
-local function installed(path)
-  return assert(fs.read(embed.prefix() .. "/" .. path))
-end
+local SCRIPTS = {
+  -- The document of AWS's first agent, of the JavaScript SDK.
+  ["install.lua"] = [[return {
+    api = 1,
+    args = {
+      packageName = { "string", pattern = "^[%w_.-]+$", max = 64 },
+      workingDirectory = "string?", launchCommand = "string?", autoStart = "boolean?",
+      files = { "list", min = 1, of = {
+        fileName = "string", fileVersion = "string?", fileSource = { url = "string" },
+      } },
+    },
+    examples = {
+      { packageName = "p", files = { { fileName = "f", fileSource = { url = "https://h/f" } } } },
+    },
+    run = function(job, args)
+      assert(args.autoStart == true)
+      local files = args.files
+      return { files = #files, first = files[1].fileName, url = files[2].fileSource.url }
+    end,
+  }]],
+  ["set-config.lua"] = [[return {
+    api = 1, args_at = "payload", names = { "?payload" },
+    args = { interval = { "integer", min = 1, max = 86400 }, level = { "enum?", "low", "high" },
+      note = "string?" },
+    run = function(job, args)
+      return { interval = math.type(args.interval) .. args.interval, note = args.note or "none" }
+    end,
+  }]],
+  ["download.lua"] = [[return {
+    api = 1, args = { url = "string", files = "list?" },
+    run = function(job, args) return { url = args.url } end,
+  }]],
+  ["firmware.lua"] = [[return {
+    api = 1, names = { "Firmware Update", "?firmwareUrl" },
+    args = { version = "string?", firmwareUrl = "string?", retries = { "integer", default = 3 } },
+    run = function(job, args) return { version = args.version or "-", retries = args.retries } end,
+  }]],
+  ["say.lua"] = [[return {
+    api = 1, positional = { "message", "rest..." }, args = { message = "string", rest = "list?" },
+    run = function(job, args) return { message = args.message, rest = #(args.rest or {}) } end,
+  }]],
+  ["one.lua"] = 'return { api = 1, names = { "disputed" }, run = print }',
+  ["two.lua"] = 'return { api = 1, names = { "disputed", "say" }, examples = { 5 }, run = print }',
+}
 
-local function version()
-  return exec.check({ worlds.hob(), "--version" }).stdout:match("%d+%.%d+%.%d+")
-end
+local FIRST_AGENT = [[{
+  "operation": "install", "packageName": "app-1", "workingDirectory": "",
+  "launchCommand": "node app.js",
+  "autoStart": "true",
+  "files": [
+    { "fileName": "app.js", "fileVersion": "1.0.2", "fileSource": { "url": "https://h/app.js" } },
+    { "fileName": "b.js", "fileSource": { "url": "https://h/b.js" } }%s
+  ] }]]
 
-describe("the manual page", function()
-  -- As man shows it, one word after the other.
-  local function shown(page)
-    local text = exec.check({ "man", "-l", "-Tascii", embed.prefix() .. "/share/man/" .. page,
-      env = { MANWIDTH = "100", LC_ALL = "C", MAN_KEEP_FORMATTING = "", PAGER = "cat" } }).stdout
-    return (text:gsub(".\8", ""):gsub("\27%[[%d;]*m", ""))
+local function details(expected)
+  return function(execution)
+    for key, value in pairs(expected) do
+      assert.equal(value, execution.details[key])
+    end
   end
+end
 
-  it("hob(1) has the commands that `hob --help` has, and no other", function()
-    local told, found = {}, {}
-    local help = exec.check({ worlds.hob(), "--help" }).stdout
-    for command in help:gmatch("\n[ usage:]+hob (%l[%l%-]+)") do
-      told[command] = true
-    end
-    assert.is_true(told.run and told.status and told["retry-report"])
-    local page = assert(shown("man1/hob.1"):match("\nCOMMANDS\n(.-)\nEXIT STATUS\n"))
-    for command in page:gmatch("\n       hob (%l[%l%-]+)") do
-      found[command] = true
-    end
-    assert.same(told, found)
-  end)
+-- What its team expects: status, code and a pattern of the reason, or the details.
+local DOCUMENTS = {
+  { "a list of files and autoStart as a text", FIRST_AGENT:format(""),
+    "SUCCEEDED", details({ files = "2", first = "app.js", url = "https://h/b.js" }) },
+  { "a list of files, one without its URL", FIRST_AGENT:format(',{"fileName":"c.js"}'),
+    "REJECTED", "BAD_DOCUMENT", "^args%.files%[3%]%.fileSource: expected object, got nothing$" },
+  { "a list of files with a number for a URL",
+    FIRST_AGENT:format(',{"fileName":"c.js","fileSource":{"url":5}}'), "REJECTED", "BAD_DOCUMENT",
+    "^args%.files%[3%]%.fileSource%.url: expected string, got number 5$" },
+  { "arguments under payload", '{"jobType":"set-config","payload":{"interval":30,"note":"x"}}',
+    "SUCCEEDED", details({ interval = "integer30", note = "x" }) },
+  { "arguments under payload, filled in from a template (field failure 26)",
+    '{"jobType":"set-config","payload":{"interval":"30","level":"","note":""}}', "SUCCEEDED",
+    details({ interval = "integer30", note = "none" }) },
+  { "arguments under payload, one out of range",
+    '{"jobType":"set-config","payload":{"interval":"0"}}', "REJECTED", "BAD_DOCUMENT",
+    "^args%.interval: expected 1 to 86400, got 0 %(args: the document's member 'payload'%)$" },
+  { "arguments under payload, another word than allowed",
+    '{"jobType":"set-config","payload":{"interval":1,"level":"mid"}}', "REJECTED", "BAD_DOCUMENT",
+    '^args%.level: expected one of "low", "high", got string "mid"' },
+  { "arguments beside payload", '{"jobType":"set-config","interval":30}', "REJECTED",
+    "BAD_DOCUMENT", "^args%.interval: expected integer, got nothing %(args: the document's mem" },
+  { "a presigned URL that was not substituted",
+    '{"operation":"download","url":"${aws:iot:s3-presigned-url:https://s3.amazonaws.com/b/k}"}',
+    "REJECTED", "BAD_DOCUMENT", "^document%.url: the placeholder %${aws:iot:%.%.%.} was not fill" },
+  { "one in a list that was not substituted",
+    '{"operation":"download","url":"u","files":["a",{"b":"${aws:iot:parameter:x}"}]}',
+    "REJECTED", "BAD_DOCUMENT", "^document%.files%[2%]%.b: the placeholder" },
+  { "a path as its operation", '{"operation":"../../x"}', "REJECTED", "BAD_DOCUMENT",
+    '^operation: expected the name of a handler, .*, got "%.%./%.%./x"$' },
+  { "a path of a handler as its operation", '{"operation":"../scripts/say"}', "REJECTED",
+    "BAD_DOCUMENT", "^operation: expected the name of a handler" },
+  { "a name with a blank that a handler has", '{"type":"Firmware Update","version":"2"}',
+    "SUCCEEDED", details({ version = "2", retries = "3" }) },
+  { "no operation, but a member that says enough", '{"firmwareUrl":"https://h/fw","version":"2"}',
+    "SUCCEEDED", details({ version = "2" }) },
+  { "two members that say something else", '{"firmwareUrl":"https://h/fw","payload":{}}',
+    "REJECTED", "BAD_DOCUMENT", "^the document has .* and .*: which is meant%?$" },
+  { "a name that the configuration sends elsewhere", '{"operation":"Melden","args":["hello"]}',
+    "SUCCEEDED", details({ message = "hello", rest = "0" }) },
+  { "a list of words", '{"operation":"say.sh","args":["Hello world!","a","b"]}', "SUCCEEDED",
+    details({ message = "Hello world!", rest = "2" }) },
+  { "a list of words without the one that matters", '{"operation":"say","args":[""]}', "REJECTED",
+    "BAD_DOCUMENT", "^args%.message: expected string, got nothing$" },
+  { "an empty operation and a type", '{"operation":"","type":"say","message":"m"}', "SUCCEEDED",
+    details({ message = "m" }) },
+  { "a name that two handlers claim", '{"operation":"disputed"}', "FAILED", "HANDLER_BROKEN",
+    '^one%.lua and two%.lua both have "disputed" among their names' },
+  { "nothing that names a handler", '{"version":"2"}', "REJECTED", "BAD_DOCUMENT",
+    "^the document names no handler: expected a string in one of its members operation, jobType" },
+}
 
-  it("hob(1) has the exit status, files and environment, and the version", function()
-    local page = shown("man1/hob.1")
-    for _, words in ipairs({ "EXIT STATUS", "ENVIRONMENT", "HOB_LIB_DIR", "FILES",
-      "/etc/hob/hob.conf.lua", "Hob " .. version():gsub("%W", "%%%0") }) do
-      assert.matches(words, page)
-    end
-  end)
-
-  it("hob.conf.lua(5) is made of the configuration's reference, by ./dev docs", function()
-    local make = loadfile(source.root .. "/packaging/man/generate.lua")("generate")
-    assert.equal(make.page(assert(fs.read(source.root .. "/docs/reference/config.md"))),
-      assert(fs.read(source.root .. "/packaging/man/hob.conf.lua.5.in")))
-    assert.matches("\n       thing_name\n", shown("man5/hob.conf.lua.5"))
-  end)
-
-  it("is understood by man without a warning", function()
-    for _, page in ipairs({ "man1/hob.1", "man5/hob.conf.lua.5" }) do
-      local found = exec.run({ "man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z",
-        embed.prefix() .. "/share/man/" .. page, env = { MANWIDTH = "80", LC_ALL = "C.UTF-8" } })
-      assert.equal(0, found.code)
-      assert.equal("", found.stderr)
-    end
-  end)
-end)
-
-describe("the completion that is installed", function()
-  it("is what the program prints, for bash and zsh", function()
-    for shell, path in pairs({ bash = "share/bash-completion/completions/hob",
-      zsh = "share/zsh/vendor-completions/_hob" }) do
-      assert.equal(exec.check({ worlds.hob(), "completion", shell }).stdout, installed(path))
-    end
-  end)
-end)
-
-describe("the software bill of materials", function()
-  local bill
+describe("a job document", function()
+  local world, gateway
 
   setup(function()
-    bill = assert(json.decode(installed("share/doc/hob/hob.spdx.json")))
+    world = worlds.start({ tls = false })
+    gateway = world:gateway({ scripts = SCRIPTS, config = { max_concurrent_jobs = 4,
+      routes = { lua = '{ ["Melden"] = "say", ["Gone"] = "nowhere" }' } } })
+    gateway:wait_event("jobs.subscribed")
+  end)
+  teardown(function()
+    world:stop()
   end)
 
-  -- The package of each library's file.
-  local function by_file()
-    local found = {}
-    for _, package in ipairs(bill.packages) do
-      found[package.packageFileName or package.name] = package
-    end
-    return found
+  for i, case in ipairs(DOCUMENTS) do
+    local what, document, status, code, reason = table.unpack(case)
+    it(("with %s ends as %s%s"):format(what, status, type(code) == "string" and " " .. code or ""),
+      function()
+        world:create("job-" .. i, document)
+        local execution = world:ended("job-" .. i)
+        assert.equal(status, execution.status, execution.details.reason)
+        if type(code) == "function" then
+          code(execution)
+        else
+          assert.equal(code, execution.details.code)
+          assert.matches(reason, execution.details.reason)
+          assert.equal(status == "REJECTED" and 2 or 3, execution.versionNumber)
+        end
+      end)
   end
 
-  it("has what SPDX 2.3 asks of a document", function()
-    assert.equal("SPDX-2.3", bill.spdxVersion)
-    assert.equal("CC0-1.0", bill.dataLicense)
-    assert.equal("SPDXRef-DOCUMENT", bill.SPDXID)
-    assert.equal("hob-" .. version(), bill.name)
-    assert.matches("^https://[^#%s]+$", bill.documentNamespace)
-    assert.matches("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$", bill.creationInfo.created)
-    assert.matches("^Tool: %S+$", bill.creationInfo.creators[1])
-    assert.same({ "SPDXRef-Package-hob" }, bill.documentDescribes)
+  it("for a handler whose name is disputed was announced in the log at loading", function()
+    local event = gateway:wait_event("handler.name_disputed")
+    assert.matches('^one%.lua and two%.lua both have "disputed"', event.msg)
+    event = gateway:wait_event("handler.name_taken")
+    assert.equal('two.lua has "say" among its names, but say.lua gets those jobs', event.msg)
+    event = gateway:wait_event("handler.example_wrong")
+    assert.matches("^two%.lua: examples%[1%]: expected a document", event.msg)
+    event = gateway:wait_event("handler.route_nowhere")
+    assert.matches("^routes: \"Gone\" leads to 'nowhere', and there is no nowhere%.lua in",
+      event.msg)
+    assert.equal(1, gateway:count("handler.name_disputed"))
+    assert.equal(1, gateway:count("handler.example_wrong"))
   end)
+end)
 
-  it("has what SPDX 2.3 asks of a package, each id once", function()
-    local ids = {}
-    for _, package in ipairs(bill.packages) do
-      assert.matches("^SPDXRef%-[%w.-]+$", package.SPDXID)
-      assert.is_nil(ids[package.SPDXID])
-      ids[package.SPDXID] = true
-      assert.is_true(#package.name > 0)
-      for _, member in ipairs({ "downloadLocation", "licenseConcluded", "licenseDeclared",
-        "copyrightText" }) do
-        assert.is_string(package[member], package.name .. "." .. member)
-      end
-      assert.is_false(package.filesAnalyzed)
+describe("a document for another agent, with unknown_jobs = \"ignore\",", function()
+  local OTHERS = {
+    "{\"operation\":\"their-operation\"}", "{\"command\":\"rm -rf /tmp/x\"}",
+    "{\"operation\":\"../../x\"}", "{\"theirs\":{\"a\":1}}", "[1,2]",
+    "{\"operation\":\"Ihre Aufgabe\"}",
+  }
+
+  it("stays untouched, whatever it looks like, and ours runs (field failure 21)", function()
+    local world = worlds.start({ tls = false })
+    local touched = 0
+    world:before(function(topic)
+      touched = touched + (topic:match("/theirs%-%d/update$") and 1 or 0)
+    end)
+    local gateway = world:gateway({ scripts = SCRIPTS, config = { unknown_jobs = "ignore" } })
+    gateway:wait_event("jobs.subscribed")
+    for i, document in ipairs(OTHERS) do
+      world:create("theirs-" .. i, '{"operation":"x"}')
+      world.engine.jobs["theirs-" .. i].document = document
     end
-    for _, relation in ipairs(bill.relationships) do
-      assert.is_true(relation.spdxElementId == "SPDXRef-DOCUMENT" or ids[relation.spdxElementId])
-      assert.is_true(ids[relation.relatedSpdxElement])
-      assert.matches("^[%u_]+$", relation.relationshipType)
+    world:create("ours", '{"operation":"say","message":"m"}')
+    assert.equal("SUCCEEDED", world:ended("ours").status)
+    wait_until(function() return gateway:count("job.ignored") >= #OTHERS end, worlds.PATIENCE,
+      "all of them to be ignored")
+    for i = 1, #OTHERS do
+      assert.equal("QUEUED", world:describe("theirs-" .. i).status)
+      assert.equal(1, world:describe("theirs-" .. i).versionNumber)
     end
+    assert.equal(0, touched)
+    world:stop()
   end)
+end)
 
-  it("names every library that ldd finds, with its version, and Hob with its licence", function()
-    local files = by_file()
-    local libraries = exec.check({ "sh", "-c", 'ldd "$1" "$2"', "sh", worlds.hob(),
-      embed.build .. "/libhob.so" }).stdout
-    local count = 0
-    for library in libraries:gmatch("\n%s+(%S+)[^\n]*") do
-      library = library:match("[^/]+$")
-      local skipped = library:find("^libhob%.") or library:find("^linux%-vdso")
-        or library:find("^lib[atu]*bsan") or library:find("^lib[alt]san")
-      if not skipped then
-        count = count + 1
-        assert.is_table(files[library], library)
-        assert.is_string(files[library].versionInfo, library)
-      end
-    end
-    assert.is_true(count > 8)
-    assert.equal("MIT", files.hob.licenseDeclared)
-    assert.equal(version(), files.hob.versionInfo)
-    for name, licence in pairs({ ["libuv.so.1"] = "MIT", ["libsqlite3.so.0"] = "blessing" }) do
-      assert.equal(licence, files[name].licenseDeclared)
-    end
-  end)
-
-  it("tells what only the loadable modules need from what every gateway loads", function()
-    local how = {}
-    for _, relation in ipairs(bill.relationships) do
-      how[relation.spdxElementId .. " " .. relation.relatedSpdxElement] = relation.relationshipType
-    end
-    local files = by_file()
-    assert.equal("DYNAMIC_LINK", how["SPDXRef-Package-hob " .. files["libuv.so.1"].SPDXID])
-    assert.equal("OPTIONAL_DEPENDENCY_OF",
-      how[files["libcurl.so.4"].SPDXID .. " SPDXRef-Package-hob"])
+describe("job_types", function()
+  it("says which members of a document name its handler", function()
+    local world = worlds.start({ tls = false })
+    world:gateway({ scripts = SCRIPTS, config = { job_types = { "task", "meta.kind" } } })
+    world:create("one", '{"operation":"x","task":"say","message":"m"}')
+    world:create("two", '{"meta":{"kind":"say"},"message":"m"}')
+    world:create("three", '{"operation":"say","message":"m"}')
+    assert.equal("SUCCEEDED", world:ended("one").status)
+    assert.equal("SUCCEEDED", world:ended("two").status)
+    assert.matches("one of its members task, meta%.kind, or a list",
+      world:ended("three").details.reason)
+    world:stop()
   end)
 end)

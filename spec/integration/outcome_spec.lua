@@ -243,7 +243,7 @@ describe("docs/reference/outcomes.md", function()
     "lib/hob/steps.lua", "lib/hob/steps/program.lua",
     "lib/hob/steps/nested.lua", "lib/hob/steps/document.lua" }
   local OTHERS = { SUCCEEDED = true, REJECTED = true, CANCELED = true, REMOVED = true,
-    IN_PROGRESS = true, QUEUED = true, DELETED = true }
+    IN_PROGRESS = true, QUEUED = true, DELETED = true, PUT_OFF = true }
 
   local function made()
     local pipe = assert(io.popen("ls " .. table.concat(FILES, " ")))

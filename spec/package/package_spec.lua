@@ -37,8 +37,21 @@ local CONFIG = [[
 return {
   thing_name = "gateway-7", CONNECTION
   scripts = "/etc/hob/scripts", data = "DATA", boot_id_file = "/run/boot-id", log_format = "json",
-  privileged = { "apt-get" }, users = { "app" }, commands = { allow = { "id", "sudo" } },
+  privileged = { "apt-get", "sh" }, users = { "app" }, commands = { allow = { "id", "sudo" } },
 }
+]]
+
+-- Upgrades Hob, which runs it, and goes on in the new one.
+local UPGRADE = [[
+local exec = require("hob.exec")
+return { api = 1, run = function(job)
+  local said = job:step("upgrade", { once = true }, function()
+    return exec.check{ "sh", "-c",
+      "apt-get install -qy --reinstall /root/hob_*.deb /root/libhob1_*.deb", timeout = 100 }.stdout
+  end)
+  job:restart_hob("new version")
+  return { restarted = said:find("goes on as the old version", 1, true) == nil }
+end }
 ]]
 
 local TLS = [[
@@ -323,6 +336,17 @@ WantedBy=multi-user.target
         "input":{"command":"sudo,-n,-u,app,id,-un"}}}]}]])
       assert.matches("app", found.statusDetails.stdout)
     end)
+
+    it("a job that upgrades Hob is not ended by it, and goes on in the new one (field failure 17)",
+      function()
+        local process = property("MainPID")
+        room:write("/etc/hob/scripts/upgrade.lua", UPGRADE)
+        room:inside({ "hob", "reload" })
+        local found = succeeds("upgrade", '{"operation":"upgrade"}')
+        assert.equal("false", found.statusDetails.restarted)
+        assert.equal("0", property("NRestarts"))
+        assert.equal(process, property("MainPID")) -- it has executed itself anew
+      end)
 
     it("it is ended by the watchdog when it hangs, and comes back", function()
       room:write("/etc/systemd/system/hob.service.d/quick.conf",

@@ -44,7 +44,10 @@ function commands.follow(rest)
   return following and "following" or ("%s %s"):format(code, why)
 end
 local held -- one that nobody holds goes with the next collection
-function commands.child() held = require("hob.exec").spawn({ "sleep", "3600" }) return held and "started" end
+function commands.child()
+  held = require("hob.exec").spawn({ "sleep", "3600" })
+  return held and "started"
+end
 function commands.require(rest)
   local ok, value = pcall(require, rest)
   return ok and type(value) or "no: " .. value:match("[^\n]*")

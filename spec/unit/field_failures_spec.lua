@@ -21,7 +21,7 @@ end
 
 local function specs()
     local found = {}
-    for _, folder in ipairs({ "unit", "integration" }) do
+    for _, folder in ipairs({ "unit", "integration", "package" }) do
         for entry in lfs.dir(root .. "/spec/" .. folder) do
             local name = folder .. "/" .. (entry:match("^(.*_spec)%.lua$") or "")
             if entry:match("_spec%.lua$") and name ~= ITSELF then

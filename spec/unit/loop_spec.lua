@@ -215,7 +215,7 @@ describe("loop", function()
       assert.equal(-1, loop:timeout_ms())
     end)
 
-    it("says how long until the next timer, as of now, whatever the caller did meanwhile", function()
+    it("says how long until the next timer, as of now, whatever was done meanwhile", function()
       local timer = loop:timer(function() end)
       timer:start(3600000)
       loop:dispatch()

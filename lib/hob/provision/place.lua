@@ -5,6 +5,7 @@
 ---   private.key.new, certificate.pem.new    one that is not registered yet
 ---   provisioning.json                       how far it is; 0600: it holds the ownership token
 ---   device-configuration.json               what the template gave
+---   provisioning.lock                       while a run is at work; after a cut it is no lock
 local fs = require("hob.fs")
 local json = require("hob.json")
 local process = require("hob.process")
@@ -49,7 +50,7 @@ end
 -- Two at once would have the certificate of one beside the key of the other.
 local function take(self)
   local why, code
-  self.lock, why, code = process.lock(self.dir)
+  self.lock, why, code = process.lock(path(self, "provisioning.lock"))
   if code == "EBUSY" then
     return nil, ("another hob provision is at work in %s; do: wait for its end, or give another "
       .. "--out"):format(self.dir)
