@@ -311,7 +311,7 @@ HOB_EXTERN int hob_runtime_dispatch(struct hob_runtime *runtime);
 /** Run `fn` on the driving thread, soon, in the order of the calls. From ANY thread, also in
  * callbacks, also while the runtime is stopping; the last calls must have returned before
  * hob_runtime_free is called, and what is left then is run inside it. `fn` may call the runtime.
- * @return 0; HOB_ENOMEM: fn is not called */
+ * @return 0; HOB_ENOMEM, HOB_ECANCELED (hob_runtime_free has begun): fn is not called */
 HOB_EXTERN int hob_post(struct hob_runtime *runtime, void (*fn)(void *user), void *user);
 
 /* ---- its end ---- */

@@ -13,8 +13,9 @@ struct hob_posts {
     uv_async_t async;
     uv_mutex_t mutex;
     unsigned *inside;
-    struct post *first; /* under the mutex */
+    struct post *first; /* under the mutex, as the next two are */
     struct post **end;
+    bool closing;
 };
 
 static struct post *take_all(struct hob_posts *posts)
@@ -76,11 +77,16 @@ int hob_posts_add(struct hob_posts *posts, hob_loop_fn *fn, void *user)
         return HOB_ENOMEM;
     *one = (struct post){.fn = fn, .user = user};
     uv_mutex_lock(&posts->mutex);
-    *posts->end = one;
-    posts->end = &one->next;
+    bool closing = posts->closing;
+    if (!closing) {
+        *posts->end = one;
+        posts->end = &one->next;
+        uv_async_send(&posts->async); /* under the mutex: else it might be closed by now */
+    }
     uv_mutex_unlock(&posts->mutex);
-    uv_async_send(&posts->async);
-    return 0;
+    if (closing)
+        hob_free(one);
+    return closing ? HOB_ECANCELED : 0;
 }
 
 void hob_posts_let_go(struct hob_posts *posts)
@@ -97,10 +103,11 @@ static void closed(uv_handle_t *handle)
 
 void hob_posts_close(struct hob_posts *posts)
 {
-    struct post *batch;
     if (!posts)
         return;
-    while ((batch = take_all(posts)) != NULL)
-        call_all(posts, batch);
+    uv_mutex_lock(&posts->mutex);
+    posts->closing = true; /* one that posts itself again would never end */
+    uv_mutex_unlock(&posts->mutex);
+    call_all(posts, take_all(posts));
     uv_close((uv_handle_t *)&posts->async, closed);
 }

@@ -3,7 +3,7 @@
  * While it is open it keeps the loop from ending by itself (hob_posts_let_go: no more).
  *
  * Life: hob_posts_new -> hob_posts_add (any thread) -> hob_posts_close (no thread adds any more).
- * All but hob_posts_add: loop thread.  Spec: spec/integration/embed_loop_spec.lua
+ * All but hob_posts_add: loop thread.  Spec: spec/integration/embed_life_spec.lua
  */
 #ifndef HOB_BASE_POSTS_H
 #define HOB_BASE_POSTS_H
@@ -20,7 +20,7 @@ void hob_posts_let_go(struct hob_posts *posts);
 void hob_posts_close(struct hob_posts *posts);
 
 /** From any thread: call `fn` once on the loop's thread, soon, in the order of the calls.
- * @return 0, HOB_ENOMEM: it is not called */
+ * @return 0; HOB_ENOMEM, HOB_ECANCELED (it is being closed): it is not called */
 int hob_posts_add(struct hob_posts *posts, hob_loop_fn *fn, void *user);
 
 #endif

@@ -7,7 +7,7 @@
  *
  * Life: hob_tls_cache_new -> ... -> hob_tls_cache_free, at any time: what is still used goes with
  * its last user. hob_tls_files_get -> hob_tls_files_put. One thread.
- * Spec: spec/integration/tls_share_spec.lua
+ * Spec: spec/unit/tls_keys_spec.lua
  */
 #ifndef HOB_NET_TLS_FILES_H
 #define HOB_NET_TLS_FILES_H

@@ -28,8 +28,7 @@ enum state {
 
 struct hob_run {
     enum state state;
-    bool deferred;             /* the loop still has its address, */
-    struct hob_loop_soon soon; /* by this */
+    bool deferred; /* the loop still has its address, by this: */
     struct hob_loop_soon begin;
     struct hob_native *native;
     const struct hob_native_handler *handler;

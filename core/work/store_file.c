@@ -230,6 +230,11 @@ static int fail_open(struct hob_store_file *file, const char *doing, struct hob_
     if (code != HOB_EBUSY)
         return code;
     long pid = lock_holder(file->path);
+    if (pid == (long)getpid())
+        return hob_error_set(err, HOB_EBUSY,
+                             "%s: another runtime of this process uses this data directory: free "
+                             "that one first, or give this one its own (the key data)",
+                             file->path);
     if (pid > 0)
         snprintf(who, sizeof(who), " (pid %ld)", pid);
     return hob_error_set(

@@ -115,6 +115,14 @@ describe("a runtime in a product", function()
     assert.equal(0, product.gateway:count("hob.stopped"))
   end)
 
+  it("is freed also by one whose posts never end; the last of them is refused", function()
+    local product = products.new(world, { "poll" })
+    product:tell("endless")
+    product:said("command", { text = "endless" })
+    assert.equal(0, product:quit())
+    product:said("refused", { code = "ECANCELED" })
+  end)
+
   it("is started once, and not after a stop", function()
     local product = products.new(world, { "poll" }, {
       scripts = { ["wait.lua"] = WAIT }, config = { stop_grace = 3600, stop_timeout = 3600 },
@@ -176,7 +184,7 @@ describe("a runtime in a product", function()
       product.gateway:launch()
       local refused = product:said("result", { of = "new", runtime = 2 })
       assert.equal("EBUSY", refused.code)
-      assert.matches("another hob.* uses this data directory", refused.text)
+      assert.matches("another runtime of this process uses this data directory", refused.text)
       assert.equal(1, assert(product.gateway:wait_end()).code)
     end)
 

@@ -12,8 +12,8 @@
  *  - log, observe, reboot, reboot=fail, restart, signals, no_control, never_start
  *  - decide=accept, defer, refuse: from the beginning
  * Commands: [2:]stop [WHY], reload, drain on|off [WHY], cancel JOB [WHO], decide WORD [REASON],
- * quit, reconsider, add THING [NAME=VALUE...], remove THING, status THING, posts N, free, start,
- * wakes
+ * quit, endless, reconsider, add THING [NAME=VALUE...], remove THING, status THING, posts N, free,
+ * start, wakes
  */
 #define _GNU_SOURCE
 #include <hob.h>
@@ -223,6 +223,16 @@ static void say_posted(void *user)
     say_count(product, "posted", (unsigned long)product->posted);
 }
 
+/* Until it is refused. */
+static void post_again(void *user)
+{
+    const struct product *product = user;
+    int code = hob_post(product->runtime, post_again, user);
+    if (code) {
+        say(product, "refused", "code", hob_error_name(code), NULL);
+    }
+}
+
 static void *post_many(void *user)
 {
     const struct command *command = user;
@@ -351,6 +361,8 @@ static void do_command(void *user)
         say_status(product, rest);
     } else if (strcmp(name, "posts") == 0) {
         post_from_threads(product, rest);
+    } else if (strcmp(name, "endless") == 0) {
+        post_again(product);
     } else if (strcmp(name, "free") == 0) {
         hob_runtime_free(product->runtime);
     } else if (strcmp(name, "wakes") == 0) {
