@@ -330,7 +330,8 @@ HOB_EXTERN void hob_runtime_stop(struct hob_runtime *runtime, const char *why,
 /** Give all of it back. NULL is legal. One that has not stopped is stopped first, as by a second
  * hob_runtime_stop: that waits until its programs are gone. A runtime on a product's uv_loop runs
  * that loop until its handles have closed; the product's own callbacks may come meanwhile. Not
- * inside a callback of the runtime: that aborts the process, with words on stderr. */
+ * inside a callback of the runtime: that aborts the process, with words on stderr; nor inside any
+ * other callback of that uv_loop, which cannot be run within itself. */
 HOB_EXTERN void hob_runtime_free(struct hob_runtime *runtime);
 
 /* ---- what `hob` does from outside, from inside ---- */

@@ -150,6 +150,20 @@ describe("the rooms", function()
     end)
 end)
 
+describe("the comments of core/ and bindings/", function()
+    it("name specs that are there", function()
+        local missing = {}
+        for _, path in ipairs(source_files()) do
+            for spec in read(path):gmatch("spec/[%w_/]+%.lua") do
+                if not require("lfs").attributes(root .. "/" .. spec) then
+                    missing[#missing + 1] = path .. " names " .. spec
+                end
+            end
+        end
+        assert.same({}, missing)
+    end)
+end)
+
 describe("the reader of includes", function()
     local function count(path, text, judge)
         return #breaks_of(path, text, judge)
