@@ -322,8 +322,8 @@ HOB_EXTERN int hob_post(struct hob_runtime *runtime, void (*fn)(void *user), voi
  * the second one, from whomever, does not wait for jobs.
  * @param why      for the log; NULL is legal
  * @param stopped  called once, later, when it has stopped; after a stop it comes in the next turn,
- *                 or inside hob_runtime_free. It may call the runtime, but not free it. NULL is
- *                 legal */
+ *                 or inside hob_runtime_free. It may call the runtime, but not free it. Where
+ *                 there is no memory to remember it the process aborts. NULL is legal */
 HOB_EXTERN void hob_runtime_stop(struct hob_runtime *runtime, const char *why,
                                  void (*stopped)(void *user), void *user);
 
@@ -350,9 +350,10 @@ HOB_EXTERN int hob_runtime_drain(struct hob_runtime *runtime, bool on, const cha
  * it is FAILED; what waits is REJECTED. It is under way when this returns; an observer hears of the
  * end.
  * @param thing  NULL: the only one
- * @param who    "cancelled by WHO", for the report and the log, one line; NULL is legal
+ * @param who    "cancelled by WHO", for the report and the log, one line of at most 88 bytes; NULL
+ *               is legal
  * @return 0 (also where its end was decided before); HOB_ENOENT: no such thing, or no such job in
- * hand; HOB_EINVAL: no job_id, or which of several things?; or what the store says */
+ * hand; HOB_EINVAL: no job_id, `who`, or which of several things?; or what the store says */
 HOB_EXTERN int hob_runtime_cancel(struct hob_runtime *runtime, const char *thing,
                                   const char *job_id, const char *who, struct hob_error *err);
 
@@ -372,16 +373,17 @@ struct hob_thing_settings {
 /** One more thing. It connects at once if the runtime has been started, and goes on with what the
  * store has of it. Not kept: add it again after a restart (`things` of a configuration file are
  * there by themselves).
- * @return 0; HOB_EINVAL: `size`; HOB_ECONFIG: a setting, which err names; HOB_EEXIST: it is there;
- * HOB_EBUSY: it is still being removed; HOB_ECANCELED: the runtime is stopping; HOB_ENOMEM */
+ * @return 0; HOB_EINVAL: `size`, a setting without a value; HOB_ECONFIG: a setting, which err
+ * names; HOB_EEXIST: it is there; HOB_EBUSY: it is still being removed; HOB_ECANCELED: the runtime
+ * is stopping; HOB_ENOMEM */
 HOB_EXTERN int hob_runtime_add_thing(struct hob_runtime *runtime,
                                      const struct hob_thing_settings *settings,
                                      struct hob_error *err);
 /** As a stop, for one thing. What runs is given up at its next step; the store keeps it for when
  * the thing is added again.
  * @param removed  called once, later, when it is gone; NULL is legal. It may call the runtime
- * @return 0; HOB_ENOENT: there is none of that name; HOB_EBUSY: it is being removed already, or
- * others use its connection; HOB_ECANCELED: the runtime is stopping */
+ * @return 0; HOB_EINVAL: no name; HOB_ENOENT: there is none of it; HOB_EBUSY: it is being removed
+ * already, or others use its connection; HOB_ECANCELED: the runtime is stopping */
 HOB_EXTERN int hob_runtime_remove_thing(struct hob_runtime *runtime, const char *thing_name,
                                         void (*removed)(void *user), void *user,
                                         struct hob_error *err);
@@ -689,7 +691,9 @@ struct hob_connection_options {
     void *user;
 };
 
-/** It can serve one runtime; its things use it together. @return 0, HOB_EINVAL, HOB_ENOMEM */
+/** It can serve one runtime; its things use it together. Nothing is asked of it before that runs.
+ * @param options  copied; all its functions but `doubt` are needed
+ * @return 0; HOB_EINVAL: `size`, or a function is missing, which err names; HOB_ENOMEM */
 HOB_EXTERN int hob_connection_new(const struct hob_connection_options *options,
                                   struct hob_connection **out, struct hob_error *err);
 /** After the runtime that had it was freed; NULL is legal. */
@@ -698,13 +702,23 @@ HOB_EXTERN void hob_connection_free(struct hob_connection *connection);
 /* What the product tells, on the driving thread; legal at any time, also inside publish, subscribe
  * and unsubscribe: it is copied, and has its effect in the next dispatch. An answer that nobody
  * waits for is ignored. */
+/** The link is there: Hob subscribes, and asks for its jobs.
+ * @param session_present  as CONNACK says: the broker has kept the subscriptions */
 HOB_EXTERN void hob_connection_up(struct hob_connection *connection, bool session_present);
+/** It is lost, and with it all that had no answer.
+ * @param code  a HOB_E* code; 0: HOB_ENOTCONN
+ * @param why   for people; NULL: the code's words */
 HOB_EXTERN void hob_connection_down(struct hob_connection *connection, int code, const char *why);
+/** A message came, for whomever. One that is too long, or too much for what waits for a dispatch,
+ * is dropped, and logged. @param retain  as the PUBLISH says */
 HOB_EXTERN void hob_connection_message(struct hob_connection *connection, const char *topic,
                                        const void *payload, size_t len, int qos, bool retain);
 /** PUBACK or UNSUBACK came (QoS 0: it was sent). @param status  0 or a code */
 HOB_EXTERN void hob_connection_done(struct hob_connection *connection, uint64_t token, int status);
-/** @param granted  QoS a filter, 128 or more: refused */
+/** SUBACK came. @param status  0 or a code
+ * @param granted  of each filter, in their order: its QoS, or 128 and more: refused; copied; not
+ * looked at where status is a code
+ * @param count  how many filters they were */
 HOB_EXTERN void hob_connection_subscribed(struct hob_connection *connection, uint64_t token,
                                           int status, const int *granted, size_t count);
 

@@ -24,7 +24,7 @@ int main(int argc, char **argv)
         .size = sizeof options, .config_file = file, .handle_signals = true};
     struct hob_observer observer = {.size = sizeof observer, .job_ended = on_ended, .user = stdout};
     struct hob_runtime *runtime;
-    struct hob_error err;
+    struct hob_error err = {.message = "out of memory"}; /* hob_runtime_observe says no more */
     if (hob_runtime_new(&options, &runtime, &err)) {
         return fail(&err);
     }
