@@ -53,8 +53,9 @@ static int doctor_handlers(lua_State *L)
                                            .routes = (const char *const *)config->config.routes,
                                            .policy = &config->policy};
     struct handlers *handlers = lua_newuserdatauv(L, sizeof *handlers, USERVALUES);
-    *handlers =
-        (struct handlers){.policy = &config->policy, .memory_bytes = (size_t)config->config.memory};
+    const struct hob_config_thing *thing =
+        config->config.thing_count ? &config->config.things[0] : &config->config.common;
+    *handlers = (struct handlers){.policy = &config->policy, .memory_bytes = (size_t)thing->memory};
     luaL_setmetatable(L, HANDLERS);
     lua_pushvalue(L, 1); /* what it borrows of it must live as long */
     lua_setiuservalue(L, -2, CONFIG);

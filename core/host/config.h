@@ -34,6 +34,13 @@ struct hob_config_thing {
     double backoff_base, backoff_cap;
     bool persistent_session;
     char *credentials_endpoint; /* of AWS's credentials provider; "" */
+    /* Its limits. */
+    int64_t max_concurrent_jobs;
+    int64_t messages_per_minute; /* 0: no limit */
+    uint64_t memory;             /* bytes a job may use */
+    double cpu; /* processor time that a job may use in all its runs; 0: no limit */
+    double poll;
+    double job_timeout, cleanup_timeout;
 };
 
 struct hob_config {
@@ -51,27 +58,21 @@ struct hob_config {
     /* What handlers may do; lists are NULL-terminated. */
     char *exec_user, *handler_dir, *proxy;
     char **privileged, **users, **allowed_commands, **fs_roots, **topics, **signers;
-    char **job_types; /* members of a document that may name its handler */
-    char **routes;    /* pairs: what a document says, the handler */
-    bool reload;      /* watch the scripts */
-    uint64_t memory;  /* bytes a job may use */
-    double cpu;       /* processor time that a job may use in all its runs; 0: no limit */
-    double poll;
+    char **job_types;      /* members of a document that may name its handler */
+    char **routes;         /* pairs: what a document says, the handler */
+    bool reload;           /* watch the scripts */
     double stop_grace;     /* for a running job to reach its next step */
     double stop_timeout;   /* for a critical section or a `once` step */
     char **reboot_command; /* NULL-terminated */
     char *boot_id_file;    /* "": the kernel's */
     double reboot_wait;
-    int64_t max_concurrent_jobs;     /* of one thing, */
-    int64_t max_running_jobs;        /* and of all of them together; 0: no limit */
+    int64_t max_running_jobs;        /* of all things together; 0: no limit */
     int64_t connect_rate;            /* things that begin to connect in a second; 0: no limit */
     char *job_filter;                /* a prefix of job ids; "" */
     bool job_filter_is_function;     /* a member of the table that config_text returns */
     char *config_file, *config_text; /* "" without a file */
-    double job_timeout, cleanup_timeout;
-    double debug_hold;           /* the longest that a person may hold a job */
-    bool wait_debugger;          /* by flag only */
-    int64_t messages_per_minute; /* 0: no limit */
+    double debug_hold;               /* the longest that a person may hold a job */
+    bool wait_debugger;              /* by flag only */
     uint64_t output_limit, output_total, events_limit;
 };
 

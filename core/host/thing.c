@@ -274,8 +274,7 @@ static int make_outbox(struct hob_thing *thing, struct hob_error *err)
                                          .thing = c->thing_name,
                                          .backoff_base_ms = ms(c->backoff_base),
                                          .backoff_cap_ms = ms(c->backoff_cap),
-                                         .messages_per_minute =
-                                             (double)thing->options.config->messages_per_minute,
+                                         .messages_per_minute = (double)c->messages_per_minute,
                                          .product = thing->options.product,
                                          .on_told = on_told,
                                          .on_gone = on_gone,
@@ -286,6 +285,7 @@ static int make_outbox(struct hob_thing *thing, struct hob_error *err)
 static int make_executor(struct hob_thing *thing, struct hob_error *err)
 {
     const struct hob_config *config = thing->options.config;
+    const struct hob_config_thing *c = thing->options.thing;
     char work[PATH_MAX];
     snprintf(work, sizeof work, "%s/work", config->data);
     bool ignore = strcmp(config->unknown_jobs, "ignore") == 0;
@@ -297,17 +297,17 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .outbox = thing->outbox,
         .handlers = thing->options.handlers,
         .json = thing->options.json,
-        .thing = thing->options.thing->thing_name,
+        .thing = c->thing_name,
         .work_dir = work,
         .policy = thing->options.policy,
         .agent = &thing->agent,
         .unknown = ignore ? HOB_EXECUTOR_IGNORE : HOB_EXECUTOR_REJECT,
         .filter = thing->options.filter,
         .turn = thing->options.turn,
-        .slots = (size_t)config->max_concurrent_jobs,
-        .memory_bytes = (size_t)config->memory,
-        .cpu_ms = ms(config->cpu),
-        .poll_ms = ms(config->poll),
+        .slots = (size_t)c->max_concurrent_jobs,
+        .memory_bytes = (size_t)c->memory,
+        .cpu_ms = ms(c->cpu),
+        .poll_ms = ms(c->poll),
         .blackbox = thing->options.blackbox,
         .outputs = thing->options.outputs,
         .debugger = thing->options.debugger,
@@ -317,8 +317,8 @@ static int make_executor(struct hob_thing *thing, struct hob_error *err)
         .reboot_command = (const char *const *)config->reboot_command,
         .product = thing->options.product,
         .reboot_wait_ms = ms(config->reboot_wait),
-        .timeout_ms = ms(config->job_timeout),
-        .cleanup_timeout_ms = ms(config->cleanup_timeout),
+        .timeout_ms = ms(c->job_timeout),
+        .cleanup_timeout_ms = ms(c->cleanup_timeout),
         .on_restart = on_restart,
         .user = thing};
     return hob_executor_new(&options, &thing->executor, err);

@@ -261,7 +261,10 @@ static void start(struct hob_things *things, struct place *place)
 static void check_limits(struct hob_things *things)
 {
     const struct hob_config *config = things->common.config;
-    size_t jobs = (size_t)config->max_concurrent_jobs * things->count;
+    size_t jobs = 0;
+    for (size_t i = 0; i < things->count; i++) {
+        jobs += (size_t)things->places[i]->config.max_concurrent_jobs;
+    }
     size_t most = (size_t)config->max_running_jobs;
     jobs = most && most < jobs ? most : jobs;
     if (!things->few_said) {

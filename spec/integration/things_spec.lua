@@ -284,6 +284,28 @@ describe("things", function()
     end)
   end)
 
+  describe("the limits of an entry", function()
+    it("are its own; what stands beside `things` holds for the others", function()
+      start({ { name = "a" }, { name = "b", more = "max_concurrent_jobs = 1, job_timeout = 0.1" } },
+        { max_concurrent_jobs = 2 })
+      subscribed(2)
+      for _, id in ipairs({ "a-1", "a-2" }) do
+        world:create(id, document("wait"), "a")
+      end
+      marked(2)
+      for _, id in ipairs({ "b-1", "b-2" }) do
+        world:create(id, document("wait"), "b")
+        local ended = world:ended(id, "b")
+        assert.equal("FAILED", ended.status)
+        assert.equal("TIMED_OUT", ended.statusDetails.detailsMap.code)
+      end
+      go("a-1")
+      go("a-2")
+      assert.equal("SUCCEEDED", world:ended("a-1", "a").status)
+      assert.equal("SUCCEEDED", world:ended("a-2", "a").status)
+    end)
+  end)
+
   describe("max_running_jobs", function()
     it("lets so many run in the whole process; whoever has waited longest is next", function()
       start(named("a", "b", "c", "d"), { max_running_jobs = 1 })
