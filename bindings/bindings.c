@@ -1,10 +1,14 @@
 #include "bindings.h"
 
-static const luaL_Reg job_modules[] = {{"hob.cloud.core", hob_lua_open_cloud},
+#include <string.h>
+
+static const luaL_Reg job_modules[] = {{"hob.atomic", hob_lua_open_atomic},
+                                       {"hob.cloud.core", hob_lua_open_cloud},
                                        {"hob.exec", hob_lua_open_exec},
                                        {"hob.fs", hob_lua_open_fs},
                                        {"hob.future", hob_lua_open_future},
                                        {"hob.http.core", hob_lua_open_download},
+                                       {"hob.iotjobs.core", hob_lua_open_iotjobs},
                                        {"hob.json", hob_lua_open_json},
                                        {"hob.keys", hob_lua_open_keys},
                                        {"hob.log", hob_lua_open_log},
@@ -48,16 +52,25 @@ static void preload(lua_State *L, const luaL_Reg *modules)
     lua_pop(L, 1);
 }
 
-void hob_modules_open_job(lua_State *L)
+static lua_CFunction find(const luaL_Reg *modules, const char *name)
 {
-    preload(L, job_modules);
-    hob_lua_preload_native(L);
-    if (hob_bindings_host(L)->bench) {
-        preload(L, bench_modules);
+    while (modules->name && strcmp(modules->name, name) != 0) {
+        modules++;
     }
-    if (hob_bindings_host(L)->console) {
-        preload(L, console_modules);
+    return modules->func;
+}
+
+/* Asked for by name: to fill a table of them for each job takes longer than a short job. */
+int hob_modules_push_opener(lua_State *L, const char *name)
+{
+    const struct hob_modules_host *host = hob_bindings_host(L);
+    lua_CFunction opener = find(job_modules, name);
+    opener = !opener && host->bench ? find(bench_modules, name) : opener;
+    opener = !opener && host->console ? find(console_modules, name) : opener;
+    if (opener) {
+        lua_pushcfunction(L, opener);
     }
+    return opener || hob_lua_push_native_opener(L, name);
 }
 
 void hob_modules_open_tool(lua_State *L)

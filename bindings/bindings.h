@@ -21,6 +21,7 @@
 struct hob_modules_host *hob_bindings_host(lua_State *L);
 
 /* One opener a file; each leaves the module's table on the stack (lua_CFunction for preload). */
+int hob_lua_open_atomic(lua_State *L);     /* hob.atomic */
 int hob_lua_open_bench(lua_State *L);      /* hob.bench: Hob's own commands only */
 int hob_lua_open_bench_wire(lua_State *L); /* hob.bench.wire: in a job on a bench */
 int hob_lua_open_cloud(lua_State *L);      /* hob.cloud.core */
@@ -33,6 +34,7 @@ int hob_lua_open_exec(lua_State *L);       /* hob.exec */
 int hob_lua_open_fs(lua_State *L);         /* hob.fs */
 int hob_lua_open_future(lua_State *L);     /* hob.future */
 int hob_lua_open_httpd(lua_State *L);      /* hob.httpd: `hob lua` only */
+int hob_lua_open_iotjobs(lua_State *L);    /* hob.iotjobs.core */
 int hob_lua_open_json(lua_State *L);       /* hob.json */
 int hob_lua_open_keys(lua_State *L);       /* hob.keys */
 int hob_lua_open_local(lua_State *L);      /* hob.local: `hob lua` only */
@@ -50,8 +52,8 @@ int hob_lua_open_time(lua_State *L);     /* hob.time */
 int hob_lua_open_timeline(lua_State *L); /* hob.timeline: Hob's own commands only */
 int hob_lua_open_verify(lua_State *L);   /* hob.verify.core */
 
-/** lua_native_module.c: the modules of the product into package.preload. */
-void hob_lua_preload_native(lua_State *L);
+/** lua_native_module.c: push what opens a module of the product. @return 0: it has no such one */
+int hob_lua_push_native_opener(lua_State *L, const char *name);
 
 /* It never returns, which Lua's own declaration does not say; compiler and analyser should know. */
 // NOLINTNEXTLINE(readability-redundant-declaration)
@@ -78,7 +80,8 @@ int hob_lua_new_metatable(lua_State *L, const char *name);
 /** Push an empty buffer that the collector frees: an error that is raised leaks nothing. */
 struct hob_buf *hob_lua_push_buf(lua_State *L, size_t limit);
 
-/** The directory of the job's own that relative file names belong to; NULL outside a sandbox. */
+/** The directory of the job's own that relative file names belong to, made by now (raises if that
+ * cannot be); NULL outside a sandbox. */
 const char *hob_lua_job_dir(lua_State *L);
 
 /** The string at `index` as a file name: a relative one of a job is put into its directory. The

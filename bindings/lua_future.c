@@ -6,36 +6,49 @@
  * future:result([seconds])   waits; -> what it was resolved with | nil, message, "ETIMEDOUT"
  * Spec: spec/unit/future_spec.lua
  */
+#include "lua_future.h"
 #include "base/alloc.h"
 #include "bindings.h"
 
 #include "work/task.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define FUTURE_NAME "hob.future"
 #define VALUES      1 /* the user value: a table of the results, nil until then */
 
 struct waiter {
-    struct future *future; /* NULL: it waits no more */
+    struct hob_lua_future *future; /* NULL: it waits no more */
     struct waiter *next;
     struct hob_task *task;
     struct hob_timer *timer;
     double seconds;
 };
 
-struct future {
+struct hob_lua_future {
     bool done;
     struct waiter *waiters;
+    char *text; /* what hob_lua_future_give was given; NULL: nothing */
+    size_t len;
+    const char *word;
+    void (*on_end)(void *user);
+    void *on_end_user;
 };
 
-static struct future *check_future(lua_State *L)
+static struct hob_lua_future *check_future(lua_State *L)
 {
     return luaL_checkudata(L, 1, FUTURE_NAME);
 }
 
 static int push_values(lua_State *L)
 {
+    const struct hob_lua_future *future = check_future(L);
+    if (future->text) {
+        lua_pushlstring(L, future->text, future->len);
+        lua_pushstring(L, future->word);
+        return 2;
+    }
     lua_getiuservalue(L, 1, VALUES);
     lua_getfield(L, -1, "n");
     int count = (int)lua_tointeger(L, -1);
@@ -121,7 +134,7 @@ static struct waiter *make_waiter(lua_State *L, double seconds)
 
 static int future_result(lua_State *L)
 {
-    struct future *future = check_future(L);
+    struct hob_lua_future *future = check_future(L);
     double seconds = -1;
     if (!lua_isnoneornil(L, 2)) {
         seconds = luaL_checknumber(L, 2);
@@ -144,9 +157,61 @@ static int future_result(lua_State *L)
                                                        .op = waiter});
 }
 
+/* ---- from C ---- */
+
+struct hob_lua_future *hob_lua_future_check(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, FUTURE_NAME);
+}
+
+static void tell_end(struct hob_lua_future *future)
+{
+    void (*fn)(void *user) = future->on_end;
+    future->on_end = NULL;
+    if (fn) {
+        fn(future->on_end_user);
+    }
+}
+
+void hob_lua_future_on_end(struct hob_lua_future *future, void (*fn)(void *user), void *user)
+{
+    if (fn) {
+        tell_end(future); /* whoever has asked before */
+    }
+    future->on_end = fn;
+    future->on_end_user = user;
+}
+
+static void wake_all(struct hob_lua_future *future)
+{
+    future->done = true;
+    while (future->waiters) {
+        wake(future->waiters);
+    }
+    tell_end(future);
+}
+
+bool hob_lua_future_give(struct hob_lua_future *future, const char *text, size_t len,
+                         const char *word)
+{
+    char *copy = future->done ? NULL : hob_malloc(len + 1);
+    if (!copy) {
+        return false;
+    }
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    future->text = copy;
+    future->len = len;
+    future->word = word;
+    wake_all(future);
+    return true;
+}
+
+/* ---- methods ---- */
+
 static int future_resolve(lua_State *L)
 {
-    struct future *future = check_future(L);
+    struct hob_lua_future *future = check_future(L);
     if (future->done) {
         lua_pushboolean(L, 0);
         return 1;
@@ -160,10 +225,7 @@ static int future_resolve(lua_State *L)
     lua_pushinteger(L, count);
     lua_setfield(L, -2, "n");
     lua_setiuservalue(L, 1, VALUES);
-    future->done = true;
-    while (future->waiters) {
-        wake(future->waiters);
-    }
+    wake_all(future);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -183,17 +245,20 @@ static int future_tostring(lua_State *L)
 /* Only when the state ends: whoever waits keeps it. */
 static int future_gc(lua_State *L)
 {
-    struct future *future = check_future(L);
+    struct hob_lua_future *future = check_future(L);
     while (future->waiters) {
         leave(future->waiters);
     }
+    tell_end(future);
+    hob_free(future->text);
+    future->text = NULL;
     return 0;
 }
 
 static int future_new(lua_State *L)
 {
-    struct future *future = lua_newuserdatauv(L, sizeof *future, 1);
-    *future = (struct future){0};
+    struct hob_lua_future *future = lua_newuserdatauv(L, sizeof *future, 1);
+    *future = (struct hob_lua_future){0};
     luaL_setmetatable(L, FUTURE_NAME);
     return 1;
 }

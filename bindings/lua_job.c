@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "device/exec.h"
 #include "work/job.h"
+#include "work/job_plain.h"
 #include "work/journal.h"
 #include "work/task.h"
 
@@ -38,7 +39,6 @@ static int job_facts(lua_State *L)
     set_text(L, "id", view.id);
     set_text(L, "thing", view.thing);
     set_text(L, "handler", view.label);
-    set_text(L, "work_dir", view.work_dir);
     lua_pushinteger(L, view.execution_number);
     lua_setfield(L, -2, "execution_number");
     lua_pushinteger(L, view.attempt);
@@ -47,6 +47,33 @@ static int job_facts(lua_State *L)
     lua_setfield(L, -2, "interrupted");
     lua_pushlstring(L, view.document, view.document_len);
     lua_setfield(L, -2, "document");
+    return 1;
+}
+
+/** describe(object) -> is_new: its members of the same names are set. */
+static int job_describe(lua_State *L)
+{
+    struct hob_job *job = check_job(L);
+    struct hob_job_view view;
+    hob_job_view(job, &view);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    set_text(L, "id", view.id);
+    set_text(L, "thing", view.thing);
+    lua_pushinteger(L, view.execution_number);
+    lua_setfield(L, -2, "execution_number");
+    lua_pushinteger(L, view.attempt);
+    lua_setfield(L, -2, "attempt");
+    lua_pushboolean(L, hob_job_is_new(job));
+    return 1;
+}
+
+/** interrupted() -> how many runs were since the last finished step */
+static int job_interrupted(lua_State *L)
+{
+    struct hob_job_view view;
+    hob_job_view(check_job(L), &view);
+    lua_pushinteger(L, view.interrupted);
     return 1;
 }
 
@@ -203,6 +230,15 @@ static int job_save_step(lua_State *L)
 
 /* ---- running a step ---- */
 
+/** is_step_name(value) -> boolean */
+static int job_is_step_name(lua_State *L)
+{
+    size_t len = 0;
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &len) : "";
+    lua_pushboolean(L, hob_journal_is_step_name(name, len));
+    return 1;
+}
+
 /* For ever: only hob_job_cancel, or the end of the process, ends it. */
 static int park(lua_State *L, struct hob_job *job, const char *name)
 {
@@ -328,6 +364,17 @@ static int job_outcome(lua_State *L)
     return 0;
 }
 
+/** succeed(results of pcall...) -> boolean: false if it was no plain success, and nothing is done
+ */
+static int job_succeed(lua_State *L)
+{
+    struct hob_job *job = check_job(L);
+    bool reports = lua_getfield(L, LUA_REGISTRYINDEX, "hob.exec.reported") != LUA_TNIL;
+    lua_pop(L, 1);
+    lua_pushboolean(L, !reports && hob_job_plain_succeed(L, 2, lua_gettop(L) - 1, job));
+    return 1;
+}
+
 static enum hob_log_level check_level(lua_State *L, int index)
 {
     enum hob_log_level level;
@@ -353,7 +400,20 @@ static int job_log(lua_State *L)
     return 0;
 }
 
+/** dir() -> the job's directory, made by now; nil if it has none. */
+static int job_dir(lua_State *L)
+{
+    const char *dir = hob_lua_job_dir(L);
+    lua_pushstring(L, dir && dir[0] ? dir : NULL);
+    return 1;
+}
+
 static const luaL_Reg methods[] = {{"facts", job_facts},
+                                   {"describe", job_describe},
+                                   {"interrupted", job_interrupted},
+                                   {"is_step_name", job_is_step_name},
+                                   {"succeed", job_succeed},
+                                   {"dir", job_dir},
                                    {"why", job_why},
                                    {"reported", job_reported},
                                    {"progress", job_progress},
@@ -377,12 +437,24 @@ static const luaL_Reg methods[] = {{"facts", job_facts},
                                    {"within", hob_task_within},
                                    {NULL, NULL}};
 
+/* By name, out of the list above: a table of them would have to be made for each job. */
+static int find_method(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 2);
+    const luaL_Reg *method = methods;
+    while (method->name && strcmp(method->name, name) != 0) {
+        method++;
+    }
+    lua_pushcfunction(L, method->func);
+    return method->func != NULL;
+}
+
 void hob_modules_push_job(lua_State *L, struct hob_job *job)
 {
     struct hob_job **primitive = lua_newuserdatauv(L, sizeof *primitive, 0);
     *primitive = job;
     if (hob_lua_new_metatable(L, JOB_NAME)) {
-        luaL_newlib(L, methods);
+        lua_pushcfunction(L, find_method);
         lua_setfield(L, -2, "__index");
     }
     lua_setmetatable(L, -2);

@@ -24,6 +24,7 @@
 
 struct hob_lua_mqtt_op;
 struct hob_lua_mqtt_listener;
+struct hob_lua_mqtt_expected;
 
 struct hob_lua_mqtt_conn {
     int holders;
@@ -39,10 +40,11 @@ struct hob_lua_mqtt_conn {
     int deliver;  /* reference of the function that events are given to */
     struct hob_lua_mqtt_listener *listeners, *on_message, *on_up, *on_down;
     struct hob_lua_mqtt_op *waiting; /* in wait_up or close */
-    unsigned busy;                   /* in events that are being told, */
-    bool swept_later;                /* so that listeners were left to be closed after them, */
-    bool garbage;                    /* and all of it */
-    struct hob_error last;           /* why it is not up */
+    struct hob_lua_mqtt_expected *expected;
+    unsigned busy;         /* in events that are being told, */
+    bool swept_later;      /* so that listeners were left to be closed after them, */
+    bool garbage;          /* and all of it */
+    struct hob_error last; /* why it is not up */
 };
 
 /* ---- lua_mqtt.c ---- */
@@ -103,6 +105,18 @@ int hob_lua_mqtt_refuse_filter(lua_State *L, const struct hob_lua_mqtt_conn *con
                                const char *filter);
 void hob_lua_mqtt_listen_register(lua_State *L);
 
+/* ---- lua_mqtt_expect.c ---- */
+
+/** connection:expect(future, topic, token): the message on TOPIC/accepted or TOPIC/rejected that
+ * bears the token is the future's result: its payload, and "accepted" or "rejected". Of the
+ * listeners only those that gave their leave lose it: listener:may_lose() */
+int hob_lua_mqtt_expect(lua_State *L);
+/** @return whether a future took it */
+bool hob_lua_mqtt_take_expected(struct hob_lua_mqtt_conn *conn,
+                                const struct hob_mqtt_message *message);
+/** The object is garbage: nothing is expected any more. */
+void hob_lua_mqtt_drop_expected(struct hob_lua_mqtt_conn *conn);
+
 /* ---- lua_mqtt_wait.c ---- */
 
 /* What a task waits for, or a function is called with. */
@@ -116,6 +130,7 @@ struct hob_lua_mqtt_op {
     int *granted;
     size_t count;
     int asked_qos;
+    bool if_failed; /* the callback is called only then */
     /* of wait_up and close */
     struct hob_lua_mqtt_op *next;
     struct hob_lua_mqtt_conn *conn;

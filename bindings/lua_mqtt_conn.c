@@ -149,6 +149,7 @@ static void close_conn(struct hob_lua_mqtt_conn *conn)
 static void end_object(struct hob_lua_mqtt_conn *conn)
 {
     close_conn(conn);
+    hob_lua_mqtt_drop_expected(conn);
     hob_lua_mqtt_drop_listeners(conn);
     luaL_unref(conn->L, LUA_REGISTRYINDEX, conn->deliver);
     conn->L = NULL;
@@ -276,21 +277,23 @@ struct publish_args {
     size_t len;
     int qos;
     bool retain;
+    bool done_if_failed;
     int on_done; /* stack index; 0: none */
 };
 
 static void check_publish(lua_State *L, struct publish_args *args)
 {
-    static const char *const known[] = {"qos", "retain", "on_done", NULL};
+    static const char *const known[] = {"qos", "retain", "on_done", "done_if_failed", NULL};
     args->topic = luaL_checkstring(L, 2);
     args->payload = luaL_checklstring(L, 3, &args->len);
     args->qos = 1;
-    args->retain = false;
+    args->retain = args->done_if_failed = false;
     args->on_done = 0;
     if (!lua_isnoneornil(L, 4)) {
         hob_lua_check_options(L, 4, known);
         args->qos = hob_lua_opt_number(L, 4, "qos", 1) == 0 ? 0 : 1;
         args->retain = hob_lua_opt_boolean(L, 4, "retain", false);
+        args->done_if_failed = hob_lua_opt_boolean(L, 4, "done_if_failed", false);
         luaL_argcheck(L, hob_lua_opt_number(L, 4, "qos", 1) == args->qos, 4,
                       "qos: expected 0 or 1");
         int type = lua_getfield(L, 4, "on_done");
@@ -400,6 +403,7 @@ static int conn_post(lua_State *L)
     struct hob_lua_mqtt_op *op = NULL;
     if (args.on_done) {
         op = hob_lua_mqtt_op_new(L, conn, args.on_done);
+        op->if_failed = args.done_if_failed;
     } else if (conn->agent_thing) {
         op = hob_lua_mqtt_op_silent(L, conn);
     }
@@ -557,14 +561,21 @@ static const luaL_Reg meta[] = {{"__gc", conn_gc},
                                 {"__index", NULL},
                                 {NULL, NULL}};
 
-static const luaL_Reg methods[] = {
-    {"wait_up", conn_wait_up},       {"is_up", conn_is_up},
-    {"publish", conn_publish},       {"post", conn_post},
-    {"subscribe", conn_subscribe},   {"unsubscribe", conn_unsubscribe},
-    {"listen", hob_lua_mqtt_listen}, {"on_state", hob_lua_mqtt_on_state},
-    {"reconnect", conn_reconnect},   {"close", conn_close},
-    {"stats", conn_stats},           {"describe", conn_describe},
-    {"thing_name", conn_thing_name}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"wait_up", conn_wait_up},
+                                   {"is_up", conn_is_up},
+                                   {"publish", conn_publish},
+                                   {"post", conn_post},
+                                   {"subscribe", conn_subscribe},
+                                   {"unsubscribe", conn_unsubscribe},
+                                   {"listen", hob_lua_mqtt_listen},
+                                   {"on_state", hob_lua_mqtt_on_state},
+                                   {"reconnect", conn_reconnect},
+                                   {"close", conn_close},
+                                   {"stats", conn_stats},
+                                   {"describe", conn_describe},
+                                   {"thing_name", conn_thing_name},
+                                   {"expect", hob_lua_mqtt_expect},
+                                   {NULL, NULL}};
 
 void hob_lua_mqtt_conn_register(lua_State *L)
 {

@@ -19,7 +19,8 @@ struct hob_lua_mqtt_listener {
     int fn;                         /* LUA_NOREF: closed */
     bool of_state;                  /* made by on_state */
     bool bounded;
-    bool overrun; /* said so already */
+    bool may_lose; /* a message that somebody expects */
+    bool overrun;  /* said so already */
     unsigned waiting;
     size_t waiting_bytes;
 };
@@ -248,8 +249,13 @@ static bool is_overrun(struct hob_lua_mqtt_listener *listener, const char *topic
 void hob_lua_mqtt_tell_message(struct hob_lua_mqtt_listener *listener,
                                const struct hob_mqtt_message *message)
 {
-    if (!listener || !listener->conn->L || listener->fn == LUA_NOREF ||
-        is_overrun(listener, message->topic)) {
+    if (!listener || !listener->conn->L || listener->fn == LUA_NOREF) {
+        return;
+    }
+    if (listener->may_lose && hob_lua_mqtt_take_expected(listener->conn, message)) {
+        return;
+    }
+    if (is_overrun(listener, message->topic)) {
         return;
     }
     struct event *event = make_event(listener, MESSAGE, message->topic, message->len);
@@ -468,6 +474,12 @@ static int listener_unsubscribe(lua_State *L)
     return hob_lua_mqtt_op_begun(L, op, code, "hob.mqtt.unsubscribe", hob_lua_mqtt_push_status);
 }
 
+static int listener_may_lose(lua_State *L)
+{
+    check_listener(L)->may_lose = true;
+    return 0;
+}
+
 static int listener_close(lua_State *L)
 {
     struct hob_lua_mqtt_listener **object = luaL_checkudata(L, 1, LISTENER_NAME);
@@ -490,6 +502,7 @@ static int listener_gc(lua_State *L)
 static const luaL_Reg meta[] = {
     {"__gc", listener_gc}, {"__close", listener_close}, {"__index", NULL}, {NULL, NULL}};
 static const luaL_Reg methods[] = {{"close", listener_close},
+                                   {"may_lose", listener_may_lose},
                                    {"subscribe", listener_subscribe},
                                    {"unsubscribe", listener_unsubscribe},
                                    {NULL, NULL}};

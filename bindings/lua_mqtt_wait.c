@@ -78,7 +78,7 @@ static void forget_callback(struct hob_lua_mqtt_op *op)
 /* The waker's hold ends here. */
 static void op_wake(struct hob_lua_mqtt_op *op)
 {
-    if (op->callback != LUA_NOREF && op->owner->L) {
+    if (op->callback != LUA_NOREF && op->owner->L && !(op->if_failed && op->status == 0)) {
         op->holders++;
         hob_task_call(op->owner->scheduler, op->callback, op->push, op, hob_lua_mqtt_wait_release);
     } else if (op->task) {

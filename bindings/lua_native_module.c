@@ -328,15 +328,16 @@ static int open_module(lua_State *L)
     return 1;
 }
 
-void hob_lua_preload_native(lua_State *L)
+int hob_lua_push_native_opener(lua_State *L, const char *name)
 {
     const struct hob_native *native = hob_bindings_host(L)->native;
     const struct hob_native_module *module;
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     for (size_t i = 0; (module = hob_native_module_at(native, i)) != NULL; i++) {
-        lua_pushlightuserdata(L, (void *)(uintptr_t)module);
-        lua_pushcclosure(L, open_module, 1);
-        lua_setfield(L, -2, hob_native_module_name(module));
+        if (strcmp(hob_native_module_name(module), name) == 0) {
+            lua_pushlightuserdata(L, (void *)(uintptr_t)module);
+            lua_pushcclosure(L, open_module, 1);
+            return 1;
+        }
     }
-    lua_pop(L, 1);
+    return 0;
 }

@@ -15,7 +15,7 @@ static int time_now(lua_State *L)
 
 static int time_mono(lua_State *L)
 {
-    lua_pushnumber(L, (double)hob_clock_mono_ms() / 1000);
+    lua_pushnumber(L, (double)hob_clock_mono_us() / 1000000);
     return 1;
 }
 
@@ -107,6 +107,20 @@ static lua_State *main_thread(lua_State *L)
     return main;
 }
 
+static const luaL_Reg timer_meta[] = {
+    {"__gc", after_cancel}, {"__close", after_cancel}, {"__index", NULL}, {NULL, NULL}};
+static const luaL_Reg timer_methods[] = {{"cancel", after_cancel}, {NULL, NULL}};
+
+/* Made when first asked for: most jobs have no timer. */
+static void push_timer_meta(lua_State *L)
+{
+    if (hob_lua_new_metatable(L, TIMER_NAME)) {
+        luaL_setfuncs(L, timer_meta, 0);
+        luaL_newlib(L, timer_methods);
+        lua_setfield(L, -2, "__index");
+    }
+}
+
 static int time_after(lua_State *L)
 {
     uint64_t ms = hob_lua_ms(L, luaL_checknumber(L, 1), "seconds");
@@ -117,7 +131,8 @@ static int time_after(lua_State *L)
                             .L = main_thread(L),
                             .callback = LUA_NOREF,
                             .self = LUA_NOREF};
-    luaL_setmetatable(L, TIMER_NAME);
+    push_timer_meta(L);
+    lua_setmetatable(L, -2);
     lua_pushvalue(L, 2);
     after->callback = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushvalue(L, -1);
@@ -131,19 +146,12 @@ static int time_after(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg timer_meta[] = {
-    {"__gc", after_cancel}, {"__close", after_cancel}, {"__index", NULL}, {NULL, NULL}};
-static const luaL_Reg timer_methods[] = {{"cancel", after_cancel}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"now", time_now},     {"mono", time_mono},
                                      {"text", time_text},   {"sleep", time_sleep},
                                      {"after", time_after}, {NULL, NULL}};
 
 int hob_lua_open_time(lua_State *L)
 {
-    hob_lua_new_metatable(L, TIMER_NAME);
-    luaL_setfuncs(L, timer_meta, 0);
-    luaL_newlib(L, timer_methods);
-    lua_setfield(L, -2, "__index");
     luaL_newlib(L, functions);
     return 1;
 }

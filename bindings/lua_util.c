@@ -136,9 +136,12 @@ const char *hob_lua_job_dir(lua_State *L)
     if (!host->job) {
         return NULL;
     }
-    struct hob_job_view view;
-    hob_job_view(host->job, &view);
-    return view.work_dir;
+    struct hob_error err;
+    const char *dir;
+    if (hob_job_use_dir(host->job, &dir, &err)) {
+        luaL_error(L, "the job's directory: %s", err.message);
+    }
+    return dir;
 }
 
 const char *hob_lua_check_path(lua_State *L, int index)

@@ -35,6 +35,11 @@
  * those of the product it does not touch. A product that drives Hob on a uv_loop_t of its own
  * ignores or blocks SIGPIPE itself.
  *
+ * fork(): a runtime stays with the process that made it. The child has its descriptors, and would
+ * end its programs and its connections: there no function of this header may be called for it, not
+ * even hob_runtime_free; the child executes a program, or leaves by _exit. A daemon forks before
+ * hob_runtime_new.
+ *
  * Ownership: arguments are borrowed for the call (copied where they are needed longer) unless a
  * parameter says "takes"; what a callback gets is borrowed for that callback.
  *
@@ -240,7 +245,9 @@ struct hob_runtime_options {
 
     /** Run on this loop, which the product drives (uv_run): hob_runtime_run, _fd, _timeout_ms and
      * _dispatch are not for this runtime. Borrowed until hob_runtime_free has returned. NULL: a
-     * loop of its own. Once the runtime has stopped, nothing of it keeps uv_run from returning. */
+     * loop of its own. Once the runtime has stopped, nothing of it keeps uv_run from returning.
+     * hob_runtime_new after an error, and hob_runtime_free, run the loop until Hob's handles have
+     * closed: call neither inside a callback of it. */
     struct uv_loop_s *uv_loop;
 
     /* What a process has once: only where it is asked for. */
@@ -311,15 +318,18 @@ HOB_EXTERN int hob_runtime_dispatch(struct hob_runtime *runtime);
 /** Run `fn` on the driving thread, soon, in the order of the calls. From ANY thread, also in
  * callbacks, also while the runtime is stopping; the last calls must have returned before
  * hob_runtime_free is called, and what is left then is run inside it. `fn` may call the runtime.
- * @return 0; HOB_ENOMEM, HOB_ECANCELED (hob_runtime_free has begun): fn is not called */
+ * Not in a handler of a signal.
+ * @return 0; HOB_ENOMEM, HOB_ECANCELED (hob_runtime_free has begun), HOB_EINVAL (no runtime, as in
+ * a `log` inside hob_runtime_new): fn is not called */
 HOB_EXTERN int hob_post(struct hob_runtime *runtime, void (*fn)(void *user), void *user);
 
 /* ---- its end ---- */
 
 /** Take no more jobs, let running ones reach their next step (`stop_grace`; a critical section or a
  * `once` step until `stop_timeout`), tell what is to be told, disconnect. What could not end goes
- * on after the next start. Legal in every callback, before hob_runtime_start, and more than once:
- * the second one, from whomever, does not wait for jobs.
+ * on after the next start. Legal in callbacks (but `log`, `decide`, `sign` and those of a
+ * connection), before hob_runtime_start, and more than once: the second one, from whomever, does
+ * not wait for jobs.
  * @param why      for the log; NULL is legal
  * @param stopped  called once, later, when it has stopped; after a stop it comes in the next turn,
  *                 or inside hob_runtime_free. It may call the runtime, but not free it. Where
@@ -544,7 +554,8 @@ HOB_EXTERN const char *hob_run_directory(const struct hob_run *run);
 /* A member of what `args` describes, coerced as its type says ("3" is an integer there); of the
  * document, where there is no `args`. `name` may lead to a member of a member: "proxy.host",
  * "files[0].url".
- * @return false: it is absent, null, or of another type; *out is left alone */
+ * @return false: it is absent, null, or of another type, or a string with a zero byte in it; *out
+ * is left alone */
 HOB_EXTERN bool hob_run_arg_string(const struct hob_run *run, const char *name, const char **out);
 HOB_EXTERN bool hob_run_arg_integer(const struct hob_run *run, const char *name, int64_t *out);
 HOB_EXTERN bool hob_run_arg_number(const struct hob_run *run, const char *name, double *out);

@@ -11,8 +11,10 @@ local models = require("iotjobs.models")
 
 local M = {}
 
+local OWN = { complete = true, encode = true } -- what only the client calls
+
 for name, value in pairs(models) do
-  M[name] = value
+  M[name] = not OWN[name] and value or nil
 end
 
 M.IotJobsClient = client.new

@@ -17,18 +17,22 @@
 static struct hob_clock given;
 static atomic_uint holds;
 
-static int64_t read_ms(clockid_t id)
+static int64_t read_us(clockid_t id)
 {
     struct timespec now;
     clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t read_ms(clockid_t id)
+{
+    int64_t us = read_us(id);
+    return us >= 0 ? us / 1000 : (us - 999) / 1000; /* before 1970, too */
 }
 
 uint64_t hob_clock_cpu_us(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return (uint64_t)read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 uint64_t hob_clock_cpu_ms(void)
@@ -39,6 +43,12 @@ uint64_t hob_clock_cpu_ms(void)
 uint64_t hob_clock_mono_ms(void)
 {
     return given.monotonic_ms ? given.monotonic_ms(given.user) : (uint64_t)read_ms(CLOCK_MONOTONIC);
+}
+
+uint64_t hob_clock_mono_us(void)
+{
+    return given.monotonic_ms ? given.monotonic_ms(given.user) * 1000
+                              : (uint64_t)read_us(CLOCK_MONOTONIC);
 }
 
 int64_t hob_clock_wall_ms(void)

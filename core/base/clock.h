@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 uint64_t hob_clock_mono_ms(void);
-uint64_t hob_clock_cpu_ms(void); /* processor time of the calling thread */
+uint64_t hob_clock_mono_us(void); /* as fine as a product's clock is: ms */
+uint64_t hob_clock_cpu_ms(void);  /* processor time of the calling thread */
 uint64_t hob_clock_cpu_us(void);
 int64_t hob_clock_wall_ms(void); /* since 1970-01-01T00:00:00Z */
 

@@ -58,11 +58,21 @@ static int refuse_at(struct hob_error *err, const char *what, size_t at)
     return hob_error_set(err, HOB_EJSON, "%s at character %zu", what, at + 1);
 }
 
+/* Of ASCII, and nothing that means something in a string. */
+static bool is_plain(unsigned char byte)
+{
+    return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+}
+
 /* A string's bytes, from its opening quote. Escapes are left to cjson. */
 static int scan_string(const char *text, size_t len, size_t *at, struct hob_error *err)
 {
     size_t i = *at + 1;
     while (i < len && text[i] != '"') {
+        if (is_plain((unsigned char)text[i])) {
+            i++;
+            continue;
+        }
         size_t n = hob_utf8_length(text + i, len - i);
         if (n == 0)
             return refuse_at(err, "Invalid UTF-8", i);
@@ -554,11 +564,25 @@ static int quote_character(struct hob_buf *out, const char *at, size_t n)
     return byte < 0x20 ? quote_control(out, byte) : hob_buf_append(out, at, n);
 }
 
+static size_t plain_run(const char *string, size_t len)
+{
+    size_t run = 0;
+    while (run < len && is_plain((unsigned char)string[run]))
+        run++;
+    return run;
+}
+
 int hob_json_quote(struct hob_buf *out, const char *string, size_t len)
 {
     size_t begin = hob_buf_len(out);
     int code = hob_buf_append(out, "\"", 1);
     for (size_t at = 0; at < len && code == 0;) {
+        size_t run = plain_run(string + at, len - at);
+        if (run > 0) {
+            code = hob_buf_append(out, string + at, run);
+            at += run;
+            continue;
+        }
         size_t n = hob_utf8_length(string + at, len - at);
         code = quote_character(out, string + at, n);
         at += n > 0 ? n : 1;

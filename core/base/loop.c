@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A turn of one connection has three in use: what was read, what goes in and what goes out. */
+#define CHUNKS_KEPT 3
+
 struct hob_loop {
     uv_loop_t *uv; /* own, or the caller's */
     uv_loop_t own;
@@ -17,6 +20,8 @@ struct hob_loop {
     unsigned holds, writing;
     struct hob_loop_guest *guests;
     char *module_dir;
+    char *chunks[CHUNKS_KEPT];
+    size_t chunk_count;
 };
 
 struct hob_timer {
@@ -171,6 +176,8 @@ void hob_loop_free(struct hob_loop *loop)
         finish_closing(loop);
     assert(!loop->first);
     hob_clock_release();
+    while (loop->chunk_count > 0)
+        hob_free(loop->chunks[--loop->chunk_count]);
     hob_free(loop->module_dir);
     hob_free(loop);
 }
@@ -237,6 +244,19 @@ void hob_loop_defer(struct hob_loop *loop, struct hob_loop_soon *soon, hob_loop_
     loop->end = &soon->next;
     if (!uv_is_active((uv_handle_t *)&loop->idle))
         uv_idle_start(&loop->idle, run_deferred);
+}
+
+char *hob_loop_take_chunk(struct hob_loop *loop)
+{
+    return loop->chunk_count > 0 ? loop->chunks[--loop->chunk_count] : hob_malloc(HOB_LOOP_CHUNK);
+}
+
+void hob_loop_give_chunk(struct hob_loop *loop, char *chunk)
+{
+    if (chunk && loop->chunk_count < CHUNKS_KEPT)
+        loop->chunks[loop->chunk_count++] = chunk;
+    else
+        hob_free(chunk);
 }
 
 void hob_loop_hold(struct hob_loop *loop)

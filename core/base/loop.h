@@ -67,6 +67,14 @@ void hob_loop_defer(struct hob_loop *loop, struct hob_loop_soon *soon, hob_loop_
 void hob_loop_begin_write(struct hob_loop *loop, struct hob_sigpipe *before);
 void hob_loop_end_write(struct hob_loop *loop, const struct hob_sigpipe *before);
 
+#define HOB_LOOP_CHUNK ((size_t)16 * 1024)
+
+/** A buffer of HOB_LOOP_CHUNK bytes, for as long as something is in it: who reads needs one for a
+ * moment, a quiet connection none. A few are kept, since the C library tidies all its small chunks
+ * for each such piece of memory. @return NULL: out of memory */
+char *hob_loop_take_chunk(struct hob_loop *loop);
+void hob_loop_give_chunk(struct hob_loop *loop, char *chunk); /* NULL is legal */
+
 /** hob_loop_free waits until every hold is released: for what ends in the background, such as a
  * cancelled process that has its grace time, or a request to libuv (which is no handle). The
  * handles of the holder may be open till then. */

@@ -184,15 +184,18 @@ static int is_searched(struct dl_phdr_info *object, size_t unused, void *user)
     return 1;
 }
 
-/* A module is there once in a process, wherever it was found. */
+/* A module is there once in a process, wherever it was found. The product may have set another
+ * clock since it was loaded. */
 static const void *loaded(const char *name)
 {
     struct search search = {.name = name};
     dl_iterate_phdr(is_searched, &search);
     void *handle = *search.path ? dlopen(search.path, RTLD_NOW | RTLD_NOLOAD) : NULL;
     const void *table = handle ? dlsym(handle, "hob_module") : NULL;
-    if (handle)
+    if (handle) {
+        begin(handle);
         dlclose(handle); /* counts it down; who loaded it keeps it */
+    }
     return table;
 }
 

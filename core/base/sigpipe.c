@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 static sigset_t only_pipe(void)
@@ -21,9 +22,10 @@ static bool is_pending(void)
 
 void hob_sigpipe_block(struct hob_sigpipe *state)
 {
-    sigset_t set = only_pipe();
+    sigset_t set = only_pipe(), before;
     state->was_pending = is_pending();
-    pthread_sigmask(SIG_BLOCK, &set, &state->before);
+    state->was_blocked =
+        pthread_sigmask(SIG_BLOCK, &set, &before) == 0 && sigismember(&before, SIGPIPE) == 1;
 }
 
 void hob_sigpipe_restore(const struct hob_sigpipe *state)
@@ -35,6 +37,7 @@ void hob_sigpipe_restore(const struct hob_sigpipe *state)
            errno == EINTR) {
         /* another signal's handler ran */
     }
-    pthread_sigmask(SIG_SETMASK, &state->before, NULL);
+    if (!state->was_blocked)
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     errno = number;
 }

@@ -3,17 +3,17 @@
  *
  * The disposition of SIGPIPE is the whole process's, so a library leaves it alone. The thread that
  * drives a loop blocks the signal for as long as that lasts, and takes back what has come meanwhile
- * because of it. Nests.  Any thread, for itself.  Spec: spec/integration/embed_guest_spec.lua
+ * because of it; other signals, which a callback may block meanwhile, are not touched. Nests.  Any
+ * thread, for itself.  Spec: spec/integration/embed_guest_spec.lua
  */
 #ifndef HOB_BASE_SIGPIPE_H
 #define HOB_BASE_SIGPIPE_H
 
-#include <signal.h>
 #include <stdbool.h>
 
 struct hob_sigpipe {
     bool was_pending; /* before: then it is somebody else's, and stays */
-    sigset_t before;
+    bool was_blocked; /* before: then it stays so */
 };
 
 void hob_sigpipe_block(struct hob_sigpipe *state);

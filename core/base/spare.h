@@ -7,8 +7,10 @@
  *     hob_spare_begin(&kept);   mosquitto_new(...)
  *     hob_spare_end(&kept);
  *
- * Another thread that asks in between sees the library's. rand() is kept where it is the C
- * library's random() (glibc).  Any thread.  Spec: spec/integration/embed_guest_spec.lua
+ * One thread at a time, others wait: so it is also what runtimes on several threads count the uses
+ * of that library under, which it does without a lock. A thread of the product's that asks in
+ * between sees the library's. rand() is kept where it is the C library's random() (glibc). Any
+ * thread; does not nest. Specs: spec/unit/spare_spec.lua, spec/integration/embed_guest_spec.lua
  */
 #ifndef HOB_BASE_SPARE_H
 #define HOB_BASE_SPARE_H

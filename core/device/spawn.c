@@ -135,14 +135,17 @@ static int open_pidfd(pid_t pid)
     return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* Asked each time: that is nothing beside what follows. @return 0, or errno */
+/* Asked each time: that is nothing beside what follows. Linux 5.3 has pidfds, and cannot wait by
+ * them. @return 0, or errno */
 static int try_pidfd(void)
 {
+    siginfo_t info;
     int fd = open_pidfd(getpid());
     if (fd < 0)
         return errno;
+    int rc = waitid(WAIT_BY_PIDFD, (id_t)fd, &info, WEXITED | WNOHANG), number = errno;
     close(fd);
-    return 0;
+    return rc < 0 && number != ECHILD ? number : 0; /* no process is a child of its own */
 }
 
 static const char *path_of(char *const *env)

@@ -89,6 +89,9 @@ void hob_config_thing_free(struct hob_config_thing *thing);
 int hob_config_thing_make(struct hob_config_thing *out, const struct hob_config *config,
                           const char *const *settings, struct hob_error *err);
 
+/** Would each throw the other's connection out, with the same client id at the same place? */
+bool hob_config_thing_clashes(const struct hob_config_thing *a, const struct hob_config_thing *b);
+
 /** Likewise for people who look, past what is wrong: each problem is told, and what can be read is
  * read. @return 0 (problems may have been told), or HOB_ECONFIG: nothing could be read, `out` holds
  * the defaults; free it all the same */

@@ -46,8 +46,8 @@ static int need(const struct hob_config_load *load, const char *value, const cha
                          of_tls ? "; a broker without TLS needs tls = false or --no-tls" : "");
 }
 
-static int need_file(const struct hob_config_load *load, const char *path, const char *name,
-                     size_t thing)
+int hob_config_check_file(const struct hob_config_load *load, const char *path, const char *name,
+                          size_t thing)
 {
     struct hob_config_origin origin = origin_of(load, name, thing);
     char where[HOB_CONFIG_PLACE_MAX];
@@ -123,15 +123,15 @@ static int check_tls(const struct hob_config_load *load, const struct hob_config
                      size_t number)
 {
     int rc = need(load, thing->ca, "ca", number);
-    rc = rc ? rc : need_file(load, thing->ca, "ca", number);
+    rc = rc ? rc : hob_config_check_file(load, thing->ca, "ca", number);
     if (rc || (!thing->cert[0] && !thing->key[0])) {
         return rc;
     }
     bool provided = load->config->key_provider != NULL;
     rc = need(load, thing->cert, "cert", number);
     rc = rc || provided ? rc : need(load, thing->key, "key", number);
-    rc = rc ? rc : need_file(load, thing->cert, "cert", number);
-    rc = rc || provided ? rc : need_file(load, thing->key, "key", number);
+    rc = rc ? rc : hob_config_check_file(load, thing->cert, "cert", number);
+    rc = rc || provided ? rc : hob_config_check_file(load, thing->key, "key", number);
     return rc || !provided ? rc : check_provider(load, thing, number);
 }
 
@@ -201,7 +201,7 @@ static int check_signers(const struct hob_config_load *load)
 {
     int rc = 0;
     for (char **signer = load->config->signers; *signer && rc == 0; signer++) {
-        rc = need_file(load, *signer, "signers", 0);
+        rc = hob_config_check_file(load, *signer, "signers", 0);
     }
     return rc;
 }
@@ -252,6 +252,34 @@ static int check_connection(const struct hob_config_load *load,
                                got, load->err);
 }
 
+bool hob_config_thing_clashes(const struct hob_config_thing *a, const struct hob_config_thing *b)
+{
+    const char *a_id = a->client_id[0] ? a->client_id : a->thing_name;
+    const char *b_id = b->client_id[0] ? b->client_id : b->thing_name;
+    return !a->connection[0] && !b->connection[0] && strcmp(a_id, b_id) == 0 &&
+           strcmp(a->endpoint, b->endpoint) == 0 && a->port == b->port;
+}
+
+/* Without client ids of their own they differ as their names do. */
+static int check_client_id(const struct hob_config_load *load, const struct hob_config_thing *thing,
+                           size_t number)
+{
+    const struct hob_config *config = load->config;
+    struct hob_config_origin origin = origin_of(load, "client_id", number);
+    char got[200];
+    for (size_t i = 0; thing->client_id[0] && i < config->thing_count; i++) {
+        if (i != number - 1 && hob_config_thing_clashes(&config->things[i], thing)) {
+            snprintf(got, sizeof got, "\"%.128s\", with which things[%zu] connects, too",
+                     thing->client_id, i + 1);
+            return hob_config_expected(&origin, "client_id",
+                                       "another one for each: a broker closes the first connection "
+                                       "when a second one comes",
+                                       got, load->err);
+        }
+    }
+    return 0;
+}
+
 static int told(const struct hob_config_load *load, int rc)
 {
     return hob_config_tell(&load->looker, rc, load->err);
@@ -267,6 +295,7 @@ int hob_config_check_thing(const struct hob_config_load *load, const struct hob_
     rc = rc ? rc : told(load, check_name(load, thing->thing_name, number));
     rc = rc || !thing->tls || reached ? rc : told(load, check_tls(load, thing, number));
     rc = rc || !number ? rc : told(load, check_connection(load, thing, number));
+    rc = rc || !number || reached ? rc : told(load, check_client_id(load, thing, number));
     return rc ? rc : told(load, check_credentials(load, thing->credentials_endpoint, number));
 }
 

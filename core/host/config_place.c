@@ -181,6 +181,9 @@ int hob_config_unknown(const struct hob_config_origin *origin, const char *name,
     bool is_flag = !origin->file && !origin->is_call;
     const char *what = is_flag ? "flag" : "key";
     const char *near = nearest(name);
+    if (!is_flag && strcmp(name, "no_tls") == 0) { /* as the flag is called, and hob.h */
+        near = "tls = false";
+    }
     if (near) {
         return hob_error_set(err, HOB_ECONFIG, "%s: unknown %s; did you mean %s?", where, what,
                              is_flag ? to_flag(near, flag) : near);

@@ -40,6 +40,16 @@ int hob_config_thing_copy(struct hob_config_thing *to, const struct hob_config_t
     return rc ? hob_error_set(err, rc, "reading the configuration: out of memory") : 0;
 }
 
+/* What is named must be there, also if nothing uses it now: without TLS, over another thing. */
+static int check_named(const struct hob_config_load *load, const char *name, const char *value)
+{
+    const struct hob_config_key *key = hob_config_key_find(name);
+    bool is_used = !load->config->key_provider || strcmp(name, "key") != 0;
+    return key && key->type == HOB_CONFIG_FILE && value[0] && is_used
+               ? hob_config_check_file(load, value, name, 0)
+               : 0;
+}
+
 static int set(struct hob_config_thing *thing, const char *name, const char *value,
                struct hob_error *err)
 {
@@ -66,6 +76,7 @@ int hob_config_thing_make(struct hob_config_thing *out, const struct hob_config 
     int rc = hob_config_thing_copy(out, &config->common, err);
     for (const char *const *at = settings; rc == 0 && at && at[0]; at += 2) {
         rc = set(out, at[0], at[1], err);
+        rc = rc ? rc : check_named(&load, at[0], at[1]);
     }
     rc = rc ? rc : hob_config_check_thing(&load, out, 0);
     if (rc) {

@@ -115,6 +115,9 @@ int hob_config_read(struct hob_config_load *load);
  * or what is wrong */
 int hob_config_finish(struct hob_config_load *load, int rc);
 int hob_config_check(const struct hob_config_load *load);
+/** Is it a file that can be read? @param thing  which of its things, from 1; 0: none of them */
+int hob_config_check_file(const struct hob_config_load *load, const char *path, const char *name,
+                          size_t thing);
 /** @param number  which of its things, from 1; 0: it is none of them yet */
 int hob_config_check_thing(const struct hob_config_load *load, const struct hob_config_thing *thing,
                            size_t number);

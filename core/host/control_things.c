@@ -220,25 +220,34 @@ struct settings {
     const char *list[2 * SETTINGS_MAX + 1]; /* name, value, ..., NULL; borrowed */
     char names[SETTINGS_MAX][64];
     size_t count;
-    const char *wrong; /* what cannot be set so */
+    const char *wrong; /* what cannot be set so, */
+    const char *why;   /* and what is expected */
 };
+
+static bool refuse(struct settings *settings, const char *key, const char *why)
+{
+    settings->wrong = key;
+    settings->why = why;
+    return false;
+}
 
 static bool on_setting(void *user, const char *key, enum hob_json_type type)
 {
     struct settings *settings = user;
     char path[96];
     size_t len = 0;
+    if (strcmp(key, "thing_name") == 0) { /* the log names another one */
+        return refuse(settings, key, "the name beside the settings, and no other");
+    }
     if (settings->count == SETTINGS_MAX || strlen(key) >= sizeof settings->names[0]) {
-        settings->wrong = key;
-        return false;
+        return refuse(settings, key, "at most 31 keys of a thing");
     }
     char *name = settings->names[settings->count];
     snprintf(name, sizeof settings->names[0], "%s", key);
     snprintf(path, sizeof path, "settings.%s", key);
     const char *value = hob_json_string(settings->json, path, &len);
     if (!value || strlen(value) != len) {
-        settings->wrong = key;
-        return false;
+        return refuse(settings, key, "a text");
     }
     settings->list[2 * settings->count] = name;
     settings->list[2 * settings->count++ + 1] = value;
@@ -269,11 +278,15 @@ int hob_control_thing_add(struct hob_control_request *request)
     settings.list[0] = "thing_name";
     settings.list[1] = name;
     settings.count = 1;
+    enum hob_json_type type = hob_json_type(request->json, "settings");
+    if (type != HOB_JSON_ABSENT && type != HOB_JSON_OBJECT) {
+        return hob_control_error(request->out, request->id, HOB_EINVAL,
+                                 "settings: expected an object of texts");
+    }
     hob_json_each(request->json, "settings", on_setting, &settings);
     if (settings.wrong) {
         return hob_control_error(request->out, request->id, HOB_EINVAL,
-                                 "settings: %.60s: expected a text, and at most %d of them",
-                                 settings.wrong, SETTINGS_MAX - 1);
+                                 "settings: %.60s: expected %s", settings.wrong, settings.why);
     }
     hob_control_log_change(request, name, NULL, 0, "thing add");
     int rc = options->add_thing(options->user, settings.list, &err);

@@ -94,7 +94,10 @@ int hob_runtime_dispatch(struct hob_runtime *runtime)
 
 int hob_post(struct hob_runtime *runtime, void (*fn)(void *user), void *user)
 {
-    return hob_posts_add(runtime->posts, fn, user);
+    if (!runtime) {
+        return HOB_EINVAL;
+    }
+    return runtime->posts ? hob_posts_add(runtime->posts, fn, user) : HOB_ECANCELED;
 }
 
 /* ---- the end ---- */

@@ -214,12 +214,13 @@ void hob_notify_ready(struct hob_notify *notify, const char *status)
     }
 }
 
+/* The time is systemd's clock, whatever the product's is, and to the microsecond: one that seems to
+ * be before systemd's own request is ignored. */
 void hob_notify_reloading(struct hob_notify *notify, const char *status)
 {
     char state[64];
     if (notify) {
-        snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-                 hob_clock_mono_ms() * 1000);
+        snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, uv_hrtime() / 1000);
         send_state(notify, state, status);
     }
 }

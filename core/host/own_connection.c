@@ -64,14 +64,15 @@ static void on_many(void *user, size_t held)
 }
 
 int hob_own_connection_new(struct hob_loop *loop, struct hob_log *log,
-                           struct hob_connection *connection, struct hob_own_connection **out,
-                           struct hob_error *err)
+                           struct hob_connection *connection, unsigned *inside,
+                           struct hob_own_connection **out, struct hob_error *err)
 {
     struct hob_own_connection *own = hob_calloc(1, sizeof *own);
     if (!own) {
         return hob_error_set(err, HOB_ENOMEM, "the product's own connection: out of memory");
     }
     struct hob_mqtt_options options = {.connection = connection,
+                                       .inside = inside,
                                        .on_up = on_up,
                                        .on_down = on_down,
                                        .on_message = on_message,

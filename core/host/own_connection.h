@@ -14,9 +14,10 @@
 struct hob_mqtt_trunk;
 struct hob_own_connection;
 
+/** @param inside  counted up while the product's functions are called */
 int hob_own_connection_new(struct hob_loop *loop, struct hob_log *log,
-                           struct hob_connection *connection, struct hob_own_connection **out,
-                           struct hob_error *err);
+                           struct hob_connection *connection, unsigned *inside,
+                           struct hob_own_connection **out, struct hob_error *err);
 void hob_own_connection_start(struct hob_own_connection *own);
 struct hob_mqtt_trunk *hob_own_connection_trunk(struct hob_own_connection *own); /* borrowed */
 /** Takes; holds the loop until it is closed. NULL is legal. */

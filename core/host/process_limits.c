@@ -48,6 +48,8 @@ bool hob_process_limits_check(struct hob_log *log, size_t things, size_t jobs, b
     if (allowed >= needed) {
         return true;
     }
-    say(log, things, needed, allowed);
+    if (log) {
+        say(log, things, needed, allowed);
+    }
     return false;
 }

@@ -11,11 +11,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** File descriptors that so many connected things need together with the process and its jobs. */
+/** File descriptors that so many things, each with a connection of its own, need together with the
+ * process and its jobs. */
 size_t hob_process_limits_needed(size_t things, size_t jobs);
 
 /** Raise RLIMIT_NOFILE to what is needed, as far as that is allowed (programs of jobs get it, too:
  * so no higher), if `raise`. What is still missing is said, with what to do.
+ * @param log  NULL: it was said before
  * @return whether there are enough */
 bool hob_process_limits_check(struct hob_log *log, size_t things, size_t jobs, bool raise);
 

@@ -2,6 +2,7 @@
 #include "host/runtime_parts.h"
 
 #include "base/alloc.h"
+#include "host/process_pages.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #define EXIT_CONFIG 2
+#define SETTLED_MS  3000 /* by then the start is over, most often with the first connection */
 
 /* The same program file, which may hold another Hob by now; the process stays, so that whoever
  * watches it sees no end. */
@@ -34,6 +36,13 @@ static int say(const struct hob_error *err)
     return err->code == HOB_ECONFIG ? EXIT_CONFIG : 1;
 }
 
+static void on_settled(void *user)
+{
+    (void)user;
+    hob_alloc_trim();
+    hob_process_pages_give_back();
+}
+
 /* @return the exit status; *again: a new process is to take over */
 static int run(struct hob_config *config, bool *again)
 {
@@ -51,7 +60,12 @@ static int run(struct hob_config *config, bool *again)
     if (hob_runtime_start(runtime, &err)) {
         status = say(&err);
     } else {
+        struct hob_timer *settled = hob_timer_new(runtime->loop, on_settled, NULL);
+        if (settled) {
+            hob_timer_start(settled, SETTLED_MS);
+        }
         hob_runtime_run(runtime);
+        hob_timer_close(settled);
     }
     *again = status == 0 && runtime->again;
     hob_runtime_free(runtime);

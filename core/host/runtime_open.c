@@ -221,7 +221,8 @@ static int open_handlers(struct hob_runtime *runtime, struct hob_error *err)
     if (rc) {
         return rc;
     }
-    struct hob_native_options native = {.loop = runtime->loop, .log = runtime->log, .lib = lib};
+    struct hob_native_options native = {
+        .loop = runtime->loop, .log = runtime->log, .lib = lib, .inside = &runtime->product.inside};
     rc = hob_native_new(&native, &runtime->native, err);
     if (rc) {
         return rc;

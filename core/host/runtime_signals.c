@@ -9,7 +9,7 @@
 /* The store is safe at any moment; without the note the next start blames a job for it. */
 static void exit_now(struct hob_runtime *runtime)
 {
-    hob_store_expect_end(runtime->store, NULL);
+    hob_store_expect_end(runtime->store, NULL, NULL);
     _exit(1);
 }
 

@@ -256,6 +256,8 @@ static int make_client(struct hob_thing *thing, struct hob_error *err)
     struct hob_jobs_client_options options = {.thing = c->thing_name,
                                               .decoder = thing->options.decoder,
                                               .request_timeout_ms = ms(c->request_timeout),
+                                              /* only QoS 1 is kept for who is away */
+                                              .event_qos = c->persistent_session ? 1 : 0,
                                               .on_ready = on_ready,
                                               .on_next = on_next,
                                               .on_pending = on_pending,

@@ -10,8 +10,10 @@
 #include "jobs/client.h"
 #include "net/tls.h"
 #include "work/fair.h"
+#include "work/product.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BUCKETS_MIN 16
@@ -136,7 +138,8 @@ static int open_own(struct hob_things *things, struct hob_error *err)
     if (!connection) {
         return 0;
     }
-    int rc = hob_own_connection_new(common->loop, common->log, connection, &things->own, err);
+    int rc = hob_own_connection_new(common->loop, common->log, connection, &common->product->inside,
+                                    &things->own, err);
     common->trunk = rc ? NULL : hob_own_connection_trunk(things->own);
     return rc;
 }
@@ -219,6 +222,21 @@ static int find_over(const struct hob_things *things, const struct hob_config_th
     return 0;
 }
 
+static int check_client_id(const struct hob_things *things, const struct hob_config_thing *config,
+                           struct hob_error *err)
+{
+    for (size_t i = 0; !things->own && i < things->count; i++) {
+        const struct hob_config_thing *other = &things->places[i]->config;
+        if (hob_config_thing_clashes(other, config)) {
+            return hob_error_set(err, HOB_ECONFIG,
+                                 "client_id: expected another one: the thing '%.128s' connects "
+                                 "with it, too, and would be thrown out",
+                                 other->thing_name);
+        }
+    }
+    return 0;
+}
+
 static int make_place(struct hob_things *things, const struct hob_config_thing *config,
                       struct place **out, struct hob_error *err)
 {
@@ -231,6 +249,7 @@ static int make_place(struct hob_things *things, const struct hob_config_thing *
     int rc = hob_config_thing_copy(&place->config, config, err);
     struct hob_thing_options options = things->common;
     options.thing = &place->config;
+    rc = rc ? rc : check_client_id(things, config, err);
     rc = rc ? rc : find_over(things, config, &options.over, err);
     rc = rc ? rc : hob_thing_new(&options, &place->thing, err);
     if (rc) {
@@ -261,16 +280,16 @@ static void start(struct hob_things *things, struct place *place)
 static void check_limits(struct hob_things *things)
 {
     const struct hob_config *config = things->common.config;
-    size_t jobs = 0;
+    size_t jobs = 0, connections = 0;
     for (size_t i = 0; i < things->count; i++) {
-        jobs += (size_t)things->places[i]->config.max_concurrent_jobs;
+        const struct place *place = things->places[i];
+        jobs += (size_t)place->config.max_concurrent_jobs;
+        connections += place->thing && !hob_thing_is_branch(place->thing);
     }
     size_t most = (size_t)config->max_running_jobs;
     jobs = most && most < jobs ? most : jobs;
-    if (!things->few_said) {
-        things->few_said = !hob_process_limits_check(things->common.log, things->count, jobs,
-                                                     things->common.raise_limits);
-    }
+    things->few_said = !hob_process_limits_check(things->few_said ? NULL : things->common.log,
+                                                 connections, jobs, things->common.raise_limits);
 }
 
 static void say(const struct hob_things *things, const struct place *place, const char *event,
@@ -315,6 +334,65 @@ int hob_things_add(struct hob_things *things, const struct hob_config_thing *con
     return 0;
 }
 
+/* ---- what the store has for those that are not here: nobody else would show it ---- */
+
+struct left {
+    const struct hob_things *things;
+    size_t jobs, outcomes;
+    char name[HOB_JOBS_THING_MAX + 1];
+};
+
+static bool count_left(void *user, const struct hob_store_execution *execution)
+{
+    struct left *left = user;
+    const struct place *place = find(left->things, execution->thing);
+    if (!place || place->leaving) {
+        left->outcomes += execution->state == HOB_STORE_ENDED;
+        left->jobs += execution->state != HOB_STORE_ENDED;
+        snprintf(left->name, sizeof left->name, "%s", execution->thing);
+    }
+    return true;
+}
+
+/* @param thing  "": all of them */
+static struct left look_left(const struct hob_things *things, const char *thing)
+{
+    static const enum hob_store_state states[] = {HOB_STORE_CLAIMING, HOB_STORE_RUNNING,
+                                                  HOB_STORE_ENDED};
+    struct left left = {.things = things};
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        hob_store_each(things->common.store, thing, states[i], count_left, &left, NULL);
+    }
+    return left;
+}
+
+/* A product, or a program, may add them soon: who begins with none is not warned. */
+static void say_left(const struct hob_things *things)
+{
+    struct left left = look_left(things, "");
+    if (left.jobs || left.outcomes) {
+        hob_log_write(things->common.log,
+                      &(struct hob_log_record){
+                          .level = things->count ? HOB_LOG_WARN : HOB_LOG_INFO,
+                          .event = "start.things_missing",
+                          .action = "have them in `things`, or add them (hob thing add): then it "
+                                    "goes on, and is told"},
+                      "of things that are not here, such as '%s', the store has jobs that were "
+                      "begun: %zu, outcomes that are not told: %zu",
+                      left.name, left.jobs, left.outcomes);
+    }
+}
+
+static void say_removed(const struct hob_things *things, const struct place *place)
+{
+    struct left left = look_left(things, place->config.thing_name);
+    char text[128];
+    snprintf(text, sizeof text,
+             "the store keeps its jobs that were begun: %zu, outcomes that are not told: %zu",
+             left.jobs, left.outcomes);
+    say(things, place, "thing.removed", text);
+}
+
 static void all_stopped(void *user)
 {
     struct hob_things *things = user;
@@ -333,11 +411,13 @@ static void thing_stopped(void *user)
     place->thing = NULL;
     things->running--;
     if (place->leaving) {
-        say(things, place, "thing.removed", "what it had begun is kept in the store");
+        say_removed(things, place);
         take_out(things, place);
     }
     if (removed) {
+        things->common.product->inside++;
         removed(removed_user);
+        things->common.product->inside--;
     }
     if (things->stopping && things->running == 0) {
         all_stopped(things);
@@ -397,6 +477,7 @@ void hob_things_start(struct hob_things *things)
 {
     things->started = true;
     check_limits(things);
+    say_left(things);
     if (things->own) {
         hob_own_connection_start(things->own);
     }

@@ -411,6 +411,7 @@ static int client_init(struct hob_jobs_client *client, struct hob_error *err)
                                                  .thing = client->thing,
                                                  .timeout_ms = client->options.request_timeout_ms,
                                                  .answer_qos = client->options.answer_qos,
+                                                 .event_qos = client->options.event_qos,
                                                  .on_settled = on_settled,
                                                  .user = client};
     hob_random_hex(client->token_prefix, sizeof(client->token_prefix));

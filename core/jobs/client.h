@@ -40,6 +40,7 @@ struct hob_jobs_client_options {
     struct hob_jobs_decoder *decoder; /* borrowed for its life; NULL: one of its own */
     uint64_t request_timeout_ms;      /* 0: 10,000; also the SUBSCRIBE's */
     int answer_qos;                   /* of the answers' subscriptions; default 0 */
+    int event_qos;                    /* of the notifications'; default 0 */
 
     /** Subscribed: from now on nothing that is announced is missed, unless a filter was refused
      * (each one was granted or refused by now). Once per connection. */

@@ -205,7 +205,8 @@ static bool subscribe_batch(struct hob_jobs_subscribe *subs, bool events)
     }
     if (batch && batch->count > 0)
         rc = hob_mqtt_subscribe(subs->options.mqtt, texts, batch->count,
-                                events ? 1 : subs->options.answer_qos, on_suback, batch);
+                                events ? subs->options.event_qos : subs->options.answer_qos,
+                                on_suback, batch);
     if (rc < 0)
         hob_log_write(
             subs->log,

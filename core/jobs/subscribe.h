@@ -23,7 +23,7 @@ struct hob_jobs_subscribe_options { /* borrowed for its life */
     struct hob_mqtt *mqtt;
     const char *thing;
     uint64_t timeout_ms; /* of a SUBACK; then the connection is made anew */
-    int answer_qos;
+    int answer_qos, event_qos;
     /** Each filter was granted or refused. Once per connection, never inside _up. */
     void (*on_settled)(void *user);
     void *user;

@@ -93,7 +93,7 @@ void hob_mqtt_reconnect(struct hob_mqtt *mqtt, const char *reason)
 {
     if (!mqtt->started || mqtt->closing)
         return;
-    mqtt->doubted = true;
+    mqtt->doubted = mqtt->doubted || hob_mqtt_is_up(mqtt);
     mqtt->backend->reconnect(mqtt, reason);
 }
 

@@ -51,6 +51,7 @@ struct hob_mqtt_options { /* all strings are copied */
     /* One of them in place of what is needed to connect, from `host` on; borrowed. */
     struct hob_connection *connection;
     struct hob_mqtt_trunk *trunk;
+    unsigned *inside; /* with `connection`: counted up while its functions are called; borrowed */
     const char *host;
     int port;
     const char *client_id;

@@ -111,6 +111,32 @@ static void drop_held(struct hob_mqtt_held **at)
     hob_free(held);
 }
 
+/* What nobody else holds is let go of, eight at a time. */
+static void drop_filters(struct hob_mqtt_branch *branch)
+{
+    while (branch->filters) {
+        struct hob_mqtt_listener *listeners[HOB_MQTT_LISTENERS_MAX];
+        size_t count = 0;
+        for (const struct hob_mqtt_held *held = branch->filters;
+             held && count < HOB_MQTT_LISTENERS_MAX; held = held->next)
+            listeners[count++] = held->listener;
+        hob_mqtt_listeners_unsubscribe(listeners, count, NULL, NULL);
+        for (size_t i = 0; i < count; i++)
+            drop_held(&branch->filters);
+    }
+}
+
+static void forget_filters(struct hob_mqtt_branch *branch)
+{
+    struct hob_mqtt_held *next;
+    for (struct hob_mqtt_held *held = branch->filters; held; held = next) {
+        next = held->next;
+        hob_mqtt_listener_forget(held->listener);
+        hob_free(held);
+    }
+    branch->filters = NULL;
+}
+
 /* ---- carrying out what it asked for ---- */
 
 static int subscribe(struct hob_mqtt_order *order, hob_mqtt_subscribed_fn *subscribed)
@@ -279,7 +305,12 @@ void hob_mqtt_branch_down(struct hob_mqtt_branch *branch, const struct hob_error
     struct hob_error kept = *why;
     bool renewed = branch->renew;
     branch->state = HOB_MQTT_BRANCH_WAITING;
-    branch->renew = false;
+    branch->renew = branch->proven = false;
+    /* Who still needs them asks again; who does not any more could not say so meanwhile. */
+    if (renewed)
+        drop_filters(branch);
+    else
+        forget_filters(branch);
     hob_mqtt_orders_free(&branch->orders);
     hob_mqtt_counts_down(&mqtt->counts, true, renewed, kept.code);
     hob_mqtt_requests_end(mqtt->requests, HOB_ENOTCONN);
@@ -300,21 +331,6 @@ static void branch_start(struct hob_mqtt *mqtt)
 static void branch_leave(struct hob_mqtt *mqtt)
 {
     branch_of(mqtt)->state = HOB_MQTT_BRANCH_IDLE;
-}
-
-/* What nobody else holds is let go of, eight at a time. */
-static void drop_filters(struct hob_mqtt_branch *branch)
-{
-    while (branch->filters) {
-        struct hob_mqtt_listener *listeners[HOB_MQTT_LISTENERS_MAX];
-        size_t count = 0;
-        for (const struct hob_mqtt_held *held = branch->filters;
-             held && count < HOB_MQTT_LISTENERS_MAX; held = held->next)
-            listeners[count++] = held->listener;
-        hob_mqtt_listeners_unsubscribe(listeners, count, NULL, NULL);
-        for (size_t i = 0; i < count; i++)
-            drop_held(&branch->filters);
-    }
 }
 
 static void branch_close(struct hob_mqtt *mqtt)

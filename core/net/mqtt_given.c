@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HELD_MAX          HOB_MQTT_PENDING_SIZE /* bytes of messages that wait for their turn */
+#define HELD_MAX          HOB_MQTT_PENDING_SIZE /* bytes that messages take until their turn */
 #define DOUBT_PATIENCE_MS 5000                  /* for the product to look after its link */
 #define DESCRIPTION       "the product's"
 
@@ -36,7 +36,7 @@ struct given {
     struct hob_mqtt front;
     struct hob_connection *connection; /* NULL: it was freed */
     struct event *first, **end;
-    size_t held;             /* bytes of messages among them */
+    size_t held;             /* bytes that the messages among them take */
     bool forgot;             /* there was no memory to put an event down */
     bool up;                 /* as has been told above */
     struct hob_timer *turn;  /* there are events */
@@ -48,6 +48,7 @@ struct hob_connection {
     struct hob_connection_options options;
     char *description;
     bool up, session_present; /* as the product has told last */
+    uint64_t last_token;      /* of those who had it: a late answer to them is for nobody */
     struct given *given;      /* NULL: nobody has it */
 };
 
@@ -118,13 +119,19 @@ void hob_connection_down(struct hob_connection *connection, int code, const char
     }
 }
 
+/* In memory, until its turn: many empty ones are much, too. */
+static size_t size_of(const char *topic, size_t len)
+{
+    return sizeof(struct event) + strlen(topic) + len;
+}
+
 void hob_connection_message(struct hob_connection *connection, const char *topic,
                             const void *payload, size_t len, int qos, bool retain)
 {
     struct given *given = connection->given;
     if (!topic || (len && !payload) || !hob_mqtt_topic_valid(topic) || !given)
         return;
-    if (len > given->front.options.payload_max || len > HELD_MAX - given->held) {
+    if (len > given->front.options.payload_max || size_of(topic, len) > HELD_MAX - given->held) {
         hob_mqtt_words_log_dropped(given->front.log, &given->front.options, topic, len);
         return;
     }
@@ -138,7 +145,7 @@ void hob_connection_message(struct hob_connection *connection, const char *topic
     }
     event->qos = qos == 0 ? 0 : 1;
     event->flag = retain;
-    given->held += len;
+    given->held += size_of(topic, len);
     put_event(connection, event);
 }
 
@@ -170,6 +177,19 @@ void hob_connection_subscribed(struct hob_connection *connection, uint64_t token
 }
 
 /* ---- a turn: what was told is done ---- */
+
+static bool given_is_up(const struct hob_mqtt *mqtt)
+{
+    const struct given *given = (const struct given *)mqtt;
+    return given->up && given->connection && given->connection->up;
+}
+
+/* Whoever is told that the link is lost waits for the next one: which does not come as long as the
+ * product does not say so. */
+static int end_of(const struct given *given, int code)
+{
+    return code == HOB_ENOTCONN && given_is_up(&given->front) ? HOB_EIO : code;
+}
 
 static const char *description_of(const struct given *given)
 {
@@ -213,7 +233,7 @@ static void hear(struct given *given, const struct event *event)
                                        .len = event->len,
                                        .qos = event->qos,
                                        .retain = event->flag};
-    given->held -= event->len;
+    given->held -= size_of(event->topic, event->len);
     if (given->up)
         hob_mqtt_front_message(&given->front, &message);
 }
@@ -234,8 +254,8 @@ static void take(struct given *given, const struct event *event)
         break;
     case DONE:
     case SUBSCRIBED:
-        hob_mqtt_requests_answer(given->front.requests, event->token, event->code, event->granted,
-                                 event->count);
+        hob_mqtt_requests_answer(given->front.requests, event->token, end_of(given, event->code),
+                                 event->granted, event->count);
         break;
     }
 }
@@ -264,9 +284,7 @@ static void on_turn(void *user)
     struct event *next;
     for (struct event *event = take_all(given); event; event = next) {
         next = event->next;
-        if (given->front.closing)
-            given->held -= event->kind == MESSAGE ? event->len : 0;
-        else
+        if (!given->front.closing)
             take(given, event);
         free_event(event);
     }
@@ -284,33 +302,39 @@ static struct given *given_of(struct hob_mqtt *mqtt)
     return (struct given *)mqtt;
 }
 
-static bool given_is_up(const struct hob_mqtt *mqtt)
+/* The product's functions are called from here on; the runtime must not be freed by one of them. */
+static const struct hob_connection_options *enter(struct hob_mqtt *mqtt)
 {
-    const struct given *given = (const struct given *)mqtt;
-    return given->up && given->connection && given->connection->up;
+    ++*mqtt->options.inside;
+    return &given_of(mqtt)->connection->options;
+}
+
+static int leave(struct hob_mqtt *mqtt, int code)
+{
+    --*mqtt->options.inside;
+    return end_of(given_of(mqtt), error_of(code, 0));
 }
 
 static int given_publish(struct hob_mqtt *mqtt, struct hob_mqtt_request *request,
                          const struct hob_mqtt_message *message)
 {
-    const struct hob_connection_options *o = &given_of(mqtt)->connection->options;
-    return error_of(o->publish(o->user, message->topic, message->payload, message->len,
-                               message->qos, message->retain, hob_mqtt_request_token(request)),
-                    0);
+    const struct hob_connection_options *o = enter(mqtt);
+    return leave(mqtt, o->publish(o->user, message->topic, message->payload, message->len,
+                                  message->qos, message->retain, hob_mqtt_request_token(request)));
 }
 
 static int given_subscribe(struct hob_mqtt *mqtt, struct hob_mqtt_request *request,
                            const char *const *filters, size_t count, int qos)
 {
-    const struct hob_connection_options *o = &given_of(mqtt)->connection->options;
-    return error_of(o->subscribe(o->user, filters, count, qos, hob_mqtt_request_token(request)), 0);
+    const struct hob_connection_options *o = enter(mqtt);
+    return leave(mqtt, o->subscribe(o->user, filters, count, qos, hob_mqtt_request_token(request)));
 }
 
 static int given_unsubscribe(struct hob_mqtt *mqtt, struct hob_mqtt_request *request,
                              const char *const *filters, size_t count)
 {
-    const struct hob_connection_options *o = &given_of(mqtt)->connection->options;
-    return error_of(o->unsubscribe(o->user, filters, count, hob_mqtt_request_token(request)), 0);
+    const struct hob_connection_options *o = enter(mqtt);
+    return leave(mqtt, o->unsubscribe(o->user, filters, count, hob_mqtt_request_token(request)));
 }
 
 static void on_doubt_over(void *user)
@@ -324,11 +348,12 @@ static void given_reconnect(struct hob_mqtt *mqtt, const char *reason)
     struct given *given = given_of(mqtt);
     if (!given_is_up(mqtt) || hob_timer_active(given->doubt))
         return;
-    const struct hob_connection_options *o = &given->connection->options;
+    const struct hob_connection_options *o = enter(mqtt);
     hob_error_set(&given->why, HOB_ENOTCONN, "%s", reason);
     hob_timer_start(given->doubt, o->doubt ? DOUBT_PATIENCE_MS : 0);
     if (o->doubt)
         o->doubt(o->user, reason);
+    leave(mqtt, 0);
 }
 
 static void given_start(struct hob_mqtt *mqtt)
@@ -355,8 +380,10 @@ static void given_free(struct hob_mqtt *mqtt)
         next = event->next;
         free_event(event);
     }
-    if (given->connection)
+    if (given->connection) {
+        given->connection->last_token = hob_mqtt_requests_last_token(mqtt->requests);
         given->connection->given = NULL;
+    }
     hob_timer_close(given->turn);
     hob_timer_close(given->doubt);
     hob_mqtt_front_free(mqtt);
@@ -404,6 +431,7 @@ int hob_mqtt_given_new(struct hob_loop *loop, struct hob_log *log,
     }
     given->connection = options->connection;
     given->connection->given = given;
+    hob_mqtt_requests_go_on_after(given->front.requests, given->connection->last_token);
     *out = &given->front;
     return 0;
 }

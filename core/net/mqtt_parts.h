@@ -50,7 +50,7 @@ struct hob_mqtt {
     bool started, closing;
     struct hob_loop_soon end;
     bool no_local; /* of what is subscribed to */
-    bool doubted;  /* hob_mqtt_reconnect was called; a trunk resets it */
+    bool doubted;  /* hob_mqtt_reconnect was called while it was up; a trunk resets it */
     void (*closed)(void *user);
     void *closed_user;
 };

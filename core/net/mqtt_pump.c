@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CHUNK        (16 * 1024)
+#define CHUNK        HOB_LOOP_CHUNK
 #define PATH_MAX_LEN 100
 /* So many chunks of input in one turn: then those who got messages work, and what they answer goes
  * out, before more is read. */
@@ -36,12 +36,14 @@ struct framing {
     size_t max;
     size_t left;   /* of the packet's body */
     size_t length; /* what of it is known */
+    size_t ended;  /* packets, so far */
     unsigned digits;
     bool in_header;
     bool refused;
 };
 
 struct hob_mqtt_pump {
+    struct hob_loop *loop;
     struct hob_stream *stream;
     struct hob_mqtt_pump_client client;
     char dir[PATH_MAX_LEN]; /* "": removed */
@@ -51,6 +53,7 @@ struct hob_mqtt_pump {
      * nothing: most connections are quiet most of the time. */
     char *in, *out;
     size_t in_at, in_len, out_at, out_len;
+    bool out_waits; /* there may be something in the pipe that the library wrote */
     size_t stuck_in;
     struct framing framing;
     bool turning;
@@ -122,7 +125,7 @@ static void on_prepare(uv_prepare_t *handle)
     struct hob_mqtt_pump *pump = handle->data;
     uv_prepare_stop(pump->prepare);
     uv_idle_stop(pump->idle);
-    hob_mqtt_pump_turn(pump);
+    hob_mqtt_pump_stream_moves(pump);
 }
 
 static void on_idle(uv_idle_t *handle)
@@ -159,6 +162,7 @@ int hob_mqtt_pump_new(struct hob_loop *loop, struct hob_stream *stream, const ch
         hob_free(pump);
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
+    pump->loop = loop;
     pump->stream = stream;
     pump->client = *client;
     pump->framing.max = packet_max;
@@ -207,8 +211,8 @@ void hob_mqtt_pump_free(struct hob_mqtt_pump *pump)
         close(pump->fd);
     uv_close((uv_handle_t *)pump->prepare, free_handle);
     uv_close((uv_handle_t *)pump->idle, free_handle);
-    hob_free(pump->in);
-    hob_free(pump->out);
+    hob_loop_give_chunk(pump->loop, pump->in);
+    hob_loop_give_chunk(pump->loop, pump->out);
     hob_free(pump);
 }
 
@@ -243,6 +247,7 @@ static int frame_header(struct framing *framing, unsigned char byte, struct hob_
         return hob_error_set(why, HOB_EMSGSIZE, "a packet of %zu bytes: the limit is %zu", whole,
                              framing->max);
     framing->left = framing->length;
+    framing->ended += framing->length == 0;
     framing->in_header = false;
     return 0;
 }
@@ -253,6 +258,7 @@ static size_t frame(struct framing *framing, const char *data, size_t len, struc
     size_t at = 0;
     while (at < len) {
         size_t body = len - at < framing->left ? len - at : framing->left;
+        framing->ended += body > 0 && body == framing->left;
         framing->left -= body;
         at += body;
         if (at == len)
@@ -268,10 +274,29 @@ static size_t frame(struct framing *framing, const char *data, size_t len, struc
 
 /* ---- a turn ---- */
 
-/* The library takes an errno that was left over from another call for its own: clear it. It may
- * also stop after any packet, so it is asked until its socket is empty; one that takes nothing is
- * left. */
+/* The library takes an errno that was left over from another call for its own: clear it. */
 static void client_reads(struct hob_mqtt_pump *pump)
+{
+    pump->out_waits = true; /* it may answer */
+    errno = 0;
+    pump->client.read(pump->client.user);
+}
+
+static bool client_stands(struct hob_mqtt_pump *pump)
+{
+    return pump->client.fd(pump->client.user) >= 0;
+}
+
+/* It may stop after any packet, but not before it has taken one that is whole: so it is asked once
+ * for each. To ask the socket how much is left costs as much as to read it. */
+static void client_reads_packets(struct hob_mqtt_pump *pump, size_t count)
+{
+    for (; count > 0 && client_stands(pump); count--)
+        client_reads(pump);
+}
+
+/* Of a pipe that is full: until it is empty; a library that takes nothing is left. */
+static void client_reads_all(struct hob_mqtt_pump *pump)
 {
     int waiting, before = -1;
     for (;;) {
@@ -279,29 +304,48 @@ static void client_reads(struct hob_mqtt_pump *pump)
         if (fd < 0 || ioctl(fd, FIONREAD, &waiting) != 0 || waiting == 0 || waiting == before)
             return;
         before = waiting;
-        errno = 0;
-        pump->client.read(pump->client.user);
+        client_reads(pump);
     }
+}
+
+/* A chunk of what the stream has: with TLS each read brings one record, and a broker makes one of
+ * each packet. */
+static void fill_in(struct hob_mqtt_pump *pump)
+{
+    size_t got;
+    pump->in_at = pump->in_len = 0;
+    while (pump->in_len < CHUNK &&
+           (got = hob_stream_read(pump->stream, pump->in + pump->in_len, CHUNK - pump->in_len)) > 0)
+        pump->in_len += got;
+    pump->stats.bytes_in += pump->in_len;
+    if (pump->out_len > 0)
+        pump->stuck_in += pump->in_len;
+    if (pump->in_len > 0)
+        pump->stats.last_in_ms = hob_clock_mono_ms();
+}
+
+/* @return how many packets end in the new chunk, and one more if another one begins */
+static size_t frame_in(struct hob_mqtt_pump *pump)
+{
+    struct framing *framing = &pump->framing;
+    struct hob_error why;
+    size_t before = framing->ended;
+    pump->in_len = frame(framing, pump->in, pump->in_len, &why);
+    if (framing->refused)
+        pump->client.refused(pump->client.user, &why);
+    return framing->ended - before + (framing->left > 0 || framing->in_header);
 }
 
 /* One chunk from the stream to the library. @return whether anything moved */
 static bool move_in(struct hob_mqtt_pump *pump)
 {
+    size_t packets = 0; /* of a chunk that is new; 0: of the rest of one nobody counts them */
     if (pump->in_len == 0) {
-        struct hob_error why;
         if (pump->stuck_in >= STUCK_IN_MAX || pump->framing.refused)
             return false;
-        pump->in_at = 0;
-        pump->in_len = hob_stream_read(pump->stream, pump->in, CHUNK);
-        pump->stats.bytes_in += pump->in_len;
-        if (pump->out_len > 0)
-            pump->stuck_in += pump->in_len;
-        if (pump->in_len == 0)
-            return false;
-        pump->stats.last_in_ms = hob_clock_mono_ms();
-        pump->in_len = frame(&pump->framing, pump->in, pump->in_len, &why);
-        if (pump->framing.refused)
-            pump->client.refused(pump->client.user, &why);
+        fill_in(pump);
+        if (pump->in_len > 0)
+            packets = frame_in(pump);
         if (pump->in_len == 0)
             return false;
     }
@@ -310,7 +354,10 @@ static bool move_in(struct hob_mqtt_pump *pump)
         return false; /* full, or the library has gone: `turned` finds out */
     pump->in_at += (size_t)put;
     pump->in_len -= (size_t)put;
-    client_reads(pump);
+    if (pump->in_len == 0 && packets > 0)
+        client_reads_packets(pump, packets);
+    else
+        client_reads_all(pump);
     return true;
 }
 
@@ -318,7 +365,10 @@ static bool move_in(struct hob_mqtt_pump *pump)
 static bool move_out(struct hob_mqtt_pump *pump)
 {
     if (pump->out_len == 0) {
+        if (!pump->out_waits)
+            return false;
         ssize_t got = recv(pump->fd, pump->out, CHUNK, 0);
+        pump->out_waits = got == (ssize_t)CHUNK;
         if (got <= 0)
             return false;
         pump->out_at = 0;
@@ -335,27 +385,35 @@ static bool move_out(struct hob_mqtt_pump *pump)
     return pump->out_len == 0;
 }
 
-static bool client_stands(struct hob_mqtt_pump *pump)
-{
-    return pump->client.fd(pump->client.user) >= 0;
-}
-
 static bool take_buffers(struct hob_mqtt_pump *pump)
 {
-    pump->in = pump->in ? pump->in : hob_malloc(CHUNK);
-    pump->out = pump->out ? pump->out : hob_malloc(CHUNK);
+    pump->in = pump->in ? pump->in : hob_loop_take_chunk(pump->loop);
+    pump->out = pump->out ? pump->out : hob_loop_take_chunk(pump->loop);
     return pump->in && pump->out;
 }
 
-static void give_back(char **buffer, size_t len)
+static void give_back(struct hob_mqtt_pump *pump, char **buffer, size_t len)
 {
     if (len == 0) {
-        hob_free(*buffer);
+        hob_loop_give_chunk(pump->loop, *buffer);
         *buffer = NULL;
     }
 }
 
-void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
+static void want_turn(struct hob_mqtt_pump *pump)
+{
+    uv_prepare_start(pump->prepare, on_prepare);
+    uv_idle_start(pump->idle, on_idle);
+}
+
+static void client_writes(struct hob_mqtt_pump *pump)
+{
+    errno = 0;
+    if (pump->client.write(pump->client.user))
+        pump->out_waits = true;
+}
+
+void hob_mqtt_pump_stream_moves(struct hob_mqtt_pump *pump)
 {
     if (pump->turning || pump->fd < 0)
         return;
@@ -373,28 +431,31 @@ void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
         moved = false;
         for (; client_stands(pump) && turns_in < TURNS_IN_MAX && move_in(pump); turns_in++)
             moved = true;
-        if (client_stands(pump) && pump->out_len == 0) {
-            errno = 0;
-            pump->client.write(pump->client.user);
-        }
+        if (client_stands(pump) && pump->out_len == 0)
+            client_writes(pump);
         /* Also after the library has gone: its last words are in the pipe. */
         while (move_out(pump))
             moved = true;
     } while (moved);
     pump->turning = false;
-    give_back(&pump->in, pump->in_len);
-    give_back(&pump->out, pump->out_len);
+    give_back(pump, &pump->in, pump->in_len);
+    give_back(pump, &pump->out, pump->out_len);
     if (turns_in == TURNS_IN_MAX)
-        hob_mqtt_pump_wake(pump);
+        want_turn(pump);
     pump->client.turned(pump->client.user); /* may free the pump */
+}
+
+void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump)
+{
+    pump->out_waits = true;
+    hob_mqtt_pump_stream_moves(pump);
 }
 
 void hob_mqtt_pump_wake(struct hob_mqtt_pump *pump)
 {
-    if (pump->turning)
-        return;
-    uv_prepare_start(pump->prepare, on_prepare);
-    uv_idle_start(pump->idle, on_idle);
+    pump->out_waits = true;
+    if (!pump->turning)
+        want_turn(pump);
 }
 
 void hob_mqtt_pump_get_stats(const struct hob_mqtt_pump *pump, struct hob_mqtt_pump_stats *out)

@@ -24,7 +24,7 @@ struct hob_mqtt_pump;
 struct hob_mqtt_pump_client {
     int (*fd)(void *user);     /* its end of the pipe; -1 once it has given up */
     void (*read)(void *user);  /* take packets from the pipe */
-    void (*write)(void *user); /* put packets into the pipe */
+    bool (*write)(void *user); /* put packets into the pipe; false: there were none */
     /** The stream brings what must not reach the library; nothing more is moved in. */
     void (*refused)(void *user, const struct hob_error *why);
     void (*turned)(void *user); /* a turn is over: look whether the link still stands */
@@ -39,7 +39,7 @@ struct hob_mqtt_pump_stats {
 
 /** Listen in a new private directory, in the first of $RUNTIME_DIRECTORY, /run, /tmp and
  * `runtime_dir` (may be NULL) that can be written to.
- * @param stream      borrowed; its callbacks go on to hob_mqtt_pump_turn
+ * @param stream      borrowed; its callbacks go on to hob_mqtt_pump_stream_moves
  * @param packet_max  bytes of a packet in; a larger one is refused before the library has seen its
  *                    length: it would make room for it at once */
 int hob_mqtt_pump_new(struct hob_loop *loop, struct hob_stream *stream, const char *runtime_dir,
@@ -52,9 +52,13 @@ const char *hob_mqtt_pump_path(const struct hob_mqtt_pump *pump); /* under 100 b
  * the listener and its directory. */
 int hob_mqtt_pump_accept(struct hob_mqtt_pump *pump, struct hob_error *err);
 
-/** Move what can be moved, then call client->turned. Not from inside one of the library's callbacks
- * (there it does nothing: the turn that called the library goes on anyway). */
+/** The library was given something to send, or asked to: move what can be moved, then call
+ * client->turned. Not from inside one of the library's callbacks (there it does nothing: the turn
+ * that called the library goes on anyway). */
 void hob_mqtt_pump_turn(struct hob_mqtt_pump *pump);
+
+/** Likewise, but it is the stream that has something, or has room again. */
+void hob_mqtt_pump_stream_moves(struct hob_mqtt_pump *pump);
 
 /** The library was given something to send: a turn before the loop next waits. */
 void hob_mqtt_pump_wake(struct hob_mqtt_pump *pump);

@@ -85,6 +85,16 @@ void hob_mqtt_requests_limit(struct hob_mqtt_requests *requests, size_t count, s
     requests->bytes_max = bytes;
 }
 
+void hob_mqtt_requests_go_on_after(struct hob_mqtt_requests *requests, uint64_t token)
+{
+    requests->token = token;
+}
+
+uint64_t hob_mqtt_requests_last_token(const struct hob_mqtt_requests *requests)
+{
+    return requests->token;
+}
+
 void hob_mqtt_requests_free(struct hob_mqtt_requests *requests)
 {
     assert(!requests || (!requests->pending.first && !requests->held.first));

@@ -36,6 +36,10 @@ void hob_mqtt_request_expect(struct hob_mqtt_request *request, size_t filters);
 /** In place of HOB_MQTT_PENDING_*. */
 void hob_mqtt_requests_limit(struct hob_mqtt_requests *requests, size_t count, size_t bytes);
 
+/** Tokens go on after this one, of who had the connection before; the last one so far. */
+void hob_mqtt_requests_go_on_after(struct hob_mqtt_requests *requests, uint64_t token);
+uint64_t hob_mqtt_requests_last_token(const struct hob_mqtt_requests *requests);
+
 /** The library has answered to the last added one. Not taken: it is freed, nothing is called. */
 void hob_mqtt_requests_sent(struct hob_mqtt_requests *requests, struct hob_mqtt_request *request,
                             bool taken);

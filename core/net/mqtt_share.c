@@ -361,7 +361,13 @@ void hob_mqtt_listener_close(struct hob_mqtt_listener *listener)
     if (!listener)
         return;
     hob_mqtt_listener_unsubscribe(listener, NULL, NULL);
+    hob_mqtt_listener_forget(listener);
+}
+
+void hob_mqtt_listener_forget(struct hob_mqtt_listener *listener)
+{
     struct filter *filter = listener->filter;
+    set_qos(listener->share, filter, &listener->qos, NOBODY);
     struct hob_mqtt_listener **at = &filter->listeners;
     while (*at && *at != listener)
         at = &(*at)->next;

@@ -90,6 +90,8 @@ int hob_mqtt_listeners_unsubscribe(struct hob_mqtt_listener *const *listeners, s
                                    hob_mqtt_done_fn *done, void *user);
 /** Takes; lets go of its subscription without waiting. NULL is legal. */
 void hob_mqtt_listener_close(struct hob_mqtt_listener *listener);
+/** Takes, without a word to the broker: its subscription was lost with the link. */
+void hob_mqtt_listener_forget(struct hob_mqtt_listener *listener);
 
 /** Borrowed functions, as hob_mqtt_options has them. */
 struct hob_mqtt_watch_options {

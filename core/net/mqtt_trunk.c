@@ -95,31 +95,25 @@ static void leave_told(struct hob_mqtt_trunk *trunk, struct hob_mqtt_branch *bra
     branch->is_told = false;
 }
 
-/* What of it is on its way has no owner any more. */
+static void uncount(struct hob_mqtt_trunk *trunk, const struct hob_mqtt_order *order)
+{
+    trunk->on_way_count--;
+    trunk->risky_on_way -= order->risky;
+}
+
+/* What of it is on its way has no owner any more. Its answer may never come: nobody is to wait for
+ * that. */
 static void disown(struct hob_mqtt_trunk *trunk, const struct hob_mqtt_branch *branch)
 {
-    for (struct hob_mqtt_order *order = trunk->on_way.first; order; order = order->next)
-        if (order->branch == branch)
-            order->branch = NULL;
+    for (struct hob_mqtt_order *order = trunk->on_way.first; order; order = order->next) {
+        if (order->branch != branch)
+            continue;
+        order->branch = NULL;
+        uncount(trunk, order);
+    }
     for (struct hob_mqtt_order *order = trunk->lost.first; order; order = order->next)
         if (order->branch == branch)
             order->branch = NULL;
-}
-
-void hob_mqtt_trunk_part(struct hob_mqtt_trunk *trunk, struct hob_mqtt_branch *branch)
-{
-    const char *name = branch->front.options.thing;
-    struct hob_mqtt_branch **at = bucket_of(trunk, name, strlen(name));
-    while (*at != branch)
-        at = &(*at)->same_bucket;
-    *at = branch->same_bucket;
-    *(branch->prev ? &branch->prev->next : &trunk->first) = branch->next;
-    *(branch->next ? &branch->next->prev : &trunk->last) = branch->prev;
-    trunk->count--;
-    leave_turns(trunk, branch);
-    leave_told(trunk, branch);
-    disown(trunk, branch);
-    hob_mqtt_orders_free(&branch->orders);
 }
 
 /* ---- whose turn it is ---- */
@@ -143,6 +137,29 @@ void hob_mqtt_trunk_send(struct hob_mqtt_trunk *trunk, struct hob_mqtt_order *or
         hob_timer_start(trunk->turn, 0);
 }
 
+static void go_on(struct hob_mqtt_trunk *trunk)
+{
+    if (trunk->turns && !hob_timer_active(trunk->turn))
+        hob_timer_start(trunk->turn, 0);
+}
+
+void hob_mqtt_trunk_part(struct hob_mqtt_trunk *trunk, struct hob_mqtt_branch *branch)
+{
+    const char *name = branch->front.options.thing;
+    struct hob_mqtt_branch **at = bucket_of(trunk, name, strlen(name));
+    while (*at != branch)
+        at = &(*at)->same_bucket;
+    *at = branch->same_bucket;
+    *(branch->prev ? &branch->prev->next : &trunk->first) = branch->next;
+    *(branch->next ? &branch->next->prev : &trunk->last) = branch->prev;
+    trunk->count--;
+    leave_turns(trunk, branch);
+    leave_told(trunk, branch);
+    disown(trunk, branch);
+    hob_mqtt_orders_free(&branch->orders);
+    go_on(trunk);
+}
+
 static void complete(struct hob_mqtt_order *order, int status, const int *granted, size_t count)
 {
     if (order->branch)
@@ -159,8 +176,8 @@ static void on_answer(struct hob_mqtt_order *order, int status, const int *grant
         return;
     }
     hob_mqtt_orders_remove(&trunk->on_way, order);
-    trunk->on_way_count--;
-    trunk->risky_on_way -= order->risky;
+    if (order->branch)
+        uncount(trunk, order);
     if (status == HOB_ENOTCONN && !hob_mqtt_is_up(hob_mqtt_share_mqtt(trunk->options.share))) {
         hob_mqtt_orders_put(&trunk->lost, order);
         return;
@@ -168,8 +185,7 @@ static void on_answer(struct hob_mqtt_order *order, int status, const int *grant
     if (status == 0 && order->branch && order->kind == HOB_MQTT_PUBLISH && order->qos)
         order->branch->proven = true;
     complete(order, status, granted, count);
-    if (trunk->turns && !hob_timer_active(trunk->turn))
-        hob_timer_start(trunk->turn, 0);
+    go_on(trunk);
 }
 
 static void on_done(void *user, int status)
@@ -196,6 +212,7 @@ static bool send_first_of(struct hob_mqtt_trunk *trunk, struct hob_mqtt_branch *
         hob_mqtt_orders_put(&trunk->on_way, order);
         trunk->on_way_count++;
         trunk->risky_on_way += order->risky;
+        order->sent_ms = hob_clock_mono_ms();
     }
     if (branch->orders.first)
         take_turn(trunk, branch);

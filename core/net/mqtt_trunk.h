@@ -7,6 +7,7 @@
  *            subscribed to
  *   risky    a request that may make a broker close the connection, as AWS does with what a policy
  *            does not allow: a SUBSCRIBE, and a branch's publishes before one was acknowledged
+ * since it came up
  *
  * Nobody shuts the others out: each branch has a queue of its own, and they take turns, at most
  * HOB_MQTT_INFLIGHT_MAX requests of them together being on their way. After a reconnect they come
@@ -14,8 +15,9 @@
  * link is careful: one such request at a time, until all are up. So it is known whose request it
  * was: that one comes up last, and if it happens again is left out for a while
  * (conn.branch_left_out), twice as long each time.
- * A branch that gets no answers is begun with afresh by itself; only if nobody else hears anything
- * either, the trunk connects anew.
+ * A branch that gets no answers is begun with afresh by itself; only if nobody else has heard
+ * anything of this link either, the trunk connects anew. What is on its way for a branch that does
+ * not wait for it any more counts no longer: its answer may never come.
  *
  * Life: hob_mqtt_trunk_new, branches come and go, hob_mqtt_trunk_close, then the share and the
  * connection. Loop thread only.  Spec: spec/unit/branch_spec.lua

@@ -17,6 +17,7 @@ struct hob_mqtt_order {
     uint64_t token;
     enum hob_mqtt_order_kind kind;
     bool risky;
+    uint64_t sent_ms;
     int qos;
     bool retain;
     size_t count; /* of filters, */
@@ -57,7 +58,7 @@ struct hob_mqtt_branch {
     struct hob_mqtt_branch *next_turn;   /* of those with something to send */
     struct hob_mqtt_branch *next_told;   /* of those that the present message is for */
     bool has_turn, is_told, renew;       /* renew: it asked for a new connection */
-    bool proven;                         /* a publish was acknowledged */
+    bool proven;                         /* a publish was acknowledged since it came up */
     bool blamed;                         /* in on_down: it was its request */
     struct hob_mqtt_orders orders;       /* to be sent */
     struct hob_mqtt_held *filters;
@@ -72,7 +73,8 @@ struct hob_mqtt_trunk {
     struct hob_mqtt_trunk_options options;
     struct hob_mqtt_watch *watch;
     struct hob_timer *turn; /* something is to be done now */
-    struct hob_timer *pace; /* the next portion comes up */
+    struct hob_timer *pace; /* the next portion comes up, */
+    bool pace_is_far;       /* which is one that was left out */
     struct hob_mqtt_branch **buckets;
     size_t bucket_count; /* a power of two */
     struct hob_mqtt_branch *first, *last;
@@ -81,8 +83,8 @@ struct hob_mqtt_trunk {
     size_t turns; /* branches with something to send */
     struct hob_mqtt_branch *told;
     struct hob_mqtt_orders on_way, lost; /* lost: with the link, which will be told of */
-    size_t on_way_count, risky_on_way;
-    bool ready; /* the connection is up, and its owner has subscribed */
+    size_t on_way_count, risky_on_way;   /* of those that a branch waits for */
+    bool ready;                          /* the connection is up, and its owner has subscribed */
     bool session_present;
     bool careful;
     bool down_due, renew_due;

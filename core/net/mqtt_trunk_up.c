@@ -10,6 +10,15 @@
 #define LEFT_OUT_MS     5000
 #define LEFT_OUT_MAX_MS 600000
 #define INNOCENT_AFTER  10 /* times as long as it was left out */
+/* What closes a connection does so soon. A request that has no answer by then may never have one
+ * (AWS sends no PUBACK for what it throttles), and nobody is to wait for it. */
+#define RISKY_MS 5000
+
+static void pace(struct hob_mqtt_trunk *trunk, uint64_t ms)
+{
+    trunk->pace_is_far = ms > PORTION_MS;
+    hob_timer_start(trunk->pace, ms);
+}
 
 /* ---- the link is lost ---- */
 
@@ -68,16 +77,30 @@ static void find_cause(struct hob_mqtt_trunk *trunk)
         blame(trunk, only);
 }
 
+static void take_down(const struct hob_mqtt_trunk *trunk, struct hob_mqtt_branch *branch)
+{
+    struct hob_error why = trunk->down_why;
+    bool left_out = branch->blamed && branch->left_out_ms;
+    if (left_out)
+        hob_error_set(&why, why.code,
+                      "left out for %.0f s, since its requests seem to close the connection: %s",
+                      (double)branch->left_out_ms / 1000, trunk->down_why.message);
+    hob_mqtt_branch_down(branch, &why, left_out ? branch->left_out_ms : trunk->retry_ms);
+}
+
 void hob_mqtt_trunk_go_down(struct hob_mqtt_trunk *trunk)
 {
     trunk->down_due = false;
     find_cause(trunk);
     hob_mqtt_orders_free(&trunk->lost);
-    for (struct hob_mqtt_branch *one = trunk->first; one; one = one->next)
+    trunk->own_heard_ms = 0;
+    for (struct hob_mqtt_branch *one = trunk->first; one; one = one->next) {
+        one->heard_ms = 0;
         if (one->state == HOB_MQTT_BRANCH_UP)
-            hob_mqtt_branch_down(one, &trunk->down_why, trunk->retry_ms);
+            take_down(trunk, one);
+    }
     if (trunk->ready)
-        hob_timer_start(trunk->pace, 0); /* it is up again already */
+        pace(trunk, 0); /* it is up again already */
 }
 
 void hob_mqtt_trunk_on_down(void *user, const struct hob_error *why, uint64_t retry_ms)
@@ -103,20 +126,41 @@ void hob_mqtt_trunk_on_ready(void *user)
 {
     struct hob_mqtt_trunk *trunk = user;
     trunk->ready = true;
-    hob_timer_start(trunk->pace, 0);
+    pace(trunk, 0);
 }
 
 void hob_mqtt_trunk_wake(struct hob_mqtt_trunk *trunk)
 {
-    if (trunk->ready && !hob_timer_active(trunk->pace))
-        hob_timer_start(trunk->pace, 0);
+    if (trunk->ready && (trunk->pace_is_far || !hob_timer_active(trunk->pace)))
+        pace(trunk, 0);
+}
+
+static void forget_old_risks(struct hob_mqtt_trunk *trunk)
+{
+    uint64_t now = hob_clock_mono_ms();
+    for (struct hob_mqtt_order *order = trunk->on_way.first; order; order = order->next) {
+        if (!order->branch || !order->risky || now - order->sent_ms < RISKY_MS)
+            continue;
+        order->risky = false;
+        trunk->risky_on_way--;
+        hob_timer_start(trunk->turn, 0); /* others have waited for it */
+    }
+}
+
+/* Of those that wait for their turn the first request counts: only one of them goes at a time. */
+static bool has_risk(const struct hob_mqtt_trunk *trunk)
+{
+    bool found = trunk->risky_on_way > 0;
+    for (const struct hob_mqtt_branch *one = trunk->first_turn; one && !found; one = one->next_turn)
+        found = one->orders.first && one->orders.first->risky;
+    return found;
 }
 
 /* How many more may come up now: none while those before them are at it. */
 static size_t room(const struct hob_mqtt_trunk *trunk)
 {
     if (trunk->careful)
-        return trunk->turns + trunk->risky_on_way == 0 ? 1 : 0;
+        return has_risk(trunk) ? 0 : 1;
     return trunk->turns + trunk->on_way_count < HOB_MQTT_INFLIGHT_MAX ? PORTION : 0;
 }
 
@@ -132,7 +176,7 @@ static void bring_up_blamed(struct hob_mqtt_trunk *trunk)
     struct hob_mqtt_branch *one = trunk->first;
     while (one && !may_come_up(one, now))
         one = one->next;
-    if (one && trunk->turns + trunk->risky_on_way == 0) {
+    if (one && !has_risk(trunk)) {
         trunk->careful = true;
         hob_mqtt_branch_up(one, trunk->session_present);
     }
@@ -173,12 +217,12 @@ void hob_mqtt_trunk_on_pace(void *user)
     struct hob_mqtt_trunk *trunk = user;
     if (!hob_mqtt_trunk_is_up(trunk) || !trunk->ready)
         return;
+    forget_old_risks(trunk);
     bring_up(trunk);
     uint64_t next = next_wait(trunk);
-    bool busy = trunk->turns + trunk->risky_on_way > 0;
-    trunk->careful = trunk->careful && (busy || next <= PORTION_MS);
+    trunk->careful = trunk->careful && (has_risk(trunk) || next <= PORTION_MS);
     if (trunk->careful && next > PORTION_MS)
         next = PORTION_MS;
     if (next != UINT64_MAX)
-        hob_timer_start(trunk->pace, next);
+        pace(trunk, next);
 }

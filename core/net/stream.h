@@ -1,7 +1,8 @@
 /* stream.h - a TCP connection, with or without TLS, as plaintext that is pulled and pushed.
  *
- * Resolves the name, connects (each address in turn), sets TCP_NODELAY, completes the TLS
- * handshake, then calls on_open. From then on:
+ * Resolves the name, connects (each address in turn; if there are IPv4 and IPv6 ones, those of the
+ * first kind have half of the time), sets TCP_NODELAY, completes the TLS handshake, then calls
+ * on_open. From then on:
  *  - on_readable: there are bytes; pull them with hob_stream_read. While they are not pulled, the
  *    stream stops reading from the kernel once its queue is full, so that back-pressure reaches the
  *    peer. Called again only after new bytes came.

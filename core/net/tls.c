@@ -1,6 +1,7 @@
 #include "net/tls.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "net/pages.h"
 #include "net/tls_config.h"
 #include "net/tls_watch.h"
@@ -17,14 +18,20 @@
 #define CHUNK           (16 * 1024) /* the most plaintext that one record holds */
 #define RECORD_OVERHEAD 512         /* more than any suite adds to a record */
 #define RECORD_HEAD     512         /* counters and header in front of one */
-#define RESTS_AFTER     4096        /* bytes: less than that fits into the pages that stay */
+#define RESTS_AFTER     2048        /* bytes: a shorter record leaves most of the pages untouched */
 
 #ifndef MBEDTLS_PRIVATE
 #define MBEDTLS_PRIVATE(member) member
 #endif
 
+/* When all certificates of the server's chain are valid, in seconds since 1970. */
+struct validity {
+    int64_t from, to;
+};
+
 struct hob_tls_ticket {
     mbedtls_ssl_session session;
+    struct validity chain;
     char *server_name;
     char fingerprint[HOB_SHA256_HEX_MAX];
 };
@@ -35,12 +42,13 @@ struct hob_tls {
     struct hob_buf in, out;
     char *server_name;
     struct hob_tls_watch watch;
-    char *cause;  /* collected by the verify callback; NULL: all was well */
-    bool asked;   /* the server's certificate was looked at: not resumed */
-    bool settled; /* what only a handshake needs was given back */
+    char *cause;           /* collected by the verify callback; NULL: all was well */
+    bool asked;            /* the server's certificate was looked at: not resumed */
+    struct validity chain; /* of the full handshake, perhaps of an earlier session */
+    bool settled;          /* what only a handshake needs was given back */
     bool ticket_offered;
     bool open;
-    size_t moved; /* bytes, in both directions, since unused memory was given back */
+    size_t longest; /* record, in both directions, since unused memory was given back */
 };
 
 /* ---- what went wrong ---- */
@@ -70,10 +78,27 @@ static void add_cause(struct hob_tls *tls, const mbedtls_x509_crt *crt, int dept
         hob_tls_words_verify(tls->cause, &sides, crt, depth, flags);
 }
 
+static void narrow(struct validity *chain, const mbedtls_x509_crt *crt)
+{
+    int64_t from = hob_tls_words_seconds(&crt->valid_from);
+    int64_t to = hob_tls_words_seconds(&crt->valid_to);
+    chain->from = from > chain->from ? from : chain->from;
+    chain->to = to < chain->to ? to : chain->to;
+}
+
+static bool is_valid_now(const struct validity *chain)
+{
+    int64_t now = hob_clock_wall_ms() / 1000;
+    return now >= chain->from && now <= chain->to;
+}
+
 static int on_verify(void *user, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     struct hob_tls *tls = user;
+    if (!tls->asked)
+        tls->chain = (struct validity){INT64_MIN, INT64_MAX};
     tls->asked = true;
+    narrow(&tls->chain, crt);
     hob_tls_words_dates(crt, flags);
     if (*flags != 0)
         add_cause(tls, crt, depth, *flags);
@@ -144,6 +169,13 @@ int hob_tls_explain_close(struct hob_tls *tls, struct hob_error *err)
 
 /* ---- the session ---- */
 
+/* mbedTLS asks for a record's header, then for all the rest; it sends whole ones. */
+static void note_length(struct hob_tls *tls, size_t len)
+{
+    if (len > tls->longest)
+        tls->longest = len;
+}
+
 static int bio_send(void *user, const unsigned char *data, size_t len)
 {
     struct hob_tls *tls = user;
@@ -152,7 +184,7 @@ static int bio_send(void *user, const unsigned char *data, size_t len)
         return MBEDTLS_ERR_SSL_WANT_WRITE;
     if (len > room)
         len = room;
-    tls->moved += len;
+    note_length(tls, len);
     return hob_buf_append(&tls->out, data, len) == 0 ? (int)len : MBEDTLS_ERR_SSL_ALLOC_FAILED;
 }
 
@@ -166,7 +198,7 @@ static int bio_recv(void *user, unsigned char *out, size_t len)
         len = have;
     memcpy(out, hob_buf_data(&tls->in), len);
     hob_buf_consume(&tls->in, len);
-    tls->moved += len;
+    note_length(tls, len);
     return (int)len;
 }
 
@@ -175,6 +207,9 @@ static void offer_ticket(struct hob_tls *tls, const struct hob_tls_ticket *ticke
     if (!ticket || strcmp(ticket->server_name, tls->server_name) != 0 ||
         strcmp(ticket->fingerprint, tls->config->fingerprint) != 0)
         return; /* it speaks for another server, or for a certificate that was replaced since */
+    if (!is_valid_now(&ticket->chain))
+        return; /* whoever resumes is shown no certificate, also when it has expired since */
+    tls->chain = ticket->chain;
     tls->ticket_offered = mbedtls_ssl_set_session(&tls->ssl, &ticket->session) == 0;
 }
 
@@ -188,7 +223,7 @@ int hob_tls_new(struct hob_tls_config *config, const char *server_name,
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
     tls->config = config;
-    tls->moved = RESTS_AFTER; /* to make its room has touched all of it */
+    tls->longest = RESTS_AFTER; /* to make its room has touched all of it */
     tls->watch.alert = HOB_TLS_WORDS_NO_ALERT;
     hob_buf_init(&tls->in, INPUT_MAX);
     hob_buf_init(&tls->out, OUTPUT_MAX);
@@ -299,8 +334,8 @@ static void rest(struct hob_tls *tls)
 {
     mbedtls_ssl_context *ssl = &tls->ssl;
     bool is_quiet = ssl->MBEDTLS_PRIVATE(in_left) == 0 && ssl->MBEDTLS_PRIVATE(out_left) == 0;
-    if (tls->moved >= RESTS_AFTER && is_quiet) {
-        tls->moved = 0;
+    if (tls->longest >= RESTS_AFTER && is_quiet) {
+        tls->longest = 0;
         hob_pages_give_back(ssl->MBEDTLS_PRIVATE(in_buf), RECORD_HEAD);
         hob_pages_give_back(ssl->MBEDTLS_PRIVATE(out_buf), RECORD_HEAD);
     }
@@ -359,6 +394,7 @@ struct hob_tls_ticket *hob_tls_ticket_new(struct hob_tls *tls)
     if (!ticket)
         return NULL;
     mbedtls_ssl_session_init(&ticket->session);
+    ticket->chain = tls->chain;
     memcpy(ticket->fingerprint, tls->config->fingerprint, sizeof(ticket->fingerprint));
     ticket->server_name = hob_strdup(tls->server_name);
     if (!ticket->server_name || mbedtls_ssl_get_session(&tls->ssl, &ticket->session) != 0) {

@@ -406,7 +406,8 @@ static void on_stop_timer(void *user)
     if (!executor->stopped || !all_stopped(executor)) {
         return;
     }
-    if (hob_store_expect_end(executor->options.store, &err)) {
+    const char *who = hob_executor_turn_all_stop(executor) ? NULL : executor->thing;
+    if (hob_store_expect_end(executor->options.store, who, &err)) {
         hob_executor_store_failed(executor, NULL, &err);
     }
     void (*stopped)(void *) = executor->stopped;
@@ -578,10 +579,8 @@ void hob_executor_free(struct hob_executor *executor)
         hob_jobs_client_forget(executor->options.client, seat);
         hob_slot_free(seat->slot);
         hob_timer_close(seat->timer);
-        if (executor->turn->suspect == seat) {
-            executor->turn->suspect = NULL;
-        }
     }
+    hob_executor_resume_leave(executor);
     struct hob_timer *timers[] = {
         executor->freed,      executor->stop_timer, executor->grant_timer,    executor->find.soon,
         executor->find.retry, executor->find.poll,  executor->resume.children};

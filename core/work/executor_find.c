@@ -462,8 +462,9 @@ void hob_executor_pending(struct hob_executor *executor, const struct hob_jobs_e
     if (!hob_executor_can_take(executor) || hob_executor_find_waits_for_told(executor)) {
         return;
     }
-    if (first_unsettled(executor)) {
-        start_soon(executor, is_settled(executor, &find->list[0]) ? ONCE_MS : SOON_MS);
+    const struct hob_jobs_execution *first = first_unsettled(executor);
+    if (first) {
+        start_soon(executor, first == find->list ? SOON_MS : ONCE_MS);
     } else if (!find->missed && find->claim_count == 0) {
         hob_timer_stop(find->soon);
     }

@@ -283,6 +283,8 @@ bool hob_executor_turn_is_wanted(const struct hob_executor *executor);
 /** What the seat holds runs from now on, or does not any more; legal twice. */
 void hob_executor_turn_take(struct hob_executor_seat *seat);
 void hob_executor_turn_leave(struct hob_executor_seat *seat);
+/** All of the process are stopping: it ends. */
+bool hob_executor_turn_all_stop(const struct hob_executor *executor);
 /** It found nothing to begin with: it gives back what it has not used, unless something of it that
  * began earlier waits to go on. */
 void hob_executor_turn_give_up(struct hob_executor *executor);
@@ -318,6 +320,8 @@ int hob_executor_resume_end_downgraded(struct hob_executor *executor, int64_t ro
                                        struct hob_error *err);
 /** Nothing of it runs any more: whoever waits for its turn may go on. */
 void hob_executor_resume_sound(struct hob_executor_seat *seat);
+/** It is freed: who waits for the end of its probation waits no longer. */
+void hob_executor_resume_leave(const struct hob_executor *executor);
 /** Something of this process goes on on probation. */
 bool hob_executor_resume_probation(const struct hob_executor *executor);
 bool hob_executor_resume_waits(const struct hob_executor *executor, int64_t row);

@@ -130,6 +130,21 @@ void hob_executor_resume_sound(struct hob_executor_seat *seat)
     }
 }
 
+void hob_executor_resume_leave(const struct hob_executor *executor)
+{
+    struct hob_executor_turn *turn = executor->turn;
+    bool others_wait = executor->resume.probation;
+    for (size_t i = 0; i < executor->count; i++) {
+        if (turn->suspect == &executor->seats[i]) {
+            turn->suspect = NULL;
+            others_wait = true;
+        }
+    }
+    if (others_wait) {
+        wake_all(executor);
+    }
+}
+
 static void go_on(struct hob_executor_seat *seat, const struct hob_store_execution *known)
 {
     struct hob_executor *executor = seat->executor;

@@ -121,6 +121,15 @@ void hob_executor_turn_leave(struct hob_executor_seat *seat)
     }
 }
 
+bool hob_executor_turn_all_stop(const struct hob_executor *executor)
+{
+    const struct hob_executor *one = executor->turn->executors;
+    while (one && one->stopping) {
+        one = one->sibling;
+    }
+    return one == NULL;
+}
+
 bool hob_executor_turn_is_wanted(const struct hob_executor *executor)
 {
     bool wanted = executor->resume.count > 0;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "work/native.h"
 #include "work/sandbox.h"
+#include "work/sandbox_kit.h"
 #include "work/scripts_dirs.h"
 
 #include <lauxlib.h>
@@ -24,7 +25,7 @@ static int check_source(lua_State *L)
         return lua_error(L);
     }
     lua_call(L, 0, 1);
-    hob_sandbox_require(L, "hob.job");
+    hob_sandbox_require(L, "hob.job.contract");
     lua_getfield(L, -1, "check");
     lua_pushvalue(L, -3);
     lua_call(L, 1, 1);
@@ -54,7 +55,8 @@ static void in_a_sandbox(const struct hob_handlers *handlers, struct hob_scripts
                                           .native = handlers->native,
                                           .modules = modules,
                                           .script_lib = handlers->script_lib,
-                                          .lib = handlers->lib};
+                                          .lib = handlers->lib,
+                                          .kit = handlers->kit};
     if (hob_sandbox_new(&options, &sandbox, err)) {
         return;
     }
@@ -133,7 +135,11 @@ int hob_handlers_new(const struct hob_handlers_options *options, struct hob_hand
         !handlers->lib) {
         rc = hob_error_set(err, HOB_ENOMEM, "loading handlers: out of memory");
     }
-    rc = rc ? rc : load_builtin(handlers, err);
+    rc = rc ? rc : hob_sandbox_kit_new(&handlers->kit, err);
+    if (rc == 0) {
+        hob_sandbox_kit_read(handlers->kit, handlers->lib);
+        rc = load_builtin(handlers, err);
+    }
     if (rc) {
         hob_handlers_free(handlers);
         return rc;
@@ -155,6 +161,7 @@ void hob_handlers_free(struct hob_handlers *handlers)
     hob_scripts_modules_release(handlers->modules);
     hob_scripts_modules_release(handlers->broken);
     hob_scripts_look_free(handlers->loaded);
+    hob_sandbox_kit_release(handlers->kit);
     hob_free(handlers->scripts);
     hob_free(handlers->script_lib);
     hob_free(handlers->directory);
@@ -172,6 +179,11 @@ size_t hob_handlers_count(const struct hob_handlers *handlers)
 struct hob_native *hob_handlers_native(const struct hob_handlers *handlers)
 {
     return handlers ? handlers->native : NULL;
+}
+
+struct hob_sandbox_kit *hob_handlers_kit(const struct hob_handlers *handlers)
+{
+    return handlers ? handlers->kit : NULL;
 }
 
 const char *hob_handlers_directory(const struct hob_handlers *handlers)

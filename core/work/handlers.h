@@ -57,6 +57,7 @@ struct hob_handlers_entry {
 struct hob_handlers;
 struct hob_native;
 struct hob_policy;
+struct hob_sandbox_kit;
 struct hob_script;
 struct hob_scripts_modules;
 
@@ -107,6 +108,8 @@ int hob_handlers_try(const struct hob_handlers *handlers, const struct hob_handl
 /** What the product has in C; NULL: nothing. `handlers` may be NULL. */
 struct hob_native *hob_handlers_native(const struct hob_handlers *handlers);
 
+/** What their sandboxes are made from; NULL: `handlers` is. */
+struct hob_sandbox_kit *hob_handlers_kit(const struct hob_handlers *handlers);
 /** What jobs may require that have no version of their own. Borrowed until the next load. */
 struct hob_scripts_modules *hob_handlers_modules(const struct hob_handlers *handlers);
 /** The product's first. NULL: there are no more. */

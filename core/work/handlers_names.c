@@ -41,7 +41,7 @@ static void read_description(lua_State *L, int index, struct hob_handlers_entry 
 /* An example that its own `args` refuse is a mistake in one of the two, and no reason to stop. */
 static void read_examples(lua_State *L, int index, struct hob_handlers_entry *handler)
 {
-    hob_sandbox_require(L, "hob.job");
+    hob_sandbox_require(L, "hob.job.contract");
     lua_getfield(L, -1, "check_examples");
     lua_pushvalue(L, index);
     lua_call(L, 1, 1);

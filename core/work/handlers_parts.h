@@ -5,6 +5,7 @@
 #include "work/handlers.h"
 #include "work/scripts.h"
 
+struct hob_sandbox_kit;
 struct lua_State;
 
 #define HOB_HANDLERS_STEPS      "aws-steps" /* the built-in one */
@@ -21,6 +22,7 @@ struct hob_handlers {
     const char *const *job_types, *const *routes;
     const struct hob_policy *policy;
     struct hob_native *native;                          /* NULL: nothing is in C */
+    struct hob_sandbox_kit *kit;                        /* held */
     void (*on_reloaded)(void *user, const char *label); /* NULL: nobody wants to hear */
     void *user;
     struct hob_handlers_entry *list; /* sorted by name; files only */

@@ -4,9 +4,11 @@
 #include "base/clock.h"
 #include "work/debug.h"
 #include "work/job_parts.h"
+#include "work/job_plain.h"
 #include "work/journal.h"
 #include "work/modules.h"
 #include "work/sandbox.h"
+#include "work/sandbox_kit.h"
 
 #include <lauxlib.h>
 #include <limits.h>
@@ -21,6 +23,7 @@
 struct source { /* borrowed from the handler or the store */
     const char *path, *text;
     size_t len;
+    struct hob_script *script; /* NULL: the store's */
 };
 
 static void set_identity(struct hob_job *job, const char *handler, const char *digest)
@@ -59,7 +62,7 @@ static int own_source(struct hob_job *job, struct source *source, struct hob_err
     }
     set_identity(job, handler->name, handler->digest);
     hob_sandbox_set_modules(job->sandbox, handler->modules);
-    *source = (struct source){handler->path, handler->source, handler->source_len};
+    *source = (struct source){handler->path, handler->source, handler->source_len, handler->script};
     if (hob_journal_add_source(job->journal, "", source->path, source->text, source->len)) {
         return hob_error_set(err, HOB_ENOMEM, "job %s: out of memory", job->job_id);
     }
@@ -126,13 +129,9 @@ static double number_member(lua_State *L, int index, const char *name)
     return value;
 }
 
-/* hob.job.limits' of(handler) gives bytes and seconds, nil where the handler does not say. */
+/* On top: bytes and seconds, nil where the handler does not say. */
 static void take_limits(lua_State *L, struct hob_job *job)
 {
-    hob_sandbox_require(L, "hob.job.limits");
-    lua_getfield(L, -1, "of");
-    lua_pushvalue(L, 2);
-    lua_call(L, 1, 2);
     lua_Integer memory = lua_tointeger(L, -2);
     if (memory > 0) {
         hob_sandbox_limit_memory(job->sandbox, (size_t)memory);
@@ -140,21 +139,53 @@ static void take_limits(lua_State *L, struct hob_job *job)
     if (!lua_isnil(L, -1)) {
         job->options.cpu_ms = (uint64_t)(lua_tonumber(L, -1) * 1000);
     }
-    lua_pop(L, 3);
+    lua_pop(L, 2);
 }
 
-/* hob.job's prepare(handler, primitive) gives the functions to run, or nil and why this document
- * can never work. */
+/* On top, as requires.h reads it; nil: nothing. */
+static void take_requires(lua_State *L, struct hob_job *job)
+{
+    if (lua_istable(L, -1)) {
+        job->requires = hob_calloc(1, sizeof *job->requires);
+        if (!job->requires) {
+            luaL_error(L, "out of memory");
+        }
+        hob_requires_read(L, lua_gettop(L), job->requires);
+    }
+    lua_pop(L, 1);
+}
+
+static void push_chunk(lua_State *L, const struct source *source)
+{
+    if (source->script) {
+        hob_sandbox_kit_load_script(L, source->script);
+        return;
+    }
+    char chunk[PATH_MAX + 2];
+    snprintf(chunk, sizeof chunk, "@%s", source->path);
+    if (luaL_loadbufferx(L, source->text, source->len, chunk, "t")) {
+        lua_error(L);
+    }
+}
+
+/* The handler's table is at 2; push what run() gets, if all is plain, and two values in any case.
+ */
+static void push_plain(lua_State *L, const struct hob_job *job)
+{
+    if (!hob_job_plain_prepare(L, 2, job->document, job->options.document_len)) {
+        lua_pushnil(L);
+        lua_pushnil(L);
+    }
+}
+
+/* hob.job's prepare(handler, primitive, document, args) gives the functions to run, or nil and why
+ * this document can never work. */
 static int prepare(lua_State *L)
 {
     struct preparation *prep = lua_touserdata(L, 1);
     struct hob_job *job = prep->job;
-    char chunk[PATH_MAX + 2];
-    snprintf(chunk, sizeof chunk, "@%s", prep->source.path);
     /* First: the text is borrowed from the store, which `require` may ask again. */
-    if (luaL_loadbufferx(L, prep->source.text, prep->source.len, chunk, "t")) {
-        return lua_error(L);
-    }
+    push_chunk(L, &prep->source);
     hob_sandbox_require(L, "hob.job");
     lua_getfield(L, -1, "prepare");
     lua_pushvalue(L, 2);
@@ -162,17 +193,16 @@ static int prepare(lua_State *L)
     lua_pushvalue(L, -1);
     lua_replace(L, 2); /* the handler's table */
     hob_modules_push_job(L, job);
-    lua_call(L, 2, 3);
-    if (lua_isnil(L, -3)) {
+    push_plain(L, job);
+    lua_call(L, 4, 5);
+    if (lua_isnil(L, -5)) {
         prep->rejected = true;
-        return luaL_error(L, "%s", lua_tostring(L, -2));
+        return luaL_error(L, "%s", lua_tostring(L, -4));
     }
-    job->has_requires = lua_istable(L, -1);
-    hob_requires_read(L, lua_gettop(L), &job->requires);
-    lua_pop(L, 1);
+    take_limits(L, job);
+    take_requires(L, job);
     job->run = take_function(L, -2);
     job->cleanup = take_function(L, -1);
-    take_limits(L, job);
     job->timeout_ms = (uint64_t)(number_member(L, 2, "timeout") * 1000);
     job->max_runs = (int)number_member(L, 2, "max_runs");
     return 0;
@@ -195,6 +225,7 @@ static int open_sandbox(struct hob_job *job, struct hob_error *err)
                                           .modules = job->options.modules,
                                           .script_lib = job->options.script_lib,
                                           .lib = job->options.lib,
+                                          .kit = hob_handlers_kit(job->options.handlers),
                                           .memory_bytes = job->options.memory_bytes};
     int rc = hob_sandbox_new(&options, &job->sandbox, err);
     if (rc) {
@@ -278,6 +309,8 @@ void hob_job_free(struct hob_job *job)
     hob_timer_close(job->stop);
     hob_journal_free(job->journal);
     hob_buf_free(&job->details);
+    hob_free(job->reason);
+    hob_free(job->requires);
     hob_free(job->why.kind);
     hob_free(job->why.reason);
     hob_free(job->why.code);
@@ -493,96 +526,4 @@ void hob_job_progress(struct hob_job *job, const char *text)
     if (job->options.on_progress) {
         job->options.on_progress(job->options.user, text);
     }
-}
-
-/* ---- what is known of it ---- */
-
-void hob_job_view(const struct hob_job *job, struct hob_job_view *out)
-{
-    *out = (struct hob_job_view){.id = job->job_id,
-                                 .thing = job->thing,
-                                 .document = job->document,
-                                 .document_len = job->options.document_len,
-                                 .label = job->label,
-                                 .work_dir = job->work_dir,
-                                 .execution_number = job->options.execution_number,
-                                 .attempt = job->attempt,
-                                 .interrupted = job->interrupted,
-                                 .policy = job->options.policy,
-                                 .children = job->options.children,
-                                 .log = job->options.log};
-}
-
-const struct hob_job_why *hob_job_why(const struct hob_job *job)
-{
-    return &job->why.view;
-}
-
-struct hob_journal *hob_job_journal(struct hob_job *job)
-{
-    return job->journal;
-}
-
-bool hob_job_is_main(const struct hob_job *job, const struct hob_task *task)
-{
-    return job->task == task;
-}
-
-const char *hob_job_handler(const struct hob_job *job)
-{
-    return job->handler;
-}
-
-const char *hob_job_label(const struct hob_job *job)
-{
-    return job->label;
-}
-
-const char *hob_job_digest(const struct hob_job *job)
-{
-    return job->digest;
-}
-
-const char *hob_job_step(const struct hob_job *job)
-{
-    return job->step;
-}
-
-bool hob_job_began_step(const struct hob_job *job)
-{
-    return job->began_step;
-}
-
-int64_t hob_job_elapsed_ms(const struct hob_job *job)
-{
-    uint64_t held = hob_scheduler_held_ms(hob_sandbox_scheduler(job->sandbox));
-    return job->former_ms +
-           (job->started_ms ? (int64_t)(hob_clock_mono_ms() - job->started_ms - held) : 0);
-}
-
-uint64_t hob_job_cpu_us(const struct hob_job *job)
-{
-    struct hob_scheduler_usage usage;
-    hob_scheduler_usage(hob_sandbox_scheduler(job->sandbox), &usage);
-    return usage.cpu_us;
-}
-
-uint64_t hob_job_timeout_ms(const struct hob_job *job)
-{
-    return job->timeout_ms;
-}
-
-int hob_job_max_runs(const struct hob_job *job)
-{
-    return job->max_runs;
-}
-
-bool hob_job_has_cleanup(const struct hob_job *job)
-{
-    return job->cleanup != LUA_NOREF;
-}
-
-const struct hob_requires *hob_job_requires(const struct hob_job *job)
-{
-    return job->has_requires ? &job->requires : NULL;
 }

@@ -76,9 +76,11 @@ struct hob_job_options {
     const char *document; /* copied */
     size_t document_len;
     size_t memory_bytes;
-    uint64_t cpu_ms;                       /* processor time of all runs together; 0: no limit */
-    const struct hob_policy *policy;       /* borrowed for its life; NULL: all is allowed */
-    const char *work_dir;                  /* where relative file names of the job belong; copied */
+    uint64_t cpu_ms;                 /* processor time of all runs together; 0: no limit */
+    const struct hob_policy *policy; /* borrowed for its life; NULL: all is allowed */
+    const char *work_dir;            /* where relative file names of the job belong; copied */
+    /** It is about to be used for the first time: make it. */
+    int (*on_dir)(void *user, struct hob_error *err);
     const struct hob_modules_agent *agent; /* borrowed for its life; NULL: none */
     struct hob_exec_set *children;         /* borrowed for its life */
     volatile int *executing;               /* see hob_scheduler_mark_executing */
@@ -188,6 +190,10 @@ struct hob_job_view {
     struct hob_log *log;
 };
 void hob_job_view(const struct hob_job *job, struct hob_job_view *out);
+/** The job's directory, which is made when it is first asked for: most short jobs have no files.
+ * @return 0 with *dir (borrowed; "": it has none), or a code */
+int hob_job_use_dir(struct hob_job *job, const char **dir, struct hob_error *err);
+bool hob_job_is_new(const struct hob_job *job); /* no former run of it has stored anything */
 const struct hob_job_why *hob_job_why(const struct hob_job *job); /* of cleanup */
 struct hob_journal *hob_job_journal(struct hob_job *job);
 

@@ -1,3 +1,4 @@
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "work/job_parts.h"
 
@@ -44,6 +45,12 @@ static void fill(struct report *report, const struct hob_job_refusal *refusal)
     add_if_any(report, "attempt", refusal->attempt > 1 ? report->attempt : "");
 }
 
+static void keep_reason(struct hob_job *job, const char *reason)
+{
+    hob_free(job->reason);
+    job->reason = hob_strndup(reason, HOB_JOB_REASON_MAX - 1);
+}
+
 static void fail(struct hob_job *job, const char *kind, const char *reason, const char *code)
 {
     struct report report;
@@ -53,7 +60,7 @@ static void fail(struct hob_job *job, const char *kind, const char *reason, cons
                                             .step = job->step,
                                             .attempt = job->attempt});
     bool rejected = strcmp(kind, HOB_JOB_REJECTED) == 0;
-    snprintf(job->reason, sizeof job->reason, "%s", reason);
+    keep_reason(job, reason);
     hob_job_set_outcome(job, rejected ? HOB_JOBS_REJECTED : HOB_JOBS_FAILED, kind, report.details,
                         report.count);
 }
@@ -85,7 +92,7 @@ static void end_by_engine(struct hob_job *job, const char *engine, const char *m
         job->has_outcome = true;
         job->status = HOB_JOBS_STATUS_NONE;
         snprintf(job->kind, sizeof job->kind, "%s", kind);
-        snprintf(job->reason, sizeof job->reason, "%s", message);
+        keep_reason(job, message);
     } else {
         fail_late(job, kind, message, code ? code + 1 : "CANCELLED");
     }
@@ -105,10 +112,10 @@ static const char *limit_of(const struct hob_job *job, const char *engine)
 static void tell_end(struct hob_job *job, const char *limit)
 {
     bool plain = job->cleaning || job->status == HOB_JOBS_STATUS_NONE;
+    const char *reason = job->reason ? job->reason : "";
     struct hob_job_outcome outcome = {.status = job->status,
                                       .kind = job->kind,
-                                      .details =
-                                          plain ? job->reason : hob_buf_string(&job->details),
+                                      .details = plain ? reason : hob_buf_string(&job->details),
                                       .retry_ms = job->retry_ms,
                                       .limit = limit};
     job->options.on_end(job->options.user, &outcome); /* may free the job */

@@ -1,4 +1,4 @@
-/* job_parts.h - internal to job.c and job_end.c: what a job holds, and how its parts call each
+/* job_parts.h - internal to job*.c: what a job holds, and how its parts call each
  * other.
  */
 #ifndef HOB_WORK_JOB_PARTS_H
@@ -32,11 +32,11 @@ struct hob_job {
     int run, cleanup; /* registry references of the functions to run as a task */
     uint64_t timeout_ms;
     int max_runs;
-    bool has_requires;
-    struct hob_requires requires;
+    struct hob_requires *requires; /* NULL: nothing */
     /* This run. */
     int attempt, interrupted;
     bool pinned;       /* its sources are those of the store */
+    bool has_dir;      /* work_dir was asked for, and is there */
     int source_failed; /* the store's code: a module that it may have could not be read */
     bool cleaning;     /* it is that of cleanup */
     struct hob_job_why_copy why;
@@ -57,7 +57,7 @@ struct hob_job {
     enum hob_jobs_status status;
     char kind[HOB_JOB_KIND_MAX];
     struct hob_buf details;
-    char reason[HOB_JOB_REASON_MAX];
+    char *reason; /* NULL: none, or there was no memory for it */
     uint64_t retry_ms;
 };
 

@@ -2,8 +2,11 @@
 
 #include "base/alloc.h"
 #include "base/mbed.h"
+#include "base/utf8.h"
 
 #include <string.h>
+
+#define NAME_MAX_BYTES 128
 
 struct source {
     struct source *next;
@@ -63,6 +66,16 @@ bool hob_journal_is_question(const char *name)
 {
     static const char question[] = HOB_JOURNAL_RESERVED "already_done";
     return strncmp(name, question, sizeof question - 1) == 0;
+}
+
+bool hob_journal_is_step_name(const char *name, size_t len)
+{
+    bool fits = len > 0 && len <= NAME_MAX_BYTES && hob_utf8_valid(name, len) == len &&
+                strncmp(name, HOB_JOURNAL_RESERVED, sizeof HOB_JOURNAL_RESERVED - 1) != 0;
+    for (size_t i = 0; fits && i < len; i++) {
+        fits = (unsigned char)name[i] >= 0x20 && name[i] != 0x7f;
+    }
+    return fits;
 }
 
 static bool is_step(void *user, const char *name, bool failed, const char *result)

@@ -28,6 +28,8 @@ void hob_journal_set_row(struct hob_journal *journal, int64_t row);
 
 /* ---- steps ---- */
 
+/** Text of 1 to 128 bytes without control characters, in UTF-8, that is none of Hob's own names. */
+bool hob_journal_is_step_name(const char *name, size_t len);
 /** Hob's own, which changes nothing: was it done already? */
 bool hob_journal_is_question(const char *name);
 

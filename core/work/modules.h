@@ -45,9 +45,11 @@ struct hob_modules_host {
     int exit_code;                         /* with this */
 };
 
-/** Fill package.preload for a job's sandbox, or for `hob lua` and Hob's own commands. Raise on no
- * memory: call them protected. */
-void hob_modules_open_job(struct lua_State *L);
+/** In a job's sandbox: push the function that opens a module in C. Raises on no memory: call it
+ * protected. @return 0: there is no such module, nothing is pushed */
+int hob_modules_push_opener(struct lua_State *L, const char *name);
+
+/** Fill package.preload for `hob lua` and Hob's own commands. Raises likewise. */
 void hob_modules_open_tool(struct lua_State *L);
 
 /** Push the primitive object behind a handler's `job` (see lib/hob/job.lua). */

@@ -276,6 +276,7 @@ int hob_native_new(const struct hob_native_options *options, struct hob_native *
     if (native) {
         native->loop = options->loop;
         native->log = options->log;
+        native->inside = options->inside;
         native->lib = hob_strdup(options->lib);
     }
     if (!native || !native->lib) {

@@ -50,7 +50,8 @@ struct hob_native_function;
 struct hob_native_options {
     struct hob_loop *loop;
     struct hob_log *log;
-    const char *lib; /* Hob's own Lua files; copied */
+    const char *lib;  /* Hob's own Lua files; copied */
+    unsigned *inside; /* counted up while a function of the product is called; borrowed */
 };
 
 int hob_native_new(const struct hob_native_options *options, struct hob_native **out,
@@ -164,7 +165,7 @@ struct hob_native_result {
     size_t count;
 };
 bool hob_native_call_result(const struct hob_call *call, struct hob_native_result *out);
-void hob_native_call_cancel(struct hob_call *call);
-void hob_native_call_free(struct hob_call *call); /* NULL is legal */
+void hob_native_call_cancel(struct hob_call *call); /* NULL is legal in both */
+void hob_native_call_free(struct hob_call *call);
 
 #endif

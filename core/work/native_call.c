@@ -123,13 +123,17 @@ static void tell_leaving(struct hob_call *call)
 {
     call->state = LEAVES;
     if (call->cancel) {
+        ++*call->native->inside;
         call->cancel(call->function->module->user, call);
+        --*call->native->inside;
     }
 }
 
 bool hob_native_call_invoke(struct hob_call *call)
 {
+    ++*call->native->inside;
     call->function->fn(call->function->module->user, call);
+    --*call->native->inside;
     if (call->state == ENDED) {
         return false;
     }
@@ -161,7 +165,7 @@ bool hob_native_call_result(const struct hob_call *call, struct hob_native_resul
 
 void hob_native_call_cancel(struct hob_call *call)
 {
-    if (call->state == LATER) {
+    if (call && call->state == LATER) {
         tell_leaving(call);
     }
 }
@@ -408,7 +412,7 @@ static bool is_open(const struct hob_call *call)
 
 void hob_call_fail(struct hob_call *call, const char *code, const char *message)
 {
-    if (!is_open(call) || call->code) {
+    if (!is_open(call) || call->code || call->no_memory) {
         return;
     }
     call->answered = true;

@@ -39,6 +39,7 @@ struct hob_native {
     struct hob_loop *loop;
     struct hob_log *log;
     char *lib;
+    unsigned *inside;
     struct hob_native_handler **handlers; /* sorted by name */
     size_t handler_count;
     struct hob_native_module **modules;

@@ -62,8 +62,11 @@ static void call_product(void *user)
     struct hob_run *run = user;
     run->deferred = false;
     if (run->state == BEGUN) {
+        unsigned *inside = run->native->inside;
         run->state = RUNS;
+        ++*inside;
         run->handler->given.run(run->handler->given.user, run);
+        --*inside;
     } else if (run->state == DEAD) {
         hob_native_bury(&run->native->runs, run);
     }
@@ -89,6 +92,11 @@ int hob_native_run_begin(const struct hob_native_run_options *options, struct ho
     const struct hob_native_handler *handler = find(options->native, options->name);
     if (!handler) {
         return not_registered(options->name, err);
+    }
+    const char *dir;
+    int rc = hob_job_use_dir(options->job, &dir, err);
+    if (rc) {
+        return rc;
     }
     struct hob_run *run = hob_calloc(1, sizeof *run);
     char *args = run && options->args ? hob_malloc(options->args_len + 1) : NULL;
@@ -123,7 +131,7 @@ void hob_native_run_outcome(const struct hob_run *run, struct hob_native_outcome
 {
     *out = (struct hob_native_outcome){.end = run->end,
                                        .code = run->code,
-                                       .reason = run->reason ? run->reason : "",
+                                       .reason = run->reason ? run->reason : "out of memory",
                                        .seconds = run->seconds,
                                        .details = run->details,
                                        .detail_count = run->detail_count};
@@ -136,7 +144,9 @@ void hob_native_run_cancel(struct hob_run *run, const char *why)
         run->state = LEAVES;
     }
     if (runs && run->handler->given.cancel) {
+        ++*run->native->inside;
         run->handler->given.cancel(run->handler->given.user, run, why);
+        --*run->native->inside;
     }
 }
 
@@ -230,11 +240,13 @@ static struct hob_json *args_of(const struct hob_run *const_run)
 bool hob_run_arg_string(const struct hob_run *run, const char *name, const char **out)
 {
     struct hob_json *json = args_of(run);
-    const char *value = json && name ? hob_json_string(json, name, NULL) : NULL;
-    if (value) {
+    size_t len = 0;
+    const char *value = json && name ? hob_json_string(json, name, &len) : NULL;
+    bool whole = value && strlen(value) == len; /* what was checked is what is used */
+    if (whole) {
         *out = value;
     }
-    return value != NULL;
+    return whole;
 }
 
 bool hob_run_arg_integer(const struct hob_run *run, const char *name, int64_t *out)

@@ -2,7 +2,8 @@
 
 #include "base/alloc.h"
 #include "work/modules.h"
-#include "work/sandbox_globals.h"
+#include "work/sandbox_kit.h"
+#include "work/sandbox_memory.h"
 #include "work/scripts.h"
 #include "work/scripts_dirs.h"
 
@@ -18,9 +19,11 @@
 
 #define SOURCE_MAX      (1u << 20)
 #define COLLECTOR_PAUSE 120 /* small states: collect early rather than grow */
-#define MUCH_MEMORY     (4u << 20)
-#define CIRCLE_LEVELS   100 /* of calls; the stack of the process has room for no more in C */
-#define TRIED_TABLE     "hob.tried" /* names of modules that have been loaded, well or not */
+/* A new state has no garbage, and a short job ends before it has made this much. */
+#define COLLECTOR_CREDIT_KB 48
+#define MUCH_MEMORY         (4u << 20)
+#define CIRCLE_LEVELS       100 /* of calls; the stack of the process has room for no more in C */
+#define TRIED_TABLE         "hob.tried" /* names of modules that have been loaded, well or not */
 
 struct hob_sandbox {
     struct hob_modules_host host; /* first: hob_scheduler_user gives this */
@@ -31,8 +34,10 @@ struct hob_sandbox {
     void (*on_source)(void *user, const char *name, const char *path, const char *text, size_t len);
     void *source_user;
     struct hob_scripts_modules *modules;
+    struct hob_sandbox_kit *kit;
     char *script_lib;
     char *lib;
+    struct hob_sandbox_memory memory;
     size_t used, peak;
     size_t limit;
     size_t allowance; /* beyond it */
@@ -40,38 +45,58 @@ struct hob_sandbox {
 
 /* ---- memory ---- */
 
+static void *refuse(struct hob_sandbox *sandbox, bool had_some, size_t wanted)
+{
+    if (sandbox->scheduler) {
+        hob_scheduler_refuse_memory(sandbox->scheduler, sandbox->limit, had_some, wanted);
+    }
+    return NULL;
+}
+
+static void *move(struct hob_sandbox *sandbox, void *block, size_t old, size_t new_size)
+{
+    void *moved = hob_sandbox_memory_move(&sandbox->memory, block, old, new_size);
+    if (moved || new_size == 0) {
+        sandbox->used += new_size - old;
+        sandbox->peak = sandbox->used > sandbox->peak ? sandbox->used : sandbox->peak;
+    } else if (hob_sandbox_memory_is_spread(&sandbox->memory)) {
+        refuse(sandbox, block != NULL, new_size);
+    }
+    return moved;
+}
+
+/* Most blocks are small, and most of these are there already. */
 static void *allocate(void *user, void *block, size_t old_size, size_t new_size)
 {
     struct hob_sandbox *sandbox = user;
     size_t old = block ? old_size : 0; /* for a new block Lua passes its kind here */
-    if (new_size == 0) {
-        sandbox->used -= old;
-        hob_free(block);
-        return NULL;
-    }
     if (new_size > old && sandbox->used - old + new_size > sandbox->limit + sandbox->allowance) {
-        if (sandbox->scheduler) {
-            hob_scheduler_refuse_memory(sandbox->scheduler, sandbox->limit, block != NULL,
-                                        new_size);
+        return refuse(sandbox, block != NULL, new_size);
+    }
+    if (!block && new_size > 0 && hob_sandbox_memory_is_small(new_size)) {
+        void *made = hob_sandbox_memory_take(&sandbox->memory, new_size);
+        if (made) {
+            sandbox->used += new_size;
+            return made;
         }
+    } else if (new_size == 0 && old > 0 && hob_sandbox_memory_is_small(old)) {
+        sandbox->used -= old;
+        hob_sandbox_memory_give(&sandbox->memory, block, old);
         return NULL;
     }
-    void *moved = hob_realloc(block, new_size);
-    if (moved) {
-        sandbox->used += new_size - old;
-        sandbox->peak = sandbox->used > sandbox->peak ? sandbox->used : sandbox->peak;
-    }
-    return moved;
+    return move(sandbox, block, old, new_size);
 }
 
 void hob_sandbox_limit_memory(struct hob_sandbox *sandbox, size_t bytes)
 {
     sandbox->limit = bytes;
+    sandbox->memory.limit = bytes + sandbox->allowance;
 }
 
 void hob_sandbox_allow_memory(struct hob_sandbox *sandbox, size_t bytes)
 {
     sandbox->allowance = bytes;
+    sandbox->memory.limit = sandbox->limit + bytes;
 }
 
 size_t hob_sandbox_memory(const struct hob_sandbox *sandbox)
@@ -80,6 +105,8 @@ size_t hob_sandbox_memory(const struct hob_sandbox *sandbox)
 }
 
 /* ---- require ---- */
+
+static int safe_require(lua_State *L);
 
 static int module_path(lua_State *L, const char *dir, const char *name, char *out, size_t len)
 {
@@ -93,14 +120,14 @@ static int module_path(lua_State *L, const char *dir, const char *name, char *ou
         *c = *c == '.' ? '/' : *c;
     }
     int n = snprintf(out, len, "%s/%s.lua", dir, file);
-    return n > 0 && (size_t)n < len && access(out, R_OK) == 0;
+    return n > 0 && (size_t)n < len;
 }
 
 static bool find_shared(lua_State *L, const char *dirs, const char *name, char out[PATH_MAX])
 {
     char dir[PATH_MAX];
     while (hob_scripts_dirs_next(&dirs, dir)) {
-        if (module_path(L, dir, name, out, PATH_MAX)) {
+        if (module_path(L, dir, name, out, PATH_MAX) && access(out, R_OK) == 0) {
             return true;
         }
     }
@@ -165,16 +192,14 @@ void hob_sandbox_set_modules(struct hob_sandbox *sandbox, struct hob_scripts_mod
 
 static bool load_checked(lua_State *L, struct hob_sandbox *sandbox, const char *name)
 {
-    const struct hob_script *module = hob_scripts_modules_find(sandbox->modules, name);
+    struct hob_script *module = hob_scripts_modules_find(sandbox->modules, name);
     if (!module) {
         return false;
     }
     if (module->error.code) {
         luaL_error(L, "module '%s': %s", name, module->error.message);
     }
-    if (load_text(L, module->path, module->text, module->len) != LUA_OK) {
-        lua_error(L);
-    }
+    hob_sandbox_kit_load_script(L, module);
     if (sandbox->on_source) {
         sandbox->on_source(sandbox->source_user, name, module->path, module->text, module->len);
     }
@@ -214,20 +239,41 @@ static bool load_shared(lua_State *L, struct hob_sandbox *sandbox, const char *n
     return status == LUA_OK || lua_error(L);
 }
 
+/* What surrounds a handler's run() is loaded when it is needed, perhaps after the handler has
+ * changed its globals: it sees those of the language. It is always Hob's own: the store, which may
+ * have failed by then, is not asked for it. */
+static bool is_surroundings(const char *name)
+{
+    return strcmp(name, "hob.job") == 0 || strncmp(name, "hob.job.", 8) == 0 ||
+           strcmp(name, "hob.nearest") == 0;
+}
+
+static void push_language(lua_State *L, struct hob_sandbox *sandbox)
+{
+    static const char key;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) {
+        return;
+    }
+    lua_pop(L, 1);
+    hob_sandbox_kit_push_language(sandbox->kit, L);
+    lua_pushcfunction(L, safe_require);
+    lua_setfield(L, -2, "require");
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+}
+
 static void load_module(lua_State *L, const char *name)
 {
     struct hob_sandbox *sandbox = hob_scheduler_user(L);
     char path[PATH_MAX];
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    if (lua_getfield(L, -1, name) != LUA_TNIL) {
-        lua_remove(L, -2);
+    if (hob_modules_push_opener(L, name)) {
         return;
     }
-    lua_pop(L, 2);
-    if (load_shared(L, sandbox, name)) {
+    if (!is_surroundings(name) && load_shared(L, sandbox, name)) {
         return;
     }
-    if (!is_ours(name) || !module_path(L, sandbox->lib, name, path, sizeof path)) {
+    if (!is_ours(name) || !module_path(L, sandbox->lib, name, path, sizeof path) ||
+        !hob_sandbox_kit_load(sandbox->kit, L, path)) {
         const char *dirs = sandbox->script_lib ? sandbox->script_lib : "scripts/lib";
         const char *words = luaL_gsub(L, dirs, "\n", ", ");
         luaL_error(
@@ -237,12 +283,11 @@ static void load_module(lua_State *L, const char *name)
             "with the same functions, stands in for it",
             name, words);
     }
-    if (luaL_loadfilex(L, path, "t") != LUA_OK) {
-        lua_error(L);
+    if (is_surroundings(name)) {
+        push_language(L, sandbox);
+        lua_setupvalue(L, -2, 1);
     }
 }
-
-static int safe_require(lua_State *L);
 
 /* A module that requires the one that requires it would do so until the stack is full. */
 static void check_circle(lua_State *L, const char *name)
@@ -310,14 +355,9 @@ void hob_sandbox_require(lua_State *L, const char *name)
 
 /* ---- life ---- */
 
-static int open_state(lua_State *L)
+static int open_recorder(lua_State *L)
 {
-    lua_register(L, "require", safe_require);
-    hob_modules_open_job(L);
-    if (((struct hob_modules_host *)hob_scheduler_user(L))->bench) {
-        hob_sandbox_require(L, "hob.handler.recorder"); /* may change what handlers get */
-        lua_pop(L, 1);
-    }
+    hob_sandbox_require(L, "hob.handler.recorder"); /* may change what handlers get */
     return 0;
 }
 
@@ -325,8 +365,9 @@ static int open_state(lua_State *L)
 static int make_scheduler(lua_State *L)
 {
     struct hob_sandbox *sandbox = lua_touserdata(L, 1);
-    hob_sandbox_open_globals(L);
-    sandbox->scheduler = hob_scheduler_new(sandbox->host.loop, L, sandbox);
+    hob_sandbox_kit_open(sandbox->kit, L);
+    lua_register(L, "require", safe_require);
+    sandbox->scheduler = hob_scheduler_new_in(sandbox->host.loop, L, sandbox);
     if (!sandbox->scheduler) {
         return luaL_error(L, "out of memory");
     }
@@ -341,12 +382,16 @@ static int fill(struct hob_sandbox *sandbox, struct hob_error *err)
 {
     lua_State *L = sandbox->L;
     lua_gc(L, LUA_GCINC, COLLECTOR_PAUSE, 0, 0);
+    lua_gc(L, LUA_GCSTOP);
     lua_pushcfunction(L, make_scheduler);
     lua_pushlightuserdata(L, sandbox);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
         return hob_error_set(err, HOB_ENOMEM, "sandbox: %s", lua_tostring(L, -1));
     }
-    return hob_sandbox_call(sandbox, open_state, NULL, err);
+    int rc = sandbox->host.bench ? hob_sandbox_call(sandbox, open_recorder, NULL, err) : 0;
+    lua_gc(L, LUA_GCRESTART);
+    lua_gc(L, LUA_GCSTEP, -COLLECTOR_CREDIT_KB);
+    return rc;
 }
 
 int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,
@@ -369,12 +414,15 @@ int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbo
     sandbox->find_source = options->find_source;
     sandbox->on_source = options->on_source;
     sandbox->source_user = options->source_user;
-    sandbox->limit = options->memory_bytes ? options->memory_bytes : HOB_SANDBOX_MEMORY;
+    hob_sandbox_limit_memory(sandbox,
+                             options->memory_bytes ? options->memory_bytes : HOB_SANDBOX_MEMORY);
     sandbox->modules = hob_scripts_modules_hold(options->modules);
     sandbox->script_lib = options->script_lib ? hob_strdup(options->script_lib) : NULL;
     sandbox->lib = hob_strdup(options->lib);
-    sandbox->L = lua_newstate(allocate, sandbox);
-    int rc = HOB_ENOMEM;
+    sandbox->kit = hob_sandbox_kit_hold(options->kit);
+    int rc = sandbox->kit ? 0 : hob_sandbox_kit_new(&sandbox->kit, err);
+    sandbox->L = rc ? NULL : lua_newstate(allocate, sandbox);
+    rc = HOB_ENOMEM;
     if (sandbox->lib && sandbox->L) {
         rc = fill(sandbox, err);
     } else {
@@ -402,12 +450,15 @@ void hob_sandbox_free(struct hob_sandbox *sandbox)
         return;
     }
     size_t peak = sandbox->peak;
+    sandbox->memory.closing = true;
     if (sandbox->scheduler) {
         hob_scheduler_close(sandbox->scheduler);
     } else if (sandbox->L) {
         lua_close(sandbox->L);
     }
+    hob_sandbox_memory_close(&sandbox->memory);
     hob_scripts_modules_release(sandbox->modules);
+    hob_sandbox_kit_release(sandbox->kit);
     hob_free(sandbox->script_lib);
     hob_free(sandbox->lib);
     hob_free(sandbox);

@@ -25,6 +25,7 @@ struct hob_job;
 struct hob_modules_agent;
 struct hob_native;
 struct hob_policy;
+struct hob_sandbox_kit;
 struct hob_exec_set;
 struct hob_scripts_modules;
 
@@ -55,7 +56,8 @@ struct hob_sandbox_options {
     const char
         *script_lib; /* directories (scripts_dirs.h) of modules that scripts share; NULL: none */
     const char *lib; /* directory of Hob's own Lua files */
-    size_t memory_bytes; /* 0: HOB_SANDBOX_MEMORY */
+    struct hob_sandbox_kit *kit; /* what it is made from; held for its life; NULL: one of its own */
+    size_t memory_bytes;         /* 0: HOB_SANDBOX_MEMORY */
 };
 
 int hob_sandbox_new(const struct hob_sandbox_options *options, struct hob_sandbox **out,

@@ -457,6 +457,7 @@ void hob_script_release(struct hob_script *script)
     if (script && --script->holders == 0) {
         hob_free(script->path);
         hob_free(script->text);
+        hob_free(script->code);
         hob_free(script);
     }
 }

@@ -95,6 +95,8 @@ struct hob_script {
     char name[HOB_SCRIPTS_MODULE_MAX + 1];
     char *text; /* NUL-terminated */
     size_t len;
+    char *code; /* what was made of the text in this process; NULL: nothing yet */
+    size_t code_len;
     char digest[HOB_SHA256_HEX_MAX]; /* "": it could not be read, */
     struct hob_error error;          /* which this says; or why it cannot be used */
 };

@@ -60,8 +60,8 @@ struct hob_slot_options { /* borrowed for its life */
     struct hob_outbox *outbox;
     struct hob_handlers *handlers;
     const char *thing;
-    const char *work_dir;            /* each execution gets a directory in it, removed at its end */
-    const struct hob_policy *policy; /* NULL: handlers may do all */
+    const char *work_dir; /* each execution may have a directory in it, removed at its end */
+    const struct hob_policy *policy;       /* NULL: handlers may do all */
     const struct hob_modules_agent *agent; /* NULL: none */
     size_t memory_bytes;
     uint64_t cpu_ms;               /* of a job, in all its runs; 0: no limit */

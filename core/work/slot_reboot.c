@@ -132,6 +132,7 @@ static void ask_product(struct hob_slot *slot)
     product->inside++;
     int rc = product->reboot(product->user, slot->reboot_reason, &err);
     product->inside--;
+    err.message[sizeof err.message - 1] = '\0'; /* it is the product's */
     if (rc) {
         had_a_problem(slot, err.message[0] ? err.message : hob_error_words(rc));
     }

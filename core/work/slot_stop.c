@@ -29,7 +29,8 @@ static void give_up(struct hob_slot *slot)
     if (slot->state == HOB_SLOT_RUNNING || slot->cleaning) {
         struct hob_log_record record = hob_slot_record(slot, HOB_LOG_WARN, "job.suspended");
         hob_slot_shown_step(slot, hob_slot_step(slot), where);
-        hob_log_write(slot->options.log, &record, "stopped %s; it goes on when Hob starts again",
+        hob_log_write(slot->options.log, &record,
+                      "stopped %s; it goes on when its thing is started again",
                       slot->cleaning ? "in cleanup" : where);
     }
     slot->given_up = true;

@@ -41,7 +41,7 @@ static const char *why_of(const struct hob_slot *slot)
     if (slot->state == HOB_SLOT_RUNNING && slot->cancel_who[0]) {
         return "it is cancelled: it ends when its critical section has ended";
     }
-    return slot->stopped ? "Hob is stopping: it goes on at the next start" : "";
+    return slot->stopped ? "it is being stopped: it goes on when its thing is started again" : "";
 }
 
 static const char *waits_for(const struct hob_slot *slot)

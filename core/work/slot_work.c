@@ -103,7 +103,7 @@ int hob_slot_own_directory(const char *path, struct hob_error *err)
                          strerror(errno));
 }
 
-static int make_dir(struct hob_slot *slot, struct hob_error *err)
+static int name_dir(struct hob_slot *slot, struct hob_error *err)
 {
     hob_free(slot->dir);
     /* No thing's name has an @, so two things never share one. */
@@ -114,6 +114,13 @@ static int make_dir(struct hob_slot *slot, struct hob_error *err)
         slot->dir = NULL;
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
+    return 0;
+}
+
+/* An earlier run may have left it. */
+static int on_job_dir(void *user, struct hob_error *err)
+{
+    struct hob_slot *slot = user;
     int rc = hob_slot_own_directory(slot->dir, err);
     return rc ? rc : hob_policy_give(slot->options.policy, slot->dir, err);
 }
@@ -273,12 +280,13 @@ int hob_slot_new_job(struct hob_slot *slot, const struct hob_handlers_entry *han
                                       .on_hold = hob_slot_on_hold,
                                       .hold_until_ms = hob_slot_hold_until_ms,
                                       .on_debug_cancel = hob_slot_on_debug_cancel,
+                                      .on_dir = on_job_dir,
                                       .on_progress = on_job_progress,
                                       .on_step = on_job_step,
                                       .on_reboot = hob_slot_on_reboot,
                                       .on_end = on_job_end,
                                       .user = slot};
-    int rc = make_dir(slot, err);
+    int rc = name_dir(slot, err);
     options.work_dir = slot->dir;
     rc = rc ? rc : hob_job_new(&options, &slot->job, err);
     if (rc == 0) {

@@ -283,13 +283,12 @@ int hob_store_begin_run(struct hob_store *store, int64_t row, const struct hob_s
 
 static int expect_end(struct hob_store *store, const void *args, struct hob_error *err)
 {
-    (void)args;
-    return hob_store_statement_write(store, HOB_STORE_EXPECT_END, err, "");
+    return hob_store_statement_write(store, HOB_STORE_EXPECT_END, err, "t", (const char *)args);
 }
 
-int hob_store_expect_end(struct hob_store *store, struct hob_error *err)
+int hob_store_expect_end(struct hob_store *store, const char *thing, struct hob_error *err)
 {
-    return hob_store_statement_transact(store, HOB_STORE_MUST, expect_end, NULL, err);
+    return hob_store_statement_transact(store, HOB_STORE_MUST, expect_end, thing, err);
 }
 
 struct wait {

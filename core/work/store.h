@@ -115,8 +115,9 @@ int hob_store_begin_run(struct hob_store *store, int64_t row, const struct hob_s
                         bool commits, struct hob_error *err);
 
 /** The process is about to end in order, or the machine to be rebooted by us: what runs now is not
- * interrupted by its own fault. Sets `boot` to "" for every execution that has not ended. */
-int hob_store_expect_end(struct hob_store *store, struct hob_error *err);
+ * interrupted by its own fault. Sets `boot` to "" for every execution that has not ended.
+ * @param thing  only its own: it is being taken out alone; NULL: of all things */
+int hob_store_expect_end(struct hob_store *store, const char *thing, struct hob_error *err);
 
 /** retry_later: the first failed step is forgotten, and all that ended after it (a roll-back must
  * be done again after the next failure); finished ones before it stay; retries + 1. A `once` step

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define VALUES_MAX 27
+#define RIDES_MAX  128
 
 #define SELECT                                                                                     \
     "SELECT e.row, thing, job_id, execution_number, queued_at, version, state, handler,"           \
@@ -23,27 +24,34 @@
     "execution = ?1 AND (seq, failed <> 0) >="                                                     \
     " (SELECT seq, 1 FROM step WHERE execution = ?1 AND failed <> 0 ORDER BY seq LIMIT 1)"
 
+/* OR FAIL: a change that fails is rolled back as a whole, so that SQLite need not keep what each
+ * statement has to put back. */
 static const char *const statement_sql[HOB_STORE_STATEMENTS] = {
+    [HOB_STORE_BEGIN] = "BEGIN",
+    [HOB_STORE_COMMIT] = "COMMIT",
     [HOB_STORE_FIND] =
         SELECT "WHERE thing = ? AND job_id = ? AND execution_number = ? AND queued_at = ?",
     [HOB_STORE_GET] = SELECT "WHERE e.row = ?",
     [HOB_STORE_EACH] = SELECT "WHERE (?1 = '' OR thing = ?1) AND state = ?2 ORDER BY e.row",
     [HOB_STORE_ADD] =
-        "INSERT INTO execution(row, thing, job_id, execution_number, queued_at, version, state,"
+        "INSERT OR FAIL INTO execution(row, thing, job_id, execution_number, queued_at, version, "
+        "state,"
         " handler, handler_digest, runs, boot, interrupted, deaths, elapsed_ms, resume_at_s,"
         " wait_s, retries, ending_status, ending_kind, ending_details, cleanups, status, details,"
         " ended_at_s, told, theirs, told_at_s)"
         " VALUES(max(?, (SELECT coalesce(max(row), 0) FROM execution)) + 1, ?, ?, ?, ?, ?, ?, ?, "
         "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [HOB_STORE_ADD_DOCUMENT] = "INSERT INTO document(execution, bytes) VALUES(?, ?)",
+    [HOB_STORE_ADD_DOCUMENT] = "INSERT OR FAIL INTO document(execution, bytes) VALUES(?, ?)",
     [HOB_STORE_BEGIN_RUN] =
-        "UPDATE execution SET runs = max(runs, ?8) + 1, handler = ?2, handler_digest = ?3, version "
+        "UPDATE OR FAIL execution SET runs = max(runs, ?8) + 1, handler = ?2, handler_digest = ?3, "
+        "version "
         "= ?4,"
         " boot = ?5, interrupted = ?6, deaths = ?7, resume_at_s = 0, wait_s = 0,"
         " state = max(state, 1) WHERE row = ?1",
-    [HOB_STORE_EXPECT_END] = "UPDATE execution SET boot = '' WHERE state < 2 AND boot <> ''",
+    [HOB_STORE_EXPECT_END] = "UPDATE OR FAIL execution SET boot = '' WHERE state < 2 AND boot <> ''"
+                             " AND (?1 = '' OR thing = ?1)",
     [HOB_STORE_PUT_WAIT] =
-        "UPDATE execution SET resume_at_s = ?2, wait_s = ?3, elapsed_ms = ?4,"
+        "UPDATE OR FAIL execution SET resume_at_s = ?2, wait_s = ?3, elapsed_ms = ?4,"
         " retries = retries + 1, state = max(state, 1) WHERE row = ?1 AND state < 2",
     [HOB_STORE_FORGET_BEGUN] = "DELETE FROM step_begun WHERE execution = ?1 AND name IN"
                                " (SELECT name FROM step WHERE " FROM_THE_FIRST_FAILURE
@@ -52,28 +60,29 @@ static const char *const statement_sql[HOB_STORE_STATEMENTS] = {
     [HOB_STORE_FORGET_REBOOTS] = "DELETE FROM reboot WHERE execution = ?1 AND key IN"
                                  " (SELECT name FROM step WHERE " FROM_THE_FIRST_FAILURE ")",
     [HOB_STORE_FORGET_STEPS] = "DELETE FROM step WHERE " FROM_THE_FIRST_FAILURE,
-    [HOB_STORE_PUT_VERSION] = "UPDATE execution SET version = ?2 WHERE row = ?1",
+    [HOB_STORE_PUT_VERSION] = "UPDATE OR FAIL execution SET version = ?2 WHERE row = ?1",
     [HOB_STORE_SOURCE_THERE] = "SELECT 1 FROM source WHERE digest = ?",
-    [HOB_STORE_PUT_SOURCE] = "INSERT INTO source(digest, bytes) VALUES(?, ?)",
-    [HOB_STORE_USE_SOURCE] = "INSERT INTO source_use(execution, name, path, digest)"
+    [HOB_STORE_PUT_SOURCE] = "INSERT OR FAIL INTO source(digest, bytes) VALUES(?, ?)",
+    [HOB_STORE_USE_SOURCE] = "INSERT OR FAIL INTO source_use(execution, name, path, digest)"
                              " SELECT row, ?2, ?3, ?4 FROM execution WHERE row = ?1"
                              " ON CONFLICT(execution, name)"
                              " DO UPDATE SET path = excluded.path, digest = excluded.digest",
     [HOB_STORE_GET_SOURCE] = "SELECT u.path, s.bytes FROM source_use u"
                              " JOIN source s ON s.digest = u.digest"
                              " WHERE u.execution = ? AND u.name = ?",
-    [HOB_STORE_PUT_STEP] =
-        "INSERT INTO step(execution, name, failed, result, seq)"
-        " SELECT ?1, ?2, ?3, ?4, coalesce(max(seq), 0) + 1 FROM step WHERE execution = ?1"
-        " ON CONFLICT(execution, name)"
-        " DO UPDATE SET failed = excluded.failed, result = excluded.result,"
-        " seq = iif(excluded.failed, excluded.seq, seq)",
-    [HOB_STORE_STEP_ENDED] = "UPDATE execution SET state = max(state, 1), interrupted = 0,"
+    [HOB_STORE_PUT_STEP] = "INSERT OR FAIL INTO step(execution, name, failed, result, seq)"
+                           " VALUES(?1, ?2, ?3, ?4,"
+                           " (SELECT coalesce(max(seq), 0) + 1 FROM step WHERE execution = ?1))"
+                           " ON CONFLICT(execution, name)"
+                           " DO UPDATE SET failed = excluded.failed, result = excluded.result,"
+                           " seq = iif(excluded.failed, excluded.seq, seq)",
+    [HOB_STORE_STEP_ENDED] = "UPDATE OR FAIL execution SET state = max(state, 1), interrupted = 0,"
                              " deaths = 0, elapsed_ms = ?2 WHERE row = ?1",
-    [HOB_STORE_PUT_STATE] = "INSERT INTO job_state(execution, value) VALUES(?, ?)"
+    [HOB_STORE_PUT_STATE] = "INSERT OR FAIL INTO job_state(execution, value) VALUES(?, ?)"
                             " ON CONFLICT(execution) DO UPDATE SET value = excluded.value",
-    [HOB_STORE_BEGIN_STEP] = "INSERT INTO step_begun(execution, name) SELECT row, ?2 FROM execution"
-                             " WHERE row = ?1 ON CONFLICT DO UPDATE SET name = excluded.name",
+    [HOB_STORE_BEGIN_STEP] =
+        "INSERT OR FAIL INTO step_begun(execution, name) SELECT row, ?2 FROM execution"
+        " WHERE row = ?1 ON CONFLICT DO UPDATE SET name = excluded.name",
     [HOB_STORE_DROP_STEP] = "DELETE FROM step WHERE execution = ? AND name = ?",
     [HOB_STORE_STEP_BEGUN] =
         "SELECT 1 FROM step_begun b WHERE execution = ? AND name = ? AND NOT EXISTS"
@@ -82,26 +91,28 @@ static const char *const statement_sql[HOB_STORE_STATEMENTS] = {
                             " ORDER BY seq, name",
     [HOB_STORE_GET_STEP] = "SELECT failed, result FROM step WHERE execution = ? AND name = ?",
     [HOB_STORE_GET_STATE] = "SELECT value FROM job_state WHERE execution = ?",
-    [HOB_STORE_PUT_REBOOT] = "INSERT INTO reboot(execution, key, mark, tries)"
+    [HOB_STORE_PUT_REBOOT] = "INSERT OR FAIL INTO reboot(execution, key, mark, tries)"
                              " SELECT row, ?2, ?3, ?4 FROM execution WHERE row = ?1"
                              " ON CONFLICT(execution, key)"
                              " DO UPDATE SET mark = excluded.mark, tries = excluded.tries",
     [HOB_STORE_GET_REBOOT] = "SELECT mark, tries FROM reboot WHERE execution = ? AND key = ?",
     [HOB_STORE_PUT_ENDING] =
-        "UPDATE execution SET ending_status = ?2, ending_kind = ?3, ending_details = ?4,"
+        "UPDATE OR FAIL execution SET ending_status = ?2, ending_kind = ?3, ending_details = ?4,"
         " state = max(state, 1) WHERE row = ?1 AND state < 2 AND ending_status = ''",
-    [HOB_STORE_BEGIN_CLEANUP] = "UPDATE execution SET cleanups = cleanups + 1 WHERE row = ?",
-    [HOB_STORE_PUT_OUTCOME] = "UPDATE execution SET state = 2, status = ?2, details = ?3,"
+    [HOB_STORE_BEGIN_CLEANUP] =
+        "UPDATE OR FAIL execution SET cleanups = cleanups + 1 WHERE row = ?",
+    [HOB_STORE_PUT_OUTCOME] = "UPDATE OR FAIL execution SET state = 2, status = ?2, details = ?3,"
                               " ended_at_s = ?4 WHERE row = ?1 AND state < 2",
-    [HOB_STORE_SET_TOLD] = "UPDATE execution SET state = 3, told = ?2, theirs = ?3,"
+    [HOB_STORE_SET_TOLD] = "UPDATE OR FAIL execution SET state = 3, told = ?2, theirs = ?3,"
                            " told_at_s = ?4,"
                            " ending_details = '' WHERE row = ?1 AND state >= 2",
     [HOB_STORE_DROP_DOCUMENT] = "DELETE FROM document WHERE execution = ?",
     [HOB_STORE_DROP_STEPS] = "DELETE FROM step WHERE execution = ?",
     [HOB_STORE_DROP_STATE] = "DELETE FROM job_state WHERE execution = ?",
     [HOB_STORE_DROP_EXECUTION] = "DELETE FROM execution WHERE row = ?",
-    [HOB_STORE_PRUNE] = "DELETE FROM execution WHERE state = 3 AND row NOT IN"
-                        " (SELECT row FROM execution WHERE state = 3 ORDER BY row DESC LIMIT ?)",
+    [HOB_STORE_PRUNE] =
+        "DELETE FROM execution WHERE state = 3 AND row <="
+        " (SELECT row FROM execution WHERE state = 3 ORDER BY row DESC LIMIT 1 OFFSET ?)",
     [HOB_STORE_PUT_NOTE] = "INSERT OR REPLACE INTO meta VALUES('note:' || ?1, ?2)",
     [HOB_STORE_GET_NOTE] = "SELECT value FROM meta WHERE key = 'note:' || ?1",
     [HOB_STORE_DROP_NOTE] = "DELETE FROM meta WHERE key = 'note:' || ?1",
@@ -219,6 +230,25 @@ static int run(struct hob_store *store, enum hob_store_statement id, const struc
     return rc;
 }
 
+/** BEGIN or COMMIT: several of each for every job, so they are prepared as well. */
+static int control(struct hob_store *store, enum hob_store_statement id, struct hob_error *err)
+{
+    int rc = ready(store, id, NULL, 0, err);
+    if (rc < 0)
+        return rc;
+    errno = 0;
+    if (sqlite3_step(store->statements[id]) != SQLITE_DONE)
+        rc = hob_store_file_fail(&store->file, statement_sql[id], err);
+    sqlite3_reset(store->statements[id]);
+    return rc;
+}
+
+static void roll_back(struct hob_store *store)
+{
+    if (!sqlite3_get_autocommit(store->file.db)) /* a full disk may have ended it already */
+        sqlite3_exec(store->file.db, "ROLLBACK", NULL, NULL, NULL);
+}
+
 /* ---- what rides ---- */
 
 static int record(struct hob_store *store, enum hob_store_statement id, const struct value *values,
@@ -280,16 +310,16 @@ static void append(struct hob_store *store, struct hob_store_ride *recorded)
     *end = recorded;
 }
 
-/** SQLite has ended the transaction that it rode in: begin another one with it. */
+/** The transaction that it rode in was ended: begin another one with it. */
 static int ride_again(struct hob_store *store, struct hob_error *err)
 {
     if (!store->rides || !sqlite3_get_autocommit(store->file.db))
         return 0;
-    int rc = hob_store_file_run(&store->file, "BEGIN", err);
+    int rc = control(store, HOB_STORE_BEGIN, err);
     for (struct hob_store_ride *ride = store->rides; rc == 0 && ride; ride = ride->next)
         rc = run(store, ride->id, ride->values, ride->count, err);
-    if (rc < 0 && !sqlite3_get_autocommit(store->file.db))
-        sqlite3_exec(store->file.db, "ROLLBACK", NULL, NULL, NULL);
+    if (rc < 0)
+        roll_back(store);
     return rc;
 }
 
@@ -369,8 +399,9 @@ int hob_store_statement_commit(struct hob_store *store, struct hob_error *err)
         rc = ride_again(store, err);
     if (rc < 0 || sqlite3_get_autocommit(store->file.db))
         return rc;
-    rc = hob_store_file_commit(&store->file, err);
+    rc = control(store, HOB_STORE_COMMIT, err);
     if (rc < 0) {
+        roll_back(store);
         ride_again(store, NULL); /* if that fails too, it is tried again with the next call */
         return rc;
     }
@@ -387,8 +418,8 @@ static int begin(struct hob_store *store, struct hob_error *err)
     if (rc == 0)
         rc = ride_again(store, err);
     if (rc == 0 && sqlite3_get_autocommit(store->file.db))
-        rc = hob_store_file_run(&store->file, "BEGIN", err);
-    return rc < 0 ? rc : hob_store_file_run(&store->file, "SAVEPOINT change", err);
+        rc = control(store, HOB_STORE_BEGIN, err);
+    return rc;
 }
 
 /** Write within the open transaction, all or nothing. */
@@ -399,15 +430,21 @@ static int change(struct hob_store *store, bool rides, hob_store_change_fn *fn, 
     store->recorded = rides ? &recorded : NULL;
     int rc = fn(store, args, err);
     store->recorded = NULL;
-    if (rc >= 0)
-        rc = hob_store_file_run(&store->file, "RELEASE change", err);
-    else if (!sqlite3_get_autocommit(store->file.db)) /* a full disk may have ended it already */
-        sqlite3_exec(store->file.db, "ROLLBACK TO change; RELEASE change", NULL, NULL, NULL);
-    if (rc >= 0)
+    if (rc >= 0) {
         append(store, recorded);
-    else
-        forget(recorded);
+        return rc;
+    }
+    forget(recorded);
+    roll_back(store);
     return rc;
+}
+
+static bool many_ride(const struct hob_store *store)
+{
+    int count = 0;
+    for (const struct hob_store_ride *ride = store->rides; ride; ride = ride->next)
+        count++;
+    return count >= RIDES_MAX;
 }
 
 static int transact(struct hob_store *store, enum hob_store_kind kind, hob_store_change_fn *fn,
@@ -420,7 +457,12 @@ static int transact(struct hob_store *store, enum hob_store_kind kind, hob_store
         ride_again(store, NULL);
         return rc;
     }
-    return kind == HOB_STORE_RIDES ? 0 : hob_store_statement_commit(store, err);
+    if (kind != HOB_STORE_RIDES)
+        return hob_store_statement_commit(store, err);
+    /* While an outbox is drained nothing else is committed, and they would pile up. */
+    if (many_ride(store))
+        (void)hob_store_statement_commit(store, NULL); /* without success they ride on */
+    return 0;
 }
 
 /* What the caller did wrong (no such row, too large, there already) says nothing of the disk. */

@@ -1,8 +1,10 @@
 /* store_statement.h - the inner half of the store: its statements, and what rides.
  *
- * One transaction is open while something rides on the next commit; each change is a savepoint in
- * it. SQLite ends the whole transaction when the disk is full or fails, and with it what rode, so
- * the statements that ride are kept in memory too and done again in the next transaction.
+ * One transaction is open while something rides on the next commit, and takes up each change. A
+ * change that fails is undone with the whole transaction (which SQLite ends by itself when the disk
+ * is full), and with it what rode: so the statements that ride are kept in memory too, and done
+ * again in the next transaction. A savepoint for each change would cost each of them a copy of the
+ * pages that it writes, for the sake of one in a thousand.
  * A change of kind HOB_STORE_MUST that finds the disk full gives the reserve back to the file
  * system and tries once more.
  * Only store*.c use it. Loop thread only.  Spec: spec/unit/store_spec.lua, store_full_spec.lua
@@ -19,6 +21,8 @@
 #define HOB_STORE_TEXT_LIMIT (256 * 1024)
 
 enum hob_store_statement {
+    HOB_STORE_BEGIN,
+    HOB_STORE_COMMIT,
     HOB_STORE_FIND,
     HOB_STORE_GET,
     HOB_STORE_EACH,

@@ -165,7 +165,7 @@ static int put_reboot(struct hob_store *store, const void *args, struct hob_erro
     int rc =
         hob_store_statement_change(store, HOB_STORE_PUT_REBOOT, reboot->row, err, "itti",
                                    reboot->row, reboot->key, reboot->mark, (int64_t)reboot->tries);
-    return rc < 0 ? rc : hob_store_statement_write(store, HOB_STORE_EXPECT_END, err, "");
+    return rc < 0 ? rc : hob_store_statement_write(store, HOB_STORE_EXPECT_END, err, "t", "");
 }
 
 int hob_store_put_reboot(struct hob_store *store, int64_t row, const char *key, const char *mark,

@@ -318,11 +318,12 @@ void hob_task_interrupt(struct hob_task *task)
     }
 }
 
-void hob_task_begin_slice(struct hob_task_now *now)
+void hob_task_begin_slice(struct hob_scheduler *scheduler)
 {
+    struct hob_task_now *now = &scheduler->now;
     now->stuck = false;
     now->ticks = 0;
-    now->slice_cpu_us = hob_clock_cpu_us();
+    now->slice_cpu_us = hob_task_counts_cpu(scheduler) ? hob_clock_cpu_us() : 0;
     now->slice_ms = now->tick_ms = hob_clock_mono_ms();
 }
 
@@ -338,7 +339,7 @@ static void resume_task(struct hob_task *task)
     scheduler->now.current = task;
     scheduler->now.chain_yieldable = true;
     task->resumed = ++scheduler->resumes;
-    hob_task_begin_slice(&scheduler->now);
+    hob_task_begin_slice(scheduler);
     int results = 0;
     int nargs = lua_status(task->co) == LUA_YIELD ? 0 : lua_gettop(task->co) - 1;
     int status = hob_task_resume(task->co, NULL, nargs, &results);

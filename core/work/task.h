@@ -46,6 +46,9 @@ struct hob_task;
 
 /** L's main thread; its extra space is taken. `user` is what hob_scheduler_user gives back. */
 struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, struct lua_State *L, void *user);
+/** In two parts, for many states that are alike: what is installed is the same in each. */
+void hob_scheduler_install(struct lua_State *L); /* raises: out of memory */
+struct hob_scheduler *hob_scheduler_new_in(struct hob_loop *loop, struct lua_State *L, void *user);
 /** Cancels every task's wait, and closes L; no `done` is called any more. Finalizers still find the
  * scheduler, but start nothing. */
 void hob_scheduler_close(struct hob_scheduler *scheduler);

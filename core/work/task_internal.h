@@ -54,7 +54,8 @@ struct hob_task {
     struct hob_task *next_ready;
     bool ready;
     bool waiting;
-    bool first_run;    /* of hob_task_call: it has not waited yet */
+    bool called;       /* by hob_task_call, */
+    bool first_run;    /* and has not waited yet */
     bool aside;        /* what a person evaluates */
     uint64_t aside_us; /* processor time of former slices */
     struct hob_task_wait wait;
@@ -103,6 +104,8 @@ struct hob_scheduler {
     void *user;
     struct hob_task *tasks;
     struct hob_task *ready_head, *ready_tail;
+    lua_State *spare_co; /* a coroutine that has ended, for the next callback; NULL: none */
+    int spare_ref;
     struct hob_task *holder; /* a callback that was made to yield before it waited, */
     struct hob_task *held_head, *held_tail; /* and those that begin only after that */
     /* A debugger's. */
@@ -131,7 +134,7 @@ struct hob_scheduler {
     unsigned outside;                     /* what is not ours works for it, so often */
     volatile int *executing_flag;
     char ended_kind[HOB_TASK_KIND_MAX];
-    char ended_message[HOB_TASK_MESSAGE_MAX];
+    const char *ended_message; /* of the task that is ending */
     void (*on_error)(void *user, const char *message);
     void *on_error_user;
 };
@@ -157,7 +160,7 @@ int hob_task_yield(lua_State *L, int results);                             /* on
 void hob_task_set_pace(lua_State *L);
 /** Likewise, and count from here. */
 void hob_task_give_tick(lua_State *L);
-void hob_task_begin_slice(struct hob_task_now *now);
+void hob_task_begin_slice(struct hob_scheduler *scheduler);
 void hob_task_make_ready(struct hob_task *task);
 void hob_task_drop_wait(struct hob_task *task);
 void hob_task_free_spent(struct hob_task *task);
@@ -213,6 +216,8 @@ void hob_task_check_held(lua_State *L, int level);
 
 /* ---- task_limits.c ---- */
 
+/** Is the processor time of the present slice wanted? */
+bool hob_task_counts_cpu(const struct hob_scheduler *scheduler);
 void hob_task_end_slice(struct hob_scheduler *scheduler);
 /** The state has used its processor time: raise. `level` says where, as luaL_where. */
 void hob_task_check_cpu(lua_State *L, int level);

@@ -100,9 +100,18 @@ void hob_task_check_cpu(lua_State *L, int level)
     hob_task_raise_limit(L, level, words);
 }
 
+/* To ask for it is a system call; nobody asks what Hob's own commands took. */
+bool hob_task_counts_cpu(const struct hob_scheduler *scheduler)
+{
+    return !scheduler->trusted || (scheduler->now.current && scheduler->now.current->aside);
+}
+
 void hob_task_end_slice(struct hob_scheduler *scheduler)
 {
     static const unsigned spans_ms[HOB_SCHEDULER_SPANS - 1] = {1, 2, 5, 10, 20, 50, 100};
+    if (!hob_task_counts_cpu(scheduler)) {
+        return;
+    }
     uint64_t spent = hob_clock_cpu_us() - scheduler->now.slice_cpu_us;
     struct hob_scheduler_usage *usage = &scheduler->usage;
     int span = 0;

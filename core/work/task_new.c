@@ -1,7 +1,6 @@
 #include "base/alloc.h"
 #include "work/task_internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- what a task runs ---- */
@@ -125,9 +124,41 @@ static bool call_protected(lua_State *L, lua_CFunction fn, struct hob_task *task
     return true;
 }
 
+/* Allocates nothing: there is room for two values on every stack. */
+static void take_spare(struct hob_task *task)
+{
+    struct hob_scheduler *scheduler = task->scheduler;
+    lua_State *L = scheduler->L, *co = scheduler->spare_co;
+    lua_pushcfunction(co, task_main);
+    lua_rawgeti(co, LUA_REGISTRYINDEX, task->ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, task->ref);
+    task->ref = scheduler->spare_ref;
+    task->co = co;
+    scheduler->spare_co = NULL;
+    scheduler->spare_ref = LUA_NOREF;
+}
+
+/* To make and to collect a coroutine takes longer than a short callback runs. One that has returned
+ * can begin anew; whoever has kept it sees a running one. */
+static void keep_spare(struct hob_task *task)
+{
+    struct hob_scheduler *scheduler = task->scheduler;
+    if (scheduler->spare_co || scheduler->watcher || lua_status(task->co) != LUA_OK) {
+        return;
+    }
+    lua_settop(task->co, 0);
+    scheduler->spare_co = task->co;
+    scheduler->spare_ref = task->ref;
+    task->ref = LUA_NOREF;
+}
+
 bool hob_task_give_coroutine(struct hob_task *task)
 {
     struct hob_scheduler *scheduler = task->scheduler;
+    if (task->ref != LUA_NOREF && scheduler->spare_co) {
+        take_spare(task);
+        return true;
+    }
     hob_task_enter(scheduler); /* making one may collect garbage */
     bool made = task->ref != LUA_NOREF && call_protected(scheduler->L, make_coroutine_of_ref, task);
     hob_task_leave(scheduler);
@@ -204,7 +235,7 @@ void hob_task_call(struct hob_scheduler *scheduler, int ref, hob_task_push_fn *p
     task->call_push = push;
     task->call_op = op;
     task->call_op_free = op_free;
-    task->first_run = true;
+    task->first_run = task->called = true;
     link_task(task);
     hob_task_make_ready(task);
 }
@@ -259,8 +290,7 @@ void hob_task_tell_end(struct hob_task *task, int status, int results)
     if (task->engine) { /* however the script may have ended */
         status = LUA_ERRRUN;
         memcpy(scheduler->ended_kind, task->kind, sizeof scheduler->ended_kind);
-        snprintf(scheduler->ended_message, sizeof scheduler->ended_message, "%s",
-                 hob_task_engine_message(task));
+        scheduler->ended_message = hob_task_engine_message(task);
     }
     if (task->done) {
         task->done(task->user, task->co, status, results);
@@ -272,6 +302,9 @@ void hob_task_tell_end(struct hob_task *task, int status, int results)
     }
     scheduler->ended_kind[0] = '\0';
     unlink_task(task);
+    if (status == LUA_OK && task->called && task->co) {
+        keep_spare(task);
+    }
     hob_task_free(task);
 }
 

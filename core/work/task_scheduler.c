@@ -132,7 +132,7 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *
     struct hob_task_now before = scheduler->now;
     hob_task_enter(scheduler);
     scheduler->now = (struct hob_task_now){.current = &task, .running = L};
-    hob_task_begin_slice(&scheduler->now);
+    hob_task_begin_slice(scheduler);
     hob_task_set_pace(L);
     int rc = run_at_once(L, fn, arg, &task, err);
     hob_task_free_frames(&task);
@@ -150,7 +150,7 @@ int hob_scheduler_call(struct hob_scheduler *scheduler, lua_CFunction fn, void *
 
 /* ---- life ---- */
 
-static int install(lua_State *L)
+void hob_scheduler_install(lua_State *L)
 {
     lua_pushcfunction(L, hob_task_pcall);
     lua_setglobal(L, "pcall");
@@ -163,10 +163,15 @@ static int install(lua_State *L)
     }
     lua_pop(L, 1);
     lua_setglobal(L, "coroutine");
+}
+
+static int install(lua_State *L)
+{
+    hob_scheduler_install(L);
     return 0;
 }
 
-struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, lua_State *L, void *user)
+struct hob_scheduler *hob_scheduler_new_in(struct hob_loop *loop, lua_State *L, void *user)
 {
     struct hob_scheduler *scheduler = hob_calloc(1, sizeof *scheduler);
     if (!scheduler) {
@@ -175,17 +180,24 @@ struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, lua_State *L, voi
     scheduler->loop = loop;
     scheduler->L = L;
     scheduler->user = user;
+    scheduler->spare_ref = LUA_NOREF;
     scheduler->tick_instructions = HOB_TASK_TICK_INSTRUCTIONS;
     scheduler->slice_ticks = HOB_TASK_SLICE_TICKS;
     *extra(L) = (uintptr_t)scheduler;
-    lua_pushcfunction(L, install);
-    if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
-        lua_pop(L, 1);
-        *extra(L) = 0;
-        hob_free(scheduler);
-        return NULL;
-    }
     return scheduler;
+}
+
+struct hob_scheduler *hob_scheduler_new(struct hob_loop *loop, lua_State *L, void *user)
+{
+    struct hob_scheduler *scheduler = hob_scheduler_new_in(loop, L, user);
+    lua_pushcfunction(L, install);
+    if (scheduler && lua_pcall(L, 0, 0, 0) == LUA_OK) {
+        return scheduler;
+    }
+    lua_pop(L, 1);
+    *extra(L) = 0;
+    hob_free(scheduler);
+    return NULL;
 }
 
 void hob_scheduler_close(struct hob_scheduler *scheduler)

@@ -3,10 +3,12 @@
 -- lib/hob/steps/: `document` reads them, `places` finds what they name, `program` and `nested` (a
 -- Lua handler) run it. Specs: spec/integration/aws_documents_spec.lua, aws_executables_spec.lua
 
-local documents = require("hob.steps.document")
-local errors = require("hob.job.errors")
-local nested = require("hob.steps.nested")
-local program = require("hob.steps.program")
+local require = require -- what a nested handler does to its globals changes nothing here
+
+-- Its parts are loaded with the first such document: most gateways never see one.
+local function part(name)
+  return require("hob.steps." .. name)
+end
 
 local M = { api = 1, description = "AWS's job documents with steps" }
 
@@ -22,7 +24,7 @@ local function add(report, ending)
 end
 
 local function details_of(report, plan)
-  local details = report.details
+  local details, errors = report.details, require("hob.job.errors")
   if report.stderr ~= "" then
     details.stderr = errors.tail(report.stderr, report.cut.stderr)
   end
@@ -47,13 +49,14 @@ local function run_action(job, plan, index)
   job:progress((index - 1) * 100 / #plan, action.name)
   local ending
   if action.handler then
-    ending = nested.run(job, plan, index)
+    ending = part("nested").run(job, plan, index)
   else
-    ending = program.run(job, action)
+    ending = part("program").run(job, action)
   end
   if ending.problem and action.ignore_failure then
+    local name = require("hob.job.errors").clean(action.name)
     job._core:log("warn", "job.failure_ignored", ("step '%s' failed, and ignoreStepFailure says to "
-      .. "go on: %s"):format(errors.clean(action.name), ending.problem), action.key)
+      .. "go on: %s"):format(name, ending.problem), action.key)
   end
   return ending
 end
@@ -83,9 +86,10 @@ function M.run(job, plan)
 end
 
 function M.args(document, facts)
-  local plan, message = documents.read(document, facts)
+  local plan, message = part("document").read(document, facts)
   -- Only a document that names a handler with a cleanup has one: no sandbox is made for nothing.
-  M.cleanup = plan and nested.has_cleanup(plan) and nested.clean_up or nil
+  local nested = plan and part("nested")
+  M.cleanup = nested and nested.has_cleanup(plan) and nested.clean_up or nil
   return plan, message
 end
 

@@ -36,26 +36,7 @@ local function complete(self, class, request, also)
   if no_client then
     return nil, no_client
   end
-  local given = models.class_of(request)
-  if type(request) ~= "table" or given and given ~= class and given ~= also then
-    return nil, ("request: expected a %s, got %s"):format(class, given or type(request))
-  end
-  local fields = {}
-  for name, value in pairs(request) do
-    if given ~= also or not given or models[class].by_name[name] then
-      fields[name] = value
-    end
-  end
-  fields.thing_name = fields.thing_name or self.thing_name
-  local ok, object = pcall(models[class], fields)
-  if not ok then
-    return nil, tostring(object)
-  end
-  local problem = models.problem(object, class)
-  if problem then
-    return nil, problem
-  end
-  return object
+  return models.complete(class, request, self.thing_name, also)
 end
 
 local function wrong_qos(qos)
@@ -170,7 +151,8 @@ local function add_request(operation)
     if not problem then
       topic, problem = topics.request(operation, self.namespace, whole)
     end
-    local waiting = not problem and exchange.begin(self, topic, whole)
+    local waiting = not problem and exchange.begin(self, topic,
+      topics.of_all_jobs(operation, self.namespace, whole), whole)
     if not problem and not waiting then
       problem = ("client_token: '%s' is that of a request which has no answer yet"):format(
         whole.client_token)
@@ -301,12 +283,16 @@ end
 
 local METHODS = { "listen", "on_state", "post" }
 
+local function has_method(connection, name)
+  local ok, method = pcall(function() return connection[name] end)
+  return ok and type(method) == "function"
+end
+
 local function wrong_connection(connection)
   local kind = type(connection)
   local fits = kind == "table" or kind == "userdata" and getmetatable(connection) ~= nil
   for _, name in ipairs(METHODS) do
-    local ok, method = pcall(function() return connection[name] end)
-    fits = fits and ok and type(method) == "function"
+    fits = fits and has_method(connection, name)
   end
   return not fits and "connection: expected one of hob.mqtt, got " .. kind or nil
 end
@@ -361,11 +347,12 @@ function M.new(connection, options)
     connection = connection, namespace = options.namespace,
     operation_timeout = options.operation_timeout or OPERATION_TIMEOUT,
     thing_name = options.thing_name,
-    standing = {}, streams = {}, pairs = {}, waiting = {}, turns = exchange.turns(),
+    standing = {}, streams = {}, pairs = {}, swept = 0, waiting = {}, turns = exchange.turns(),
   }, Client)
   self.weak = setmetatable({ client = self }, { __mode = "v" })
   exchange.sweep()
   if here then
+    self.expects = has_method(connection, "expect")
     self.thing_name = self.thing_name or connection.thing_name and connection:thing_name()
     problem = watch(self)
   end

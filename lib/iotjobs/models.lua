@@ -5,6 +5,7 @@
 --- assignment passes `__newindex`. What a field may hold is in classes.lua and kinds.lua.
 --- Spec: spec/unit/iotjobs_models_spec.lua; the reference is docs/reference/iotjobs.md
 local classes = require("iotjobs.classes")
+local core = require("hob.iotjobs.core")
 local enums = require("iotjobs.enums")
 local kinds = require("iotjobs.kinds")
 local limits = require("iotjobs.limits")
@@ -14,6 +15,12 @@ local json = require("hob.json")
 
 local M = {}
 
+local NULL = json.null
+local OPENING = ("{"):byte()
+local KIND_NAMES = {}
+for name, kind in pairs(kinds) do
+  KIND_NAMES[kind] = name
+end
 local VALUES = {} -- the key of an object's values
 local CLASS_OF = {} -- metatable -> class
 
@@ -75,7 +82,7 @@ local CHECK_SHAPE = { one = check_one, list = check_list, lists = check_lists }
 -- The value to keep, or nil and a message.
 local function checked(field, value, where)
   local kind = field.kind
-  if class_of(value) and kind.shape ~= "one" then
+  if type(value) == "table" and class_of(value) and kind.shape ~= "one" then
     return nil, ("%s: a %s cannot stand here"):format(where, type_of(value))
   elseif kind.shape then
     return CHECK_SHAPE[kind.shape](kind.class, value, where)
@@ -97,7 +104,7 @@ local function put(class, values, key, value)
     values[key] = nil
     return nil
   end
-  local kept, message = checked(field, value, class.name .. "." .. key)
+  local kept, message = checked(field, value, field.where)
   if message then
     return message
   end
@@ -187,16 +194,29 @@ local function object_metatable(class)
   }
 end
 
+-- The values, or nil and why they cannot be put in.
+local function put_all(class, fields)
+  local values = core.fill(class.checks, fields)
+  if values then
+    return values
+  end
+  values = {}
+  for key, value in pairs(fields) do
+    local message = put(class, values, key, value)
+    if message then
+      return nil, message
+    end
+  end
+  return values
+end
+
 local function construct(class, fields)
   if fields ~= nil and type(fields) ~= "table" then
     error(("%s: expected a table of fields, got %s"):format(class.name, type(fields)), 3)
   end
-  local values = {}
-  for key, value in pairs(fields or {}) do
-    local message = put(class, values, key, value)
-    if message then
-      error(message, 3)
-    end
+  local values, message = put_all(class, fields or {})
+  if message then
+    error(message, 3)
   end
   return instance(class, values)
 end
@@ -206,14 +226,18 @@ local function camel(name)
 end
 
 local function define(name, description)
-  local class = { name = name, body = description.body or false, fields = {}, by_name = {} }
+  local class = { name = name, body = description.body or false, fields = {}, by_name = {},
+    list = {}, required = {}, readable = true, plan = {} }
   for i, entry in ipairs(description) do
     local field_name = entry[1]
     class.fields[i] = field_name
     class.by_name[field_name] = {
       name = field_name, at = i, kind = entry[2], member = camel(field_name),
-      topic = entry.topic, required = entry.required,
+      topic = entry.topic, required = entry.required, where = name .. "." .. field_name,
     }
+    class.list[i] = class.by_name[field_name]
+    class.readable = class.readable and (entry[2].shape or entry[2].read) ~= nil
+    class.required[#class.required + 1] = entry.required and class.list[i] or nil
   end
   class.meta = object_metatable(class)
   CLASS_OF[class.meta] = class
@@ -228,6 +252,22 @@ end
 
 for name, description in pairs(classes) do
   define(name, description)
+end
+
+-- For the short way (bindings/lua_iotjobs.c): each field by the name of its kind.
+local function plan(class)
+  class.checks, class.plan.key, class.plan.meta = {}, VALUES, class.meta
+  class.plan.needs_id = class.by_name.job_id and true or nil
+  for i, field in ipairs(class.list) do
+    local kind = field.kind
+    class.checks[field.name] = core.checks[KIND_NAMES[kind]]
+    table.move({ field.name, field.member, core.kinds[kind.shape or KIND_NAMES[kind]] or 0,
+      kind.shape == "one" and M[kind.class].plan }, 1, 4, 4 * i - 3, class.plan)
+  end
+end
+
+for name in pairs(classes) do
+  plan(M[name])
 end
 
 M.JobStatus = enums.JobStatus
@@ -248,17 +288,62 @@ function M.problem(object, class_name)
     return ("expected a %s, got %s"):format(class_name or "model of iotjobs", type_of(object))
   end
   local values = rawget(object, VALUES)
-  for _, name in ipairs(class.fields) do
-    local field, message = class.by_name[name], nil
+  for _, field in ipairs(class.list) do
+    local name, message = field.name, nil
     if values[name] ~= nil then
       message = put(class, values, name, values[name])
     elseif field.required then
-      message = ("%s.%s is required"):format(class.name, name)
+      message = field.where .. " is required"
     end
     if message then
       return message
     end
   end
+end
+
+-- Of an object of another class, what this one has, too.
+local function shared_values(class, request)
+  local shared = {}
+  for name, value in pairs(rawget(request, VALUES)) do
+    shared[name] = class.by_name[name] and value
+  end
+  return shared
+end
+
+local function lacking(class, values)
+  for _, field in ipairs(class.required) do
+    if values[field.name] == nil then
+      return field.where .. " is required"
+    end
+  end
+end
+
+--- An object of a class made of a request, with all checks, as if it were written anew: a table in
+--- it may have been changed since.
+---@param class_name string
+---@param request any         a table of fields, an object of the class, or one of `also`
+---@param thing_name? string  where it names none
+---@param also? string        another class, of which what is known here is taken
+---@return table|nil object
+---@return string|nil message
+function M.complete(class_name, request, thing_name, also)
+  local class, given = M[class_name], class_of(request)
+  if type(request) ~= "table" or given and given ~= class and given.name ~= also then
+    return nil, ("request: expected a %s, got %s"):format(class_name, type_of(request))
+  end
+  local fields = request
+  if given then
+    fields = given == class and rawget(request, VALUES) or shared_values(class, request)
+  end
+  local values, message = put_all(class, fields)
+  if values and values.thing_name == nil and thing_name ~= nil then
+    message = put(class, values, "thing_name", thing_name)
+  end
+  message = message or lacking(class, values)
+  if message then
+    return nil, message
+  end
+  return instance(class, values)
 end
 
 --- Raise if there is a problem.
@@ -294,8 +379,18 @@ function M.to_payload(request, level)
     error(("to_payload: expected a request, got %s"):format(type_of(request)), level)
   end
   M.check(request, nil, level)
+  local text, message = M.encode(request)
+  return text or error(message, level)
+end
+
+--- Likewise, of a request that `complete` has made.
+---@param request table
+---@return string|nil json
+---@return string|nil message
+function M.encode(request)
+  local class = class_of(request)
   local text, message = json.encode(body_of(class, rawget(request, VALUES)))
-  return text or error(class.name .. ": " .. message, level)
+  return text, message and class.name .. ": " .. message
 end
 
 ---------------------------------------------------------------- from the service
@@ -357,11 +452,17 @@ end
 
 local READ_SHAPE = { one = read_one, list = read_list, lists = read_lists }
 
-local function read_field(kind, value, where)
+-- Where it is in the message is made up only for words about it.
+local function read_field(field, value, where)
+  local kind = field.kind
   if kind.shape then
-    return READ_SHAPE[kind.shape](kind.class, value, where)
+    return READ_SHAPE[kind.shape](kind.class, value, path_to(where, field.member))
   end
-  return kind.read(value, where)
+  local read, message = kind.read(value, where)
+  if message then
+    return kind.read(value, path_to(where, field.member))
+  end
+  return read
 end
 
 -- A list that was left out is an empty one, so that nobody need ask before walking it.
@@ -371,30 +472,19 @@ end
 
 function read_object(class, members, where)
   local values = {}
-  for _, name in ipairs(class.fields) do
-    local field = class.by_name[name]
+  for _, field in ipairs(class.list) do
     local value, message = members[field.member], nil
-    if value == nil or value == json.null then
-      value = absent(field.kind)
+    if value == nil or value == NULL then
+      value = field.kind.shape and absent(field.kind)
     else
-      value, message = read_field(field.kind, value, path_to(where, field.member))
+      value, message = read_field(field, value, where)
     end
     if message then
       return nil, message
     end
-    values[name] = value
+    values[field.name] = value or nil
   end
   return instance(class, values)
-end
-
-local function readable(class)
-  for _, name in ipairs(class and class.fields or {}) do
-    local kind = class.by_name[name].kind
-    if not kind.shape and not kind.read then
-      return false
-    end
-  end
-  return class ~= nil
 end
 
 local DOCUMENT_AT = { job_document = { "jobDocument" }, execution = { "execution", "jobDocument" } }
@@ -444,22 +534,24 @@ end
 function M.from_payload(class_name, text)
   local class = classes[class_name] and M[class_name]
     or class_name == "V2ErrorResponse" and M.RejectedError
-  if not readable(class or nil) then
+  if not class or not class.readable then
     error("from_payload: no answer or event is called " .. tostring(class_name), 2)
   elseif type(text) ~= "string" then
     error("from_payload: expected the payload as a string, got " .. type(text), 2)
-  elseif text:find("^%s*$") then
+  elseif text:byte() ~= OPENING and text:find("^%s*$") then
     return nil, "the payload is empty", "EJSON"
   end
   local members, message, document_why = decode(class, text)
   if members == nil then
     return nil, message, "EJSON"
-  elseif not text:find("^%s*{") then
+  elseif text:byte() ~= OPENING and not text:find("^%s*{") then
     return nil, "expected an object, got " .. (text:find("^%s*%[") and "list" or type(members)),
       "EPROTO"
   end
-  local object
-  object, message = read_object(class, members, "")
+  local object = core.read(class.plan, members)
+  if not object then
+    object, message = read_object(class, members, "")
+  end
   if not object then
     return nil, message, "EPROTO"
   elseif document_why then

@@ -57,6 +57,10 @@ local function prefix(thing_name)
   return "$aws/things/" .. thing_name .. "/jobs/"
 end
 
+local function middle(namespace)
+  return namespace and "/namespace-" .. namespace .. "/" or "/"
+end
+
 --- The topic that a request is published to; its answers come on TOPIC/accepted and /rejected.
 ---@param operation iotjobs.operation
 ---@param namespace? string
@@ -72,8 +76,19 @@ function M.request(operation, namespace, request)
     end
     return start .. operation.last
   end
-  local middle = namespace and "/namespace-" .. namespace .. "/" or "/"
-  return start .. request.job_id .. middle .. operation.last
+  return start .. request.job_id .. middle(namespace) .. operation.last
+end
+
+--- The topic of the same operation for every job of the thing.
+---@param operation iotjobs.operation
+---@param namespace? string
+---@param request { thing_name: string, job_id?: string }
+---@return string|nil filter  nil: its topic names no job, or one that a policy may name
+function M.of_all_jobs(operation, namespace, request)
+  if not operation.of_job or request.job_id == "$next" then
+    return nil
+  end
+  return prefix(request.thing_name) .. "+" .. middle(namespace) .. operation.last
 end
 
 ---@param event iotjobs.event

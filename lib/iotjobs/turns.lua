@@ -16,25 +16,32 @@ function M.new(places)
   return setmetatable({ free = places, first = 1, last = 0 }, Turns)
 end
 
+--- A place, if one is free. Only in a section in which no other task runs.
+---@return boolean
+function Turns:try()
+  if self.free > 0 then
+    self.free = self.free - 1
+    return true
+  end
+  return false
+end
+
 -- nil: a place is free, and now taken.
 local function line_up(self)
-  return atomic.run(function()
-    if self.free > 0 then
-      self.free = self.free - 1
-      return nil
-    end
-    local turn = future.new()
-    self.last = self.last + 1
-    self[self.last] = turn
-    return turn
-  end)
+  if self:try() then
+    return nil
+  end
+  local turn = future.new()
+  self.last = self.last + 1
+  self[self.last] = turn
+  return turn
 end
 
 --- Wait for a place. Whoever has one gives it back with `leave`.
 ---@param seconds number
 ---@return boolean  false: there was none in time
 function Turns:enter(seconds)
-  local turn = line_up(self)
+  local turn = atomic.run(line_up, self)
   if not turn then
     return true
   end
@@ -52,18 +59,21 @@ function Turns:enter(seconds)
   return entered
 end
 
-function Turns:leave()
-  atomic.run(function()
-    while self.first <= self.last do
-      local turn = self[self.first]
-      self[self.first] = nil
-      self.first = self.first + 1
-      if turn:resolve(true) then
-        return
-      end
+--- Likewise in a section in which no other task runs.
+function Turns:give_back()
+  while self.first <= self.last do
+    local turn = self[self.first]
+    self[self.first] = nil
+    self.first = self.first + 1
+    if turn:resolve(true) then
+      return
     end
-    self.free = self.free + 1
-  end)
+  end
+  self.free = self.free + 1
+end
+
+function Turns:leave()
+  atomic.run(self.give_back, self)
 end
 
 return M

@@ -13,10 +13,16 @@ package.path = ("%s/?.lua;%s/lib/?.lua;%s/lib/?/init.lua;"):format(root, root, r
 
 local fs = require("hob.fs")
 local json = require("hob.json")
+local process = require("hob.process")
 local tables = require("hob.cli.table")
 local time = require("hob.time")
 local wait_until = require("spec.support.wait").wait_until
 local worlds = require("spec.support.world")
+
+-- What a run has started ends with it, also when it is broken off.
+for _, signal in ipairs({ "INT", "TERM", "HUP" }) do
+  process.on_signal(signal, function() process.exit(130) end)
+end
 
 local P99_MS = 10
 local seconds = tonumber(arg[1]) or 3

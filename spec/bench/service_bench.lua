@@ -1,4 +1,4 @@
--- The speed of the local Jobs service: `./dev bench service`, or
+-- The speed of the local Jobs service: `./dev bench service` for the table of all benches, or
 --
 --     build/release/hob lua spec/bench/service_bench.lua [--rate N] [--seconds N] [--things N]
 --
@@ -13,8 +13,14 @@ local brokers = require("spec.support.broker")
 local exec = require("hob.exec")
 local json = require("hob.json")
 local options = require("hob.cli.options")
+local this_process = require("hob.process")
 local services = require("spec.support.jobs_service")
 local tables = require("hob.cli.table")
+
+-- What a run has started ends with it, also when it is broken off.
+for _, signal in ipairs({ "INT", "TERM", "HUP" }) do
+  this_process.on_signal(signal, function() this_process.exit(130) end)
+end
 
 local P99_MS = 20
 local CYCLE = 10 -- requests for one job, see load.c
@@ -28,6 +34,7 @@ usage: hob lua spec/bench/service_bench.lua [flags]
   --things N       of so many things (1000)
   --connections N  that share so many connections (4)
   --flag TEXT      a flag for `hob service`, may be given more than once
+  --json           the figures for programs
 ]]
 
 --- Of a process; with `children` of those of its children that have ended.
@@ -157,7 +164,7 @@ local function main()
       seconds = { value = "N", low = 1, high = 600 },
       things = { value = "N", low = 1, high = 3000 },
       connections = { value = "N", low = 1, high = 32 },
-      flag = { value = "TEXT", many = true },
+      flag = { value = "TEXT", many = true }, json = {},
     },
   })
   if not given then
@@ -173,6 +180,10 @@ local function main()
   local result = measure(broker, service, given)
   service:stop()
   broker:stop()
+  if given.json then
+    print(json.encode(result))
+    return 0
+  end
   tell(result, given)
   local bad = verdict(result, given)
   for _, line in ipairs(bad) do

@@ -214,10 +214,10 @@ describe("hob_jobs_client", function()
     end
 
     describe("subscribing", function()
-        it("asks for the events at QoS 1 and the answers at QoS 0, in two SUBSCRIBEs", function()
+        it("asks for the events and the answers at QoS 0, in two SUBSCRIBEs", function()
             local at = start_broker()
             start_gateway(at.port):wait_event("jobs.subscribed")
-            assert.same({ with_qos(EVENTS, 1), with_qos(ANSWERS, 0) }, subscribes(at))
+            assert.same({ with_qos(EVENTS, 0), with_qos(ANSWERS, 0) }, subscribes(at))
         end)
 
         it("comes before the first question", function()
@@ -303,7 +303,7 @@ describe("hob_jobs_client", function()
             jobs:wait_request("job-1/update")
             hob:wait_event("jobs.subscribe_refused", 2)
             local seen = subscribes(at)
-            assert.same({ PREFIX .. "notify 1" }, seen[3])
+            assert.same({ PREFIX .. "notify 0" }, seen[3])
         end)
 
         it("names each one where all are refused, with the wildcards of a policy", function()

@@ -198,6 +198,7 @@ describe("the configuration", function()
         "thingname: unknown key; did you mean thing_name?")
       refuses({ colour = '"x"' }, "colour",
         "colour: unknown key; docs/reference/config.md lists them")
+      refuses({ no_tls = "true" }, "no_tls", "no_tls: unknown key; did you mean tls = false?")
     end)
 
     it("is found on its own line, not in a comment or a text", function()
@@ -403,6 +404,12 @@ describe("the configuration", function()
         .. "the key thing_name there, or beside things for all")
       refuses_things("{\n{ thing_name = 'a' },\n{ thing_name = 'a' } }", 5,
         'things[2].thing_name: expected each thing once, got "a" twice')
+    end)
+
+    it("refuses a client id that another thing connects with, which would throw it out", function()
+      refuses_things("{\n{ thing_name = 'a' },\n{ thing_name = 'b', client_id = 'a' } }", 5,
+        "things[2].client_id: expected another one for each: a broker closes the first connection "
+        .. 'when a second one comes, got "a", with which things[1] connects, too')
     end)
 
     it("refuses a key of the whole gateway in an entry", function()

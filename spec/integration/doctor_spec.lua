@@ -122,8 +122,8 @@ describe("hob doctor", function()
     it("must not give two things one client id", function()
       local found = doctor("--offline", "--config", gateway({ client_id = "twin", things = {
         lua = '{ { thing_name = "a" }, { thing_name = "b" } }' } }).config)
-      desk.expect(found.checks[1], "failed", "a and b have the same client id, twin",
-        "give each its own client_id")
+      desk.expect(found.checks[1], "failed", "things[1].client_id: expected another one for each")
+      desk.expect(found.checks[1], "failed", 'got "twin", with which things[2] connects, too')
     end)
 
     it("that cannot be read leaves what needs none of it", function()

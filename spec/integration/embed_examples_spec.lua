@@ -60,6 +60,16 @@ describe("the example", function()
     end)
   end)
 
+  it("relay.c, cpp.cc and own_connection.c say how they are called", function()
+    for name, more in pairs({ ["relay.c"] = {}, ["cpp.cc"] = {},
+      ["own_connection.c"] = { packages = { "libmosquitto" } } }) do
+      local program = embed.compile("docs/how-to/embed/" .. name, world.dir, more)
+      local result = exec.run({ program })
+      assert.equal(2, result.code)
+      assert.matches("^usage: %S+ .*hob%.conf%.lua", result.stderr)
+    end
+  end)
+
   describe("poll.c", function()
     it("defers jobs while its pump runs, and stops by a word", function()
       local fifo = world:path("words")

@@ -15,6 +15,16 @@ return { api = 1, run = function(job)
 end, cleanup = function() end }
 ]]
 
+local CALLS = [[
+local memory = require("memory")
+return { api = 1, run = function()
+  for _ = 1, 3 do
+    memory.echo({ list = { 1, 2 } }, "text")
+    assert(assert(memory.later()) == "later")
+  end
+end }
+]]
+
 describe("a product's allocator", function()
   local world, program
 
@@ -30,13 +40,13 @@ describe("a product's allocator", function()
   local count = 0
 
   -- What the program said of each of its lives.
-  local function run(mode, from, to, step, span, jobs)
+  local function run(mode, from, to, step, span, jobs, operation)
     for _ = 1, jobs do
       count = count + 1
-      world:create("memory-" .. count, '{"operation":"work"}')
+      world:create("memory-" .. count, ('{"operation":"%s"}'):format(operation or "work"))
     end
     local product = world:gateway({
-      program = program, scripts = { ["work.lua"] = SCRIPT }, launch = false,
+      program = program, scripts = { ["work.lua"] = SCRIPT, ["calls.lua"] = CALLS }, launch = false,
       flags = { mode, tostring(from), tostring(to), tostring(step), tostring(span) },
     })
     product:launch()
@@ -59,7 +69,7 @@ describe("a product's allocator", function()
     assert.equal(3, #lives)
     for _, life in ipairs(lives) do
       assert.equal("SUCCEEDED", life.status)
-      assert.is_true(life.asked > 5000, "it was not asked: " .. life.asked)
+      assert.is_true(life.asked > 1000, "it was not asked: " .. life.asked)
     end
   end)
 
@@ -84,14 +94,14 @@ describe("a product's allocator", function()
   end)
 
   it("may refuse any later one: ENOMEM, or it is tried again", function()
-    local refused, started = starts(61, 12000, 199)
-    assert.is_true(refused > 20, "refused: " .. refused)
+    local refused, started = starts(61, 1500, 24)
+    assert.is_true(refused > 10, "refused: " .. refused)
     assert.is_true(started > 10, "started: " .. started)
   end)
 
-  it("may refuse requests while a job runs: it ends truthfully, and the service knows", function()
-    local failed, lives = 0, run("job", 1, 800, 20, 3, 40)
-    assert.equal(40, #lives)
+  local function jobs_end(count_of, lives)
+    local failed = 0
+    assert.equal(count_of, #lives)
     for _, life in ipairs(lives) do
       assert.is_true(life.done, ("request %d: it did not end"):format(life.n))
       local known = world:ended(life.job)
@@ -107,6 +117,14 @@ describe("a product's allocator", function()
       end
     end
     assert.is_true(failed > 5, "failed: " .. failed)
+  end
+
+  it("may refuse requests while a job runs: it ends truthfully, and the service knows", function()
+    jobs_end(20, run("job", 1, 80, 4, 3, 20))
+  end)
+
+  it("may refuse them while a job calls functions of the product: likewise", function()
+    jobs_end(60, run("job", 1, 180, 3, 3, 60, "calls"))
   end)
 
   it("and clock are set before anything else, whole, or not at all", function()

@@ -210,6 +210,15 @@ describe("the options of a runtime", function()
       assert.falsy(all:find("geheim", 1, true) or all:find("sig=abc", 1, true))
     end)
 
+    -- Who posts each line to his own thread has no runtime yet to post to.
+    it("give it those of hob_runtime_new, too, inside of it", function()
+      assert(fs.mkdir(dir .. "/data"))
+      assert(fs.write(dir .. "/data/hob.db", ("no store "):rep(1000)))
+      local product = products.new(world, whole({ "log" }))
+      product:said("log", { of = "store.damaged" })
+      assert.equal(0, product:quit())
+    end)
+
     it("give it what log_level lets through, besides the target", function()
       local product = products.new(world, whole({ "log", "set=log_level=warn" }))
       product:tell("stop")

@@ -182,6 +182,31 @@ for _, kind in ipairs(KINDS) do
       assert.same({}, problems)
     end)
 
+    it("takes what bears its token for the answer only where it is the clientToken", function()
+      local job_id, token = create(), "a token of mine"
+      local stranger = mqtt.connect(world.broker:options{ client_id = "stranger" })
+      assert(stranger:wait_up(PATIENCE))
+      local held
+      world:before(function(where, request)
+        if where:find("/update$") and request.clientToken == token and not held then
+          held = true
+          local accepted = where .. "/accepted"
+          stranger:publish(accepted,
+            ('{"timestamp":1,"executionState":{"clientToken":"%s"}}'):format(token))
+          stranger:publish(accepted, ('{"timestamp":2,"clientToken":"%s"'):format(token))
+          stranger:publish(where .. "/rejected", ('{"code":[],"clientToken":"%s"}'):format(token))
+          stranger:publish(GW .. "job-0/update/accepted",
+            ('{"timestamp":3,"clientToken":"%s"}'):format(token))
+          stranger:publish(accepted, '{"timestamp":4,"clientToken":"a\\u0020token of mine"}')
+        end
+      end)
+      local response = assert(client:update_job_execution{ job_id = job_id,
+        status = "IN_PROGRESS", client_token = token })
+      world:before(nil)
+      assert.equal(4, response.timestamp)
+      stranger:close()
+    end)
+
     it("is not stopped by anything that comes on the topics of its answers", function()
       local job_id = create()
       local stranger = mqtt.connect(world.broker:options{ client_id = "stranger" })
@@ -551,6 +576,9 @@ describe("iotjobs", function()
       assert.is_nil(sent)
       assert.equal("EREFUSED", code)
       assert.matches("iot:Publish on topic/" .. GW .. "start-next", message, 1, true)
+      local _, problem = client:start_next_pending_job_execution{}
+      assert.equal("EREFUSED", problem.code)
+      assert.matches("iot:Publish on topic/" .. GW .. "start-next", problem.message, 1, true)
     end)
   end)
 end)

@@ -32,6 +32,9 @@ local SCRIPTS = {
   ["wait.lua"] = [[
     return { api = 1, run = function(job) job:progress(50, "half") job:sleep(3600) end }
   ]],
+  ["needs-dir.lua"] = [[
+    return { api = 1, run = function(job) job:progress(50, job.dir) job:sleep(3600) end }
+  ]],
   ["ends.lua"] = [[
     local exec = require("hob.exec")
     local fs = require("hob.fs")
@@ -310,6 +313,23 @@ describe("a job over TLS", function()
     for _, name in ipairs(assert(fs.list(gateway.dir .. "/data/work"))) do
       assert.is_nil(name:find(id, 1, true))
     end
+  end)
+
+  it("has its directory from when it first asks for it: one that never does costs none", function()
+    local function waits(thing, operation)
+      local slow = world:gateway({ thing = thing, scripts = SCRIPTS })
+      world:create("waits-" .. thing, ('{"operation":"%s"}'):format(operation), thing)
+      local progress = wait_until(function()
+        return world:describe("waits-" .. thing, thing).details.progress
+      end, worlds.PATIENCE, "progress")
+      local names = assert(fs.list(slow.dir .. "/data/work"))
+      local made = progress:match("/.*$")
+      local there = made and fs.stat(made)
+      slow:kill()
+      return #names, there and there.type
+    end
+    assert.same({ 0, nil }, { waits("gw-3", "wait") })
+    assert.same({ 1, "directory" }, { waits("gw-4", "needs-dir") })
   end)
 
   it("lets the keep-alive and the log go on while a handler computes", function()

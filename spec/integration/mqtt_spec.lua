@@ -7,6 +7,7 @@ local time = require("hob.time")
 local brokers = require("spec.support.broker")
 local peer = require("spec.support.peer")
 local pkis = require("spec.support.pki")
+local shims = require("spec.support.shim")
 local wait_until = require("spec.support.wait").wait_until
 
 local TIMEOUT = 30 -- seconds; only a hang takes so long
@@ -196,6 +197,29 @@ describe("hob.mqtt", function()
             wait_until(function() return told.downs[1] end, TIMEOUT, "the end")
             assert.matches("closed the connection before it answered CONNECT: does it take "
                 .. 'client id "spec"', told.downs[1].message, 1, true)
+        end)
+
+        it("tries IPv4 in time where the network swallows IPv6", function()
+            if shims.is_sanitized() then
+                pending("nothing can be preloaded beside a sanitizer")
+                return
+            elseif not (fs.read("/proc/net/if_inet6") or ""):find("^0+1 ") then
+                pending("there is no IPv6 here")
+                return
+            end
+            later(peer.start("black_hole", tostring(plain_broker.port)), "stop")
+            local dir = fs.tempdir()
+            later({ remove = function() fs.remove(dir, { recursive = true }) end }, "remove")
+            local library = dir .. "/two_families.so"
+            exec.check{ "cc", "-shared", "-fPIC", "-o", library, "spec/support/two_families.c" }
+            local run = exec.check{ "/proc/self/exe", "lua", "-e", ([[
+                local conn = require("hob.mqtt").connect{ host = "two-families.test", port = %d,
+                    tls = false, client_id = "c", connect_timeout = 2 }
+                assert(conn:wait_up(%d))
+                conn:close()
+            ]]):format(plain_broker.port, TIMEOUT), env = { LD_PRELOAD = library },
+                timeout = 2 * TIMEOUT }
+            assert.equal("", run.stderr) -- at the first attempt
         end)
     end)
 
@@ -388,7 +412,9 @@ describe("hob.mqtt", function()
             assert(message, run.stdout .. run.stderr)
             assert.matches(" a packet of 200000005 bytes: the limit is 1179648$", message)
             assert.matches("^EMSGSIZE 127.0.0.1:", message)
-            assert.is_true(tonumber(grown) < 12 * 1024, grown .. " kB more")
+            -- A sanitizer keeps what was freed for a while; 200 MB it would still show.
+            local limit = shims.is_sanitized() and 120 or 12
+            assert.is_true(tonumber(grown) < limit * 1024, grown .. " kB more")
             assert.matches("WARN +conn%.lost code=EMSGSIZE .*a packet of 200000005 bytes",
                 run.stderr)
         end)

@@ -39,7 +39,7 @@ describe("a product's own C", function()
   setup(function()
     world = worlds.start()
     program = embed.compile("spec/support/native_product.c", world.dir, {
-      flags = { "-pthread", "-Wno-unused-parameter" } })
+      flags = { "-pthread", "-Wno-unused-parameter" }, packages = { "libuv" } })
   end)
   teardown(function()
     world:stop()
@@ -238,6 +238,27 @@ describe("a product's own C", function()
       said("runs", id .. " attempt 2")
       hob("cancel", id)
       world:ended(id, thing)
+    end)
+
+    it("may not free the runtime, nor may a function, whoever's loop it is", function()
+      for _, document in ipairs({ { operation = "free" },
+        { operation = "lua", code = "local _, relay = ...; relay.free()" } }) do
+        product({ flags = { "uv" } })
+        create(document)
+        assert.equal(6, assert(gateway:wait_end(20)).signal)
+        assert.matches("hob_runtime_free was called inside a callback of the runtime",
+          table.concat(gateway.lines, "\n"))
+      end
+    end)
+
+    it("gets no text that ends where the document's does not", function()
+      product()
+      job({ operation = "zero", path = "a\0b" })
+      said("zero", "0 unset")
+      job({ operation = "zero-args", path = "a\0b" })
+      assert.equal(2, gateway:count("product.zero"))
+      said("zero", "0 unset", 2)
+      assert.equal(0, gateway:stop())
     end)
 
     it("is run again after a crash inside of it, and not for ever", function()

@@ -82,6 +82,8 @@ describe("the session", function()
           assert.equal(1, world:terminal_updates("job-" .. i))
         end
         assert.equal(3, gateway:count("job.started"))
+        assert.matches("Sending PUBLISH to gw%-1 %(d0, q1, r0, m%d+, '[^']*/notify%-next'",
+          world.broker:log())
       end)
     end)
   end

@@ -60,6 +60,10 @@ local WAYS = [[
     job.state = 7
     return raised(job, "a", function() return 1 end)
   end
+  function ways.nil_state(job)
+    job.state = nil
+    return raised(job, "a", function() return 1 end)
+  end
   function ways.big_state(job)
     job.state.s = ("x"):rep(300 * 1024)
     return raised(job, "a", function() return 1 end)
@@ -244,6 +248,7 @@ describe("job:step", function()
       assert.equal("BAD_RESULT", details.code_is)
       assert.matches("^job%.state%.list%[2%]%.f: function", details.text)
       assert.matches("^job%.state: expected a table, got number", details_of("no_state").text)
+      assert.matches("^job%.state: expected a table, got nil", details_of("nil_state").text)
       assert.matches("^job%.state: .*262144 bytes", details_of("big_state").text)
     end)
   end)

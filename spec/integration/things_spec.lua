@@ -146,6 +146,57 @@ describe("things", function()
       assert.equal(1, #as_json("thing", "list").things)
     end)
 
+    it("says it so that the configuration can be read: texts stay texts", function()
+      start(named("one"))
+      subscribed(1)
+      local entry = hob("thing", "add", "two", "--client-id", "42", "--set", "keep_alive=+30",
+        "--set", "key_passphrase=0x1", "--set", "persistent_session=true", "--set", "ca=",
+        "--set", "memory=8M").stdout:match("\n  ({.*}),\n")
+      assert.equal('{ thing_name = "two", ca = "", client_id = "42", keep_alive = 30, '
+        .. 'key_passphrase = "0x1", memory = "8M", persistent_session = true }', entry)
+      gateway:stop()
+      local config = fs.read(gateway.config):gsub("things = {", function(head)
+        return head .. entry .. ","
+      end)
+      assert(fs.write(gateway.config, config))
+      gateway:launch()
+      gateway:wait_event("hob.started", {}, 2)
+      assert.equal("42", as_json("status", "--thing", "two").things[1].clientId)
+    end)
+
+    it("takes settings in an object of texts only", function()
+      start(named("one"))
+      subscribed(1)
+      local socket = assert(sockets.connect(gateway.dir .. "/data/hob.sock"))
+      for _, settings in ipairs({ '"tls"', '["tls"]', '{"tls":false}', "7" }) do
+        assert(socket:send('{"command":"thing-add","thing":"two","settings":' .. settings .. "}\n"))
+        assert.matches('"EINVAL","message":"settings: .*expected', (socket:read_line(PATIENCE)))
+      end
+      socket:close()
+      assert.equal(1, #as_json("thing", "list").things)
+    end)
+
+    it("is forgotten by a restart: what it had begun is in the log, and goes on when it is added",
+      function()
+        start(named("one"))
+        subscribed(1)
+        assert.equal(0, gateway:count("start.things_missing"))
+        hob("thing", "add", "two")
+        gateway:wait_event("jobs.subscribed", { thing = "two" })
+        world:create("j", document("wait"), "two")
+        marked(1)
+        gateway:kill()
+        gateway:launch()
+        local event = gateway:wait_event("start.things_missing")
+        assert.equal("warn", event.level)
+        assert.matches("such as 'two', the store has jobs that were begun: 1, outcomes .*: 0$",
+          event.msg)
+        subscribed(3)
+        assert.equal(0, hob("thing", "add", "two").code)
+        go("j")
+        assert.equal("SUCCEEDED", world:ended("j", "two").status)
+      end)
+
     it("is logged, with who did it", function()
       start(named("one"))
       subscribed(1)
@@ -168,6 +219,12 @@ describe("things", function()
         { { "two", "--set", "tls=perhaps" }, "tls: expected true or false, got perhaps" },
         { { "two", "--set", "tls=true", "--ca", "/none" },
           "ca: expected a file that can be read, got /none: No such file or directory" },
+        { { "two", "--cert", "/none", "--key", "/none" }, -- also without TLS
+          "cert: expected a file that can be read, got /none: No such file or directory" },
+        { { "two", "--set", "thing_name=three" },
+          "settings: thing_name: expected the name beside the settings, and no other" },
+        { { "two", "--client-id", "one" },
+          "client_id: expected another one: the thing 'one' connects with it, too" },
         { { "two", "--connection", "three" }, "connection: expected the name of another thing" },
       }) do
         local result = hob("thing", "add", table.unpack(case[1]))
@@ -214,10 +271,42 @@ describe("things", function()
       marked(1)
       assert.equal(0, hob("thing", "remove", "one").code)
       assert.equal("IN_PROGRESS", world:describe("j", "one").status)
+      assert.equal("the store keeps its jobs that were begun: 1, outcomes that are not told: 0",
+        gateway:wait_event("thing.removed", { thing = "one" }).msg)
       assert.equal(0, hob("thing", "add", "one").code)
       gateway:wait_event("job.resumed", { thing = "one", job = "j" })
       go("j")
       assert.equal("SUCCEEDED", world:ended("j", "one").status)
+    end)
+
+    it("lets the others go on if it was the one on probation", function()
+      start(named("one", "two"))
+      subscribed(2)
+      for _, name in ipairs({ "one", "two" }) do
+        world:create("j-" .. name, document("wait"), name)
+      end
+      marked(2)
+      gateway:kill()
+      gateway:launch()
+      local first = gateway:wait_event("job.resumed").thing
+      local other = first == "one" and "two" or "one"
+      gateway:wait_event("job.started", { thing = first }, 2)
+      assert.equal(0, hob("thing", "remove", first).code)
+      gateway:wait_event("job.resumed", { thing = other })
+      go("j-" .. other)
+      assert.equal("SUCCEEDED", world:ended("j-" .. other, other).status)
+    end)
+
+    it("excuses only its own jobs: one that then takes Hob down is still found", function()
+      start(named("one", "two"))
+      subscribed(2)
+      world:create("j", document("wait"), "one")
+      marked(1)
+      assert.equal(0, hob("thing", "remove", "two").code)
+      gateway:kill()
+      gateway:launch()
+      gateway:wait_event("job.progress",
+        { job = "j", msg = "goes on after it took the runtime down in step 'wait'" })
     end)
 
     it("and add in turns leave nothing behind", function()
@@ -452,10 +541,14 @@ describe("things", function()
       assert(fs.chmod(wrapper, tonumber("755", 8)))
       return wrapper
     end
-    local function launch(program, list)
+    local function unprivileged()
+      return exec.check({ "id", "-u" }).stdout == "0\n"
+        and "setpriv --bounding-set -sys_resource" or ""
+    end
+    local function launch(program, list, max_running_jobs)
       local real = worlds.hob()
       worlds.program = program
-      start(list, { connect_rate = 0, log_level = "info" })
+      start(list, { connect_rate = 0, max_running_jobs = max_running_jobs })
       worlds.program = real
     end
 
@@ -469,14 +562,22 @@ describe("things", function()
     end)
 
     it("are told at start how many are needed, and what to do", function()
-      local keep = exec.check({ "id", "-u" }).stdout == "0\n"
-        and "setpriv --bounding-set -sys_resource" or ""
-      launch(limited(128, 200, keep), numbered(60))
+      launch(limited(128, 200, unprivileged()), numbered(60))
       local event = gateway:wait_event("start.few_descriptors")
       assert.equal("warn", event.level)
       assert.matches("^60 things need %d+ file descriptors with their jobs, 200 are allowed: about "
         .. "20 of them can connect$", event.msg)
       assert.matches("LimitNOFILE=", event.action)
+    end)
+
+    it("are not, where they use the connection of another one", function()
+      local list = numbered(60)
+      for i = 2, 60 do
+        list[i].more = 'connection = "thing-1"'
+      end
+      launch(limited(128, 200, unprivileged()), list, 4)
+      subscribed(60)
+      assert.equal(0, gateway:count("start.few_descriptors"))
     end)
   end)
 end)

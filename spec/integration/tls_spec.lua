@@ -3,6 +3,7 @@
 local exec = require("hob.exec")
 local fs = require("hob.fs")
 local mqtt = require("hob.mqtt")
+local time = require("hob.time")
 local brokers = require("spec.support.broker")
 local peer = require("spec.support.peer")
 local mbed_is_3 = require("spec.support.mbed").is_3
@@ -119,6 +120,34 @@ describe("TLS to the broker", function()
             conn:reconnect("the certificate was replaced")
             wait_until(function() return told.ups == 2 end, TIMEOUT, "the second connection")
             assert.not_matches("resumed", conn:describe())
+        end)
+
+        it("does not resume a session when the list of CAs is another one", function()
+            local list = pki.dir .. "/list.crt"
+            assert(fs.write(list, fs.read(pki.ca)))
+            local conn, told = connect(options{ ca = list })
+            assert(conn:wait_up(TIMEOUT))
+            assert(fs.write(list, fs.read(other_pki.ca) .. fs.read(pki.ca)))
+            conn:reconnect("the list was replaced")
+            wait_until(function() return told.ups == 2 end, TIMEOUT, "the second connection")
+            assert.not_matches("resumed", conn:describe())
+        end)
+
+        it("does not resume a session of a server whose certificate has expired since", function()
+            local ends_in = 5
+            local server = later(brokers.start{ pki = pki,
+                server = pki:issue{ cn = "localhost", to = ends_in } }, "stop")
+            local ends_at = time.now() + ends_in
+            local conn, told = connect(server:options{ client_id = "late" })
+            assert(conn:wait_up(TIMEOUT))
+            conn:reconnect("it is valid yet")
+            wait_until(function() return told.ups == 2 end, TIMEOUT, "the second connection")
+            assert.matches(", resumed$", conn:describe())
+            wait_until(function() return time.now() > ends_at + 1 end, TIMEOUT, "its end")
+            conn:reconnect("it is valid no more")
+            wait_until(function() return told.downs[3] or told.ups == 3 end, TIMEOUT, "an answer")
+            assert.equal(2, told.ups)
+            assert.matches("the server's certificate expired", told.downs[3].message, 1, true)
         end)
     end)
 

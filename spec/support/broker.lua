@@ -33,6 +33,7 @@ end
 ---@class broker
 ---@field host string      "localhost"
 ---@field port integer
+---@field plain_port? integer
 ---@field log_path string  mosquitto's own log, of all its lives
 ---@field dir string
 ---@field pki? pki
@@ -45,6 +46,7 @@ broker.__index = broker
 ---@field pki? pki                     TLS with certificates of this CA
 ---@field server? pki.pair             default: issued for localhost
 ---@field require_certificate? boolean default true
+---@field plain? boolean               beside TLS also in the clear, on `plain_port`
 ---@field port? integer                default: any free one
 ---@field conf? string                 more lines for mosquitto.conf
 ---@field log_type? string             default "all"; "information" for speed
@@ -71,6 +73,9 @@ local function config_lines(self)
             "keyfile " .. self.server.key,
             "require_certificate " .. tostring(o.require_certificate ~= false),
         }, 1, 4, #lines + 1, lines)
+    end
+    if o.plain then
+        lines[#lines + 1] = ("listener %d 127.0.0.1"):format(self.plain_port)
     end
     lines[#lines + 1] = o.conf
     return table.concat(lines, "\n") .. "\n"
@@ -119,6 +124,7 @@ function M.start(options)
     end
     for _ = 1, options.port and 1 or 50 do
         self.port = options.port or math.random(PORT_MIN, PORT_MAX)
+        self.plain_port = options.plain and math.random(PORT_MIN, PORT_MAX) or nil
         if launch(self) then return self end
         local log = fs.read(self.log_path) or ""
         if not log:find("Address already in use", 1, true) then
@@ -136,6 +142,15 @@ function broker:options(more)
     if self.pki then
         out.ca, out.cert, out.key = self.pki.ca, self.client.cert, self.client.key
     end
+    for k, v in pairs(more or {}) do out[k] = v end
+    return out
+end
+
+--- The same in the clear, of a broker that has `plain`.
+---@param more? table
+---@return table
+function broker:plain_options(more)
+    local out = { host = self.host, port = self.plain_port, tls = false }
     for k, v in pairs(more or {}) do out[k] = v end
     return out
 end

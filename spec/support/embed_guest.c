@@ -152,9 +152,14 @@ static void on_stopped(void *user)
     stopped = true;
 }
 
+/* A product that begins to block a signal inside a callback means it to last. */
 static void on_progress(void *user, const struct hob_job_event *event)
 {
+    sigset_t more;
     look("during", *(const int *)user);
+    sigemptyset(&more);
+    sigaddset(&more, SIGURG);
+    pthread_sigmask(SIG_BLOCK, &more, NULL);
 }
 
 static void on_accepted(void *user, const struct hob_job_event *event)

@@ -83,6 +83,45 @@ static void refuse_nth(long n)
     atomic_store(&refuse_at, n);
 }
 
+/* ---- functions for Lua handlers ---- */
+
+/* echo(table, text) */
+static void echo(void *user, struct hob_call *call)
+{
+    const char *json = NULL, *text = NULL;
+    size_t json_len = 0, len = 0;
+    if (hob_call_json(call, 0, &json, &json_len) && hob_call_string(call, 1, &text, &len)) {
+        hob_call_return_json(call, json, json_len);
+        hob_call_return_string(call, text, len);
+    }
+}
+
+static void finish(void *call)
+{
+    if (hob_call_return_string(call, "later", 5)) {
+        hob_call_fail(call, "ENOMEM", "out of memory");
+    }
+    hob_call_finish(call);
+}
+
+static void later(void *user, struct hob_call *call)
+{
+    struct hob_runtime *const *runtime = user;
+    hob_call_later(call, NULL);
+    if (hob_post(*runtime, finish, call)) {
+        hob_call_fail(call, "ENOMEM", "out of memory");
+        hob_call_finish(call);
+    }
+}
+
+static int add_module(struct hob_runtime **runtime, struct hob_error *err)
+{
+    static const struct hob_function functions[] = {{"echo", echo}, {"later", later}, {NULL, NULL}};
+    const struct hob_module module = {
+        .size = sizeof module, .name = "memory", .functions = functions, .user = runtime};
+    return hob_runtime_add_module(*runtime, &module, err);
+}
+
 /* ---- one life ---- */
 
 struct life {
@@ -225,6 +264,7 @@ static void live_once(const char *config, const char *mode, long n)
     if (rc == 0) {
         rc = hob_runtime_observe(life.runtime, &observer);
         hob_runtime_decide(life.runtime, decide, &life);
+        rc = rc ? rc : add_module(&life.runtime, &err);
         rc = rc ? rc : hob_runtime_start(life.runtime, &err);
     }
     bool done = rc == 0 && drive(&life, false, 20000);

@@ -187,10 +187,19 @@ static void on_restart(void *user, const char *reason)
 {
     say(user, "restart", "text", reason, NULL);
 }
+
+static void one_post(void *user)
+{
+    struct product *product = user;
+    product->posted++;
+}
+
 static void on_log(void *user, const struct hob_log_line *line)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
+    struct product *product = user;
     char len[32];
+    hob_post(product->runtime, one_post, product); /* there is none yet inside hob_runtime_new */
     snprintf(len, sizeof len, "%s", strlen(line->line) == line->len ? "fits" : "does not fit");
     say(user, "log", "of", line->event, "severity", names[line->severity], "thing",
         line->thing ? line->thing : "", "job", line->job ? line->job : "", "line", line->line,
@@ -203,12 +212,6 @@ struct command {
     struct product *product;
     char line[512];
 };
-
-static void one_post(void *user)
-{
-    struct product *product = user;
-    product->posted++;
-}
 
 static void say_count(const struct product *product, const char *what, unsigned long count)
 {

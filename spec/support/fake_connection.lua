@@ -41,6 +41,11 @@ function listener:unsubscribe(done)
   return true
 end
 
+-- For who gives the fake an `expect`, as hob.mqtt's connections have it.
+function listener:may_lose()
+  self.loses = true
+end
+
 function listener:close()
   self.closed = true
   self.connection.listeners[self] = nil

@@ -2,7 +2,9 @@
  * for each thing that can become of them. What it does, it says in lines of JSON, as Hob's log has
  * them: {"event":"product.EVENT","text":"..."}.
  *
- * native_product CONFIG [without]     without: it has registered nothing
+ * native_product CONFIG [without] [uv]
+ *   without  it has registered nothing
+ *   uv       it drives the runtime on a uv_loop_t of its own
  */
 #define _GNU_SOURCE
 #include <hob.h>
@@ -16,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <uv.h>
 
 struct product {
     struct hob_runtime *runtime;
@@ -223,6 +226,20 @@ static void details(void *user, struct hob_run *run)
     hob_run_succeed(run);
 }
 
+/* What no callback may do. */
+static void free_inside(void *user, struct hob_run *run)
+{
+    hob_runtime_free(((struct product *)user)->runtime);
+}
+
+static void zero_bytes(void *user, struct hob_run *run)
+{
+    const char *text = "unset";
+    bool has = hob_run_arg_string(run, "path", &text);
+    say("zero", "%d %s", has, text);
+    hob_run_succeed(run);
+}
+
 static void crash(void *user, struct hob_run *run)
 {
     char attempt[16];
@@ -325,6 +342,11 @@ static void relay_wake(void *user, struct hob_call *call)
     hob_call_finish(product->kept);
 }
 
+static void relay_free(void *user, struct hob_call *call)
+{
+    hob_runtime_free(((struct product *)user)->runtime);
+}
+
 static void relay_raise(void *user, struct hob_call *call)
 {
     hob_call_raise(call, "not while the door is open");
@@ -416,15 +438,23 @@ static void relay_read(void *user, struct hob_call *call)
 
 /* ---- the product ---- */
 
-static const struct hob_function functions[] = {
-    {"set", relay_set},           {"get", relay_get},
-    {"pulse", relay_pulse},       {"fail_later", relay_fail_later},
-    {"hang", relay_hang},         {"wake", relay_wake},
-    {"raise", relay_raise},       {"nothing", relay_nothing},
-    {"forget", relay_forget},     {"huge", relay_huge},
-    {"echo", relay_echo},         {"values", relay_values},
-    {"bad_json", relay_bad_json}, {"many", relay_many},
-    {"read", relay_read},         {NULL, NULL}};
+static const struct hob_function functions[] = {{"set", relay_set},
+                                                {"get", relay_get},
+                                                {"pulse", relay_pulse},
+                                                {"fail_later", relay_fail_later},
+                                                {"hang", relay_hang},
+                                                {"wake", relay_wake},
+                                                {"raise", relay_raise},
+                                                {"nothing", relay_nothing},
+                                                {"forget", relay_forget},
+                                                {"huge", relay_huge},
+                                                {"echo", relay_echo},
+                                                {"values", relay_values},
+                                                {"bad_json", relay_bad_json},
+                                                {"many", relay_many},
+                                                {"read", relay_read},
+                                                {"free", relay_free},
+                                                {NULL, NULL}};
 
 static int add_all(struct product *product, struct hob_error *err)
 {
@@ -444,6 +474,9 @@ static int add_all(struct product *product, struct hob_error *err)
         {.name = "bad-retry", .run = bad_retry},
         {.name = "twice", .run = twice},
         {.name = "details", .run = details},
+        {.name = "free", .run = free_inside},
+        {.name = "zero", .run = zero_bytes},
+        {.name = "zero-args", .run = zero_bytes, .args = "{\"path\":\"string\"}"},
         {.name = "crash", .run = crash},
         {.name = "crashes", .run = crashes}};
     int rc = 0;
@@ -468,14 +501,36 @@ static void try_late(struct product *product)
     say("busy", "%s %s %s", hob_error_name(one), hob_error_name(other), err.message);
 }
 
+static bool has_word(int argc, char **argv, const char *word)
+{
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drive(struct product *product, uv_loop_t *loop)
+{
+    if (loop) {
+        uv_run(loop, UV_RUN_DEFAULT);
+    } else {
+        hob_runtime_run(product->runtime);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct product product = {.lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};
     struct hob_error err = {0};
-    struct hob_runtime_options options = {
-        .size = sizeof options, .config_file = argc > 1 ? argv[1] : NULL, .handle_signals = true};
+    uv_loop_t *loop = has_word(argc, argv, "uv") ? uv_default_loop() : NULL;
+    struct hob_runtime_options options = {.size = sizeof options,
+                                          .config_file = argc > 1 ? argv[1] : NULL,
+                                          .handle_signals = true,
+                                          .uv_loop = loop};
     int rc = hob_runtime_new(&options, &product.runtime, &err);
-    if (rc == 0 && argc < 3) {
+    if (rc == 0 && !has_word(argc, argv, "without")) {
         rc = add_all(&product, &err);
     }
     rc = rc ? rc : hob_runtime_start(product.runtime, &err);
@@ -483,7 +538,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "product: %s (%s)\n", err.message, hob_error_name(err.code));
     } else {
         try_late(&product);
-        hob_runtime_run(product.runtime);
+        drive(&product, loop);
     }
     wait_for_threads(&product);
     hob_runtime_free(product.runtime);

@@ -80,6 +80,8 @@ int luaopen_hob_units(lua_State *L)
     merge(L);
     hob_units_open_native(L);
     merge(L);
+    hob_units_open_pages(L);
+    merge(L);
     hob_units_open_policy(L);
     merge(L);
     hob_units_open_supervisor(L);

@@ -22,6 +22,7 @@ int hob_units_open_store(lua_State *L);      /* store */
 int hob_units_open_device(lua_State *L);     /* exec_set, power, blackbox, output */
 int hob_units_open_events(lua_State *L);     /* events */
 int hob_units_open_native(lua_State *L);     /* native */
+int hob_units_open_pages(lua_State *L);      /* pages */
 int hob_units_open_policy(lua_State *L);     /* policy, files */
 int hob_units_open_pty(lua_State *L);        /* pty */
 int hob_units_open_supervisor(lua_State *L); /* supervisor */

@@ -1,4 +1,4 @@
-/* units_base.c - backoff, budget, buf, clock, error, mbed, module, random for specs. */
+/* units_base.c - backoff, budget, buf, clock, error, mbed, module, random, spare for specs. */
 #include "units.h"
 
 #include "base/backoff.h"
@@ -11,8 +11,11 @@
 #include "base/mbed.h"
 #include "base/module.h"
 #include "base/random.h"
+#include "base/spare.h"
 #include "base/utf8.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -454,6 +457,52 @@ static int module_program_dir(lua_State *L)
 static const luaL_Reg module_functions[] = {
     {"open", module_open}, {"program_dir", module_program_dir}, {NULL, NULL}};
 
+/* ---- spare ---- */
+
+/* As a library does that seeds rand() and ignores SIGPIPE. */
+static void *spoil(void *user)
+{
+    for (long i = 0; i < *(const long *)user; i++) {
+        struct hob_spare kept;
+        hob_spare_begin(&kept);
+        signal(SIGPIPE, SIG_IGN);
+        srand(1);
+        hob_spare_end(&kept);
+    }
+    return NULL;
+}
+
+static int second_of(unsigned seed)
+{
+    srand(seed);
+    rand();
+    return rand();
+}
+
+/* spare.on_two_threads(rounds) -> is SIGPIPE as it was?, is rand()? */
+static int spare_on_two_threads(lua_State *L)
+{
+    struct sigaction before, after;
+    pthread_t threads[2];
+    long rounds = (long)luaL_checkinteger(L, 1);
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    sigaction(SIGPIPE, &plain, &before);
+    int expected = second_of(7);
+    srand(7);
+    rand();
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&threads[i], NULL, spoil, &rounds))
+            return luaL_error(L, "no thread");
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    sigaction(SIGPIPE, &before, &after);
+    lua_pushboolean(L, after.sa_handler == SIG_DFL);
+    lua_pushboolean(L, rand() == expected);
+    return 2;
+}
+
+static const luaL_Reg spare_functions[] = {{"on_two_threads", spare_on_two_threads}, {NULL, NULL}};
+
 int hob_units_open_base(lua_State *L)
 {
     hob_units_class(L, BUF, buf_methods, buf_free);
@@ -469,5 +518,6 @@ int hob_units_open_base(lua_State *L)
     hob_units_unit(L, "utf8", utf8_functions);
     hob_units_unit(L, "mbed", mbed_functions);
     hob_units_unit(L, "module", module_functions);
+    hob_units_unit(L, "spare", spare_functions);
     return 1;
 }

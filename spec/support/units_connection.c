@@ -43,6 +43,7 @@ struct world {
     struct hob_log *log;
     struct hob_log_tap tap;
     struct hob_connection *connection;
+    unsigned inside; /* the product's functions */
     struct hob_own_connection *own;
     struct thing *things[THINGS_MAX];
     size_t count;
@@ -196,7 +197,8 @@ static int new_connection(lua_State *L)
     hob_log_tap(world->log, &world->tap);
     rc = rc ? rc : hob_connection_new(&options, &world->connection, &err);
     rc = rc ? rc
-            : hob_own_connection_new(world->loop, world->log, world->connection, &world->own, &err);
+            : hob_own_connection_new(world->loop, world->log, world->connection, &world->inside,
+                                     &world->own, &err);
     if (rc)
         return luaL_error(L, "%s", err.message);
     hob_own_connection_start(world->own);
@@ -433,6 +435,20 @@ static int free_connection(lua_State *L)
     return 0;
 }
 
+/* c:next_runtime(): as after hob_runtime_free, with the same connection; its things are removed */
+static int next_runtime(lua_State *L)
+{
+    struct world *world = check(L);
+    struct hob_error err;
+    hob_own_connection_close(world->own);
+    turn(L);
+    if (hob_own_connection_new(world->loop, world->log, world->connection, &world->inside,
+                               &world->own, &err))
+        return luaL_error(L, "%s", err.message);
+    hob_own_connection_start(world->own);
+    return 0;
+}
+
 static int close_all(lua_State *L)
 {
     struct world **object = luaL_checkudata(L, 1, CONNECTION);
@@ -472,6 +488,7 @@ static const luaL_Reg methods[] = {{"thing", add_thing},
                                    {"turn", turn},
                                    {"words", words},
                                    {"free_connection", free_connection},
+                                   {"next_runtime", next_runtime},
                                    {"close", close_all},
                                    {NULL, NULL}};
 

@@ -18,6 +18,7 @@ struct view {
     struct hob_loop *loop;
     struct hob_log *log;
     struct hob_native *native;
+    unsigned inside;
     char lib[PATH_MAX];
 };
 
@@ -47,7 +48,8 @@ static int native_new(lua_State *L)
     hob_paths_lib(view->lib, sizeof view->lib, NULL);
     int rc = hob_loop_new(&view->loop, &err);
     rc = rc ? rc : hob_log_open(&log, &view->log, &err);
-    struct hob_native_options options = {.loop = view->loop, .log = view->log, .lib = view->lib};
+    struct hob_native_options options = {
+        .loop = view->loop, .log = view->log, .lib = view->lib, .inside = &view->inside};
     rc = rc ? rc : hob_native_new(&options, &view->native, &err);
     return rc ? hob_units_fail(L, &err) : 1;
 }

@@ -227,7 +227,7 @@ static int store_begin_run(lua_State *L)
 static int store_expect_end(lua_State *L)
 {
     struct hob_error err;
-    return result(L, hob_store_expect_end(check(L), &err), &err);
+    return result(L, hob_store_expect_end(check(L), luaL_optstring(L, 2, NULL), &err), &err);
 }
 
 /** (row, resume_at_s, wait_s, elapsed_ms) */

@@ -4,8 +4,10 @@
 #include "base/log.h"
 #include "host/paths.h"
 #include "work/handlers.h"
+#include "work/job_plain.h"
 #include "work/requires.h"
 #include "work/sandbox.h"
+#include "work/sandbox_kit.h"
 
 #include <limits.h>
 #include <string.h>
@@ -50,6 +52,76 @@ static int sandbox_eval(lua_State *L)
     }
     lua_pushstring(L, evaluation.result);
     return 1;
+}
+
+#define SANDBOXES_MAX 8
+
+/* Each code of the list at 1 in a state of its own. */
+static int evaluate_each(lua_State *L, struct hob_sandbox **sandboxes, struct hob_error *err)
+{
+    lua_newtable(L);
+    for (int i = 0; sandboxes[i]; i++) {
+        lua_rawgeti(L, 1, i + 1);
+        struct evaluation evaluation = {.code = lua_tostring(L, -1)};
+        int rc = hob_sandbox_call(sandboxes[i], evaluate, &evaluation, err);
+        if (rc) {
+            return rc;
+        }
+        lua_pop(L, 1);
+        lua_pushstring(L, evaluation.result);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 0;
+}
+
+/** sandboxes({code...}, lib, go) -> {result...} | nil, message: all there at once, made from one
+ * kit; the codes run in their order. With `lib` the kit has read that directory before go() is
+ * called. */
+static int sandboxes_eval(lua_State *L)
+{
+    struct hob_error err = {0};
+    struct hob_loop *loop = NULL;
+    struct hob_sandbox_kit *kit = NULL;
+    struct hob_sandbox *sandboxes[SANDBOXES_MAX + 1] = {0};
+    char lib[PATH_MAX] = "lib";
+    size_t count = lua_rawlen(L, 1);
+    luaL_argcheck(L, count <= SANDBOXES_MAX, 1, "too many");
+    if (lua_isstring(L, 2)) {
+        snprintf(lib, sizeof lib, "%s", lua_tostring(L, 2));
+    } else {
+        hob_paths_lib(lib, sizeof lib, NULL);
+    }
+    int rc = hob_loop_new(&loop, &err);
+    rc = rc ? rc : hob_sandbox_kit_new(&kit, &err);
+    if (rc == 0 && lua_isfunction(L, 3)) {
+        hob_sandbox_kit_read(kit, lib);
+        lua_settop(L, 3);
+        lua_call(L, 0, 0);
+    }
+    struct hob_sandbox_options options = {.loop = loop, .lib = lib, .kit = kit};
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = hob_sandbox_new(&options, &sandboxes[i], &err);
+    }
+    hob_sandbox_kit_release(kit); /* they hold it */
+    rc = rc ? rc : evaluate_each(L, sandboxes, &err);
+    for (size_t i = 0; i < count; i++) {
+        hob_sandbox_free(sandboxes[i]);
+    }
+    hob_loop_free(loop);
+    if (rc) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.message);
+        return 2;
+    }
+    return 1;
+}
+
+/** plain(handler, document) -> document, args | nothing */
+static int plain_prepare(lua_State *L)
+{
+    size_t len;
+    const char *document = luaL_checklstring(L, 2, &len);
+    return hob_job_plain_prepare(L, 1, document, len) ? 2 : 0;
 }
 
 static void push_choice(lua_State *L, struct hob_handlers *handlers, const char *document)
@@ -142,10 +214,9 @@ static int requires_judge(lua_State *L)
 
 int hob_units_open_work(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"sandbox", sandbox_eval},
-                                         {"handlers", handlers_choose},
-                                         {"requires", requires_judge},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"sandbox", sandbox_eval},     {"sandboxes", sandboxes_eval}, {"plain", plain_prepare},
+        {"handlers", handlers_choose}, {"requires", requires_judge},  {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

@@ -181,6 +181,7 @@ world.__index = world
 
 ---@class world.options
 ---@field tls? boolean        default true
+---@field plain? boolean      the broker listens in the clear, too, and the service is there
 ---@field minute_ms? integer  of the service's timers
 ---@field conf? string        more lines for mosquitto.conf
 ---@field templates? table<string, string>  of fleet provisioning: name -> JSON text; the PKI's CA
@@ -202,7 +203,8 @@ function M.start(options)
   local self = setmetatable({ gateways = {}, dir = assert(fs.tempdir()) }, world)
   self.pki = options.tls ~= false and (options.pki or pkis.new()) or nil
   self.own_pki = not options.pki
-  self.broker = brokers.start({ pki = self.pki, conf = options.conf, log_type = options.log_type })
+  self.broker = brokers.start({ pki = self.pki, plain = options.plain, conf = options.conf,
+    log_type = options.log_type })
   self.journal = journals.new()
   self.engine = engines.new({
     minute_ms = options.minute_ms or 60000,
@@ -224,7 +226,8 @@ function M.start(options)
     engine = self.engine,
     serial = self.turns,
     clock = time.now,
-    connect = self.broker:options({ client_id = "jobs-service" }),
+    connect = self.broker[options.plain and "plain_options" or "options"](self.broker,
+      { client_id = "jobs-service" }),
   })
   assert(self.side:wait_ready(PATIENCE))
   return self

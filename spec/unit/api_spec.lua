@@ -68,7 +68,7 @@ describe("lib/hob/api.lua", function()
     local there = {}
     local list = read("bindings/bindings.c"):match(" job_modules%[%] = {(.-)};")
     for name in list:gmatch('{"(hob%.[%w_]+)"') do
-      there[name] = true
+      there[name] = not INTERNAL[name:match("[%w_]+$")] or nil
     end
     for entry in lfs.dir(project.root .. "/lib/hob") do
       local name = entry:match("^([%w_]+)%.lua$")
@@ -95,20 +95,25 @@ describe("lib/hob/api.lua", function()
   end)
 
   it("describes the job's functions and fields", function()
-    local source, there = read("lib/hob/job.lua"), {}
-    for name in source:gmatch("\nfunction Job[.:]([%a][%w_]*)") do
+    local object, there = read("lib/hob/job/object.lua"), { step = true }
+    for name in object:gmatch("\nfunction Job[.:]([%a][%w_]*)") do
       there[name] = true
     end
-    for name in source:match("setmetatable%({\n(.-)\n  }, Job%)"):gmatch("%f[%w_]([%w_]+) = ") do
-      there[name] = not name:find("^_") or nil
+    for name in object:gmatch("\nfunction MADE%.([%w_]+)") do
+      there[name] = true
     end
-    there.state, there.results = true, true -- set in lib/hob/job/steps.lua, and for cleanup
+    local describe = read("bindings/lua_job.c"):match("\nstatic int job_describe%b()(.-\n})")
+    for name in describe:gmatch('"([%w_]+)"') do
+      there[name] = true
+    end
+    there.document = true -- set in lib/hob/job.lua
+    there.results = true -- for cleanup, in lib/hob/job/replay.lua
     there.user = true -- in lib/hob/steps/nested.lua
     assert.same(sorted(there), api_list.names(classes["hob.Job"]))
   end)
 
   it("describes the options of a step", function()
-    assert.same(words_in(read("lib/hob/job/steps.lua"), "local OPTIONS = {(.-)\n}",
+    assert.same(words_in(read("lib/hob/job/replay.lua"), "local OPTIONS = {(.-)\n}",
       "\n  ([%w_]+) = "), api_list.names(classes["hob.StepOptions"]))
   end)
 

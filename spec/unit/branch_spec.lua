@@ -65,6 +65,18 @@ describe("things on one connection", function()
 
   local function granted(token) c:tell_subscribed(token, 0, 1) end
 
+  -- The broker closes the connection at what a thing asks for, until that is left out.
+  local function leave_out(name, ask)
+    for i = 1, 2 do
+      wait_said("^" .. name .. " up", i)
+      ask()
+      words()
+      c:tell_down("closed")
+      c:tell_up()
+    end
+    wait_said("^log conn.branch_left_out " .. name)
+  end
+
   describe("messages", function()
     it("on a thing's topics go to it alone, subscribed to or not", function()
       things("a", "b", "ab")
@@ -125,6 +137,29 @@ describe("things on one connection", function()
       list = words()
       assert.equal(1, said(list, "^unsubscribe %d+ plant/[12] plant/[12]$"))
       assert.equal(0, c:held())
+    end)
+
+    it("is not held for one that let go of it while the link was down", function()
+      things("a")
+      c:tell_up()
+      words()
+      for i = 1, 3 do
+        assert(c:subscribe("a", i, { "reply/" .. i }))
+        words()
+        granted(i)
+        assert.equal(1, #words())
+        c:tell_down("gone")
+        words()
+        local ok, code = c:unsubscribe("a", i, { "reply/" .. i })
+        assert.is_nil(ok)
+        assert.equal("ENOTCONN", code)
+        c:tell_up()
+        wait_said("^a up", i + 1)
+      end
+      assert.equal(0, c:held())
+      assert.equal(0, said(seen, "^unsubscribe")) -- the broker does not know them
+      c:tell_message("reply/1", "x")
+      assert.same({}, words())
     end)
 
     it("of eight at a time is let go of by a thing that goes", function()
@@ -196,6 +231,17 @@ describe("things on one connection", function()
       assert.equal("EEXIST", code)
       assert.matches("the connection for thing 'a'", message)
     end)
+
+    it("goes on for one that is added while another is left out", function()
+      things("a", "b")
+      c:tell_up()
+      leave_out("a", function() assert(c:subscribe("a", 1, { "x" })) end)
+      wait_said("^b up", 3)
+      things("first") -- after which only the one that is left out waits, for 5 s
+      wait_said("^first up")
+      things("late")
+      assert.same({ "late up" }, words())
+    end)
   end)
 
   describe("turns", function()
@@ -214,6 +260,30 @@ describe("things on one connection", function()
       assert.equal(0, said(words(), "mine"))
       c:tell_done(2)
       assert.equal(1, said(words(), "mine"))
+    end)
+
+    it("are taken while things come up one by one: a flood keeps none waiting", function()
+      things("a", "flood", "b", "c")
+      c:tell_up()
+      words()
+      for _, name in ipairs({ "a", "flood" }) do
+        assert(c:subscribe(name, 1, { "of/" .. name }))
+      end
+      words()
+      c:tell_down("closed")
+      words()
+      c:tell_up()
+      wait_said("^flood up", 2)
+      assert(c:publish("flood", 2, "first", "x"))
+      wait_said("^publish %d+ 1 first x$")
+      local next_answer = token_of(seen, "^publish %d+ 1 first x$")
+      wait_until(function() -- it has always more than may be on its way
+        while c:publish("flood", 3, "x", "x") do end
+        c:tell_done(next_answer)
+        next_answer = next_answer + 1
+        words()
+        return said(seen, "^c up") == 2
+      end, 20, "c")
     end)
 
     it("are limited in bytes, too", function()
@@ -316,6 +386,22 @@ describe("things on one connection", function()
       end
     end)
 
+    it("is found out, too, if it took the same on an earlier link", function()
+      things("a", "b")
+      c:tell_up()
+      words()
+      assert(c:publish("a", 1, "mine", "x"))
+      c:tell_done(token_of(words(), "mine"))
+      assert.same({ "a done 1 OK" }, words())
+      c:tell_down("the policy was changed")
+      c:tell_up()
+      wait_said("^a up", 2)
+      seen = { "a up" } -- for the count of leave_out
+      leave_out("a", function() assert(c:publish("a", 2, "mine", "x")) end)
+      assert.equal(1, said(seen, "^a down suspect left out for 5 s, .*: closed$"))
+      assert.equal(0, said(seen, "^b down .*left out"))
+    end)
+
     it("is no reason to leave out the only one", function()
       things("a")
       c:tell_up()
@@ -347,6 +433,59 @@ describe("things on one connection", function()
       assert.equal(0, said(seen, "^doubt"))
       assert.equal(0, said(seen, "^b down"))
       assert.equal(1, said(seen, "^log conn.branch_renewed a"))
+    end)
+
+    it("keeps nobody from coming up alone with what it still waits for", function()
+      things("a", "b", "c")
+      c:tell_up()
+      words()
+      assert(c:subscribe("a", 1, { "x" })) -- once to blame: it comes up last
+      words()
+      c:tell_down("closed")
+      words()
+      c:tell_up()
+      wait_said("^c up", 2)
+      assert(c:subscribe("b", 1, { "x" }))
+      words()
+      c:tell_message("$aws/things/c/jobs/notify", "x")
+      words()
+      c:reconnect("b", "no SUBACK")
+      wait_said("^b up", 3)
+      wait_said("^a up", 2)
+    end)
+
+    it("keeps nobody from coming up, either, if it goes on waiting", function()
+      things("a", "b", "c")
+      c:tell_up()
+      words()
+      for _, name in ipairs({ "a", "b" }) do
+        assert(c:subscribe(name, 1, { "of/" .. name }))
+      end
+      words()
+      c:tell_down("closed") -- of two: one at a time from now on
+      words()
+      c:tell_up()
+      wait_said("^a up", 2)
+      assert(c:publish("a", 2, "throttled", "x"))
+      assert(c:publish("a", 3, "behind it", "x"))
+      wait_said("^publish %d+ 1 behind it")
+      c:tell_done(token_of(seen, "^publish %d+ 1 behind it"))
+      wait_said("^c up", 2)
+      assert.equal(0, said(seen, "^a done 2"))
+    end)
+
+    it("is not comforted by what others heard on an earlier link", function()
+      things("a", "b")
+      c:tell_up()
+      words()
+      c:tell_message("$aws/things/b/jobs/notify", "x")
+      c:tell_message("plant/1", "x")
+      c:tell_down("gone")
+      words()
+      c:tell_up()
+      wait_said("^a up", 2)
+      c:reconnect("a", "no answer came")
+      assert.same({ "doubt no answer came" }, words())
     end)
 
     it("makes the link doubtful when nobody hears anything", function()

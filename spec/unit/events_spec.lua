@@ -74,7 +74,8 @@ local function used()
   words.hob = nil
   for _, file in ipairs(files) do
     for word, rest in file.text:gmatch('"([a-z]+)%.([a-z_]+)"') do
-      local is_file = rest == "txt" or rest == "json" -- of an archive of `hob support`
+      -- `hob support` writes some, and Hob's own Lua files are read
+      local is_file = rest == "txt" or rest == "json" or rest == "lua"
       if words[word] and not is_file and not OTHERS[word .. "." .. rest] then
         found[word .. "." .. rest] = file.path
       end

@@ -1,5 +1,6 @@
 -- The client of iotjobs over a connection that the spec plays.
 
+local atomic = require("hob.atomic")
 local exec = require("hob.exec")
 local fakes = require("spec.support.fake_connection")
 local iotjobs = require("iotjobs")
@@ -522,6 +523,27 @@ describe("iotjobs.IotJobsClient", function()
       assert.equal(3, join().timestamp)
     end)
 
+    it("takes the answer that came while it looked at what only seemed to be one", function()
+      local expected
+      function fake.expect(_, future)
+        expected = future
+      end
+      client = new()
+      local join = in_a_task(function() return client:update_job_execution(update()) end)
+      local body, message = posted(1)
+      atomic.run(function() -- before that task goes on
+        expected:resolve('{"timestamp":1,"executionState":{}}', "accepted")
+        for one in pairs(fake.listeners) do
+          assert.is_true(one.loses)
+          if one.filter:find("accepted$") then
+            one.fn(message.topic .. "/accepted",
+              json.encode{ timestamp = 2, clientToken = body.clientToken })
+          end
+        end
+      end)
+      assert.equal(2, join().timestamp)
+    end)
+
     it("lets go of a pair of topics that was long unused", function()
       obliging()
       assert(client:update_job_execution(update{ job_id = "old" }))
@@ -552,14 +574,90 @@ describe("iotjobs.IotJobsClient", function()
     it("keeps no more than 16 pairs of topics when nobody waits", function()
       obliging()
       for i = 1, 100 do
-        assert(client:update_job_execution(update{ job_id = "j-" .. i }))
+        assert(client:start_next_pending_job_execution{ thing_name = "gw-" .. i })
       end
       assert.equal(2 * 16, #fake:filters())
-      assert.equal(GW .. "j-100/update/accepted", fake:filters()[1])
+      assert.equal("$aws/things/gw-100/jobs/start-next/accepted", fake:filters()[1])
       assert.equal(200, #fake.asked)
-      assert(client:update_job_execution(update{ job_id = "j-99" }))
+      assert(client:start_next_pending_job_execution{ thing_name = "gw-99" })
       assert.equal(200, #fake.asked) -- that one was still there
       assert.is_nil(next(client.waiting))
+    end)
+
+    it("asks for the answers about every job at once when it has seen eight", function()
+      obliging()
+      for i = 1, 100 do
+        assert(client:update_job_execution(update{ job_id = "j-" .. i }))
+      end
+      assert.same({ GW .. "+/update/accepted", GW .. "+/update/rejected" }, fake:filters())
+      assert.equal(2 * 8 + 2, #fake.asked)
+      assert(client:describe_job_execution{ thing_name = "gw-1", job_id = "$next" })
+      assert.equal(GW .. "$next/get/accepted", fake:filters()[1])
+    end)
+
+    local function see_eight_jobs()
+      obliging()
+      for i = 1, 8 do
+        assert(client:update_job_execution(update{ job_id = "seen-" .. i }))
+      end
+    end
+
+    it("takes no other job's answer among those about every job", function()
+      see_eight_jobs()
+      fake.on_post = function() return true end
+      local join = in_a_task(function() return client:update_job_execution(update()) end)
+      local body, message = posted(9)
+      answer(GW .. "j-2/update", { clientToken = body.clientToken, timestamp = 1 })
+      answer(GW .. "j-11/update", { clientToken = body.clientToken, timestamp = 2 })
+      answer(message.topic, { clientToken = "another's", timestamp = 3 })
+      answer(message.topic, { clientToken = body.clientToken, timestamp = 4 })
+      assert.equal(4, join().timestamp)
+    end)
+
+    it("asks for each job where the broker refuses all of them", function()
+      see_eight_jobs()
+      local refused = 0
+      fake.grant = function(filter)
+        if filter:find("+", 1, true) then
+          refused = refused + 1
+          return nil, "the broker refused it", "EREFUSED"
+        end
+        return 0
+      end
+      for i = 1, 20 do
+        assert(client:update_job_execution(update{ job_id = "j-" .. i }))
+      end
+      assert.equal(2, refused)
+      assert.equal(2 * 16, #fake:filters())
+    end)
+
+    it("asks for each job where the connection broke as it asked for all of them", function()
+      see_eight_jobs()
+      fake.grant = function(filter)
+        return filter:find("+", 1, true) and "never" or 0
+      end
+      local join = in_a_task(function() return client:update_job_execution(update()) end)
+      wait_until(function() return #fake.asked == 18 end, PATIENCE, "the subscription")
+      fake:state("down", "reset by peer", "ECONNRESET", 1)
+      local _, problem = join()
+      assert.equal("ENOTCONN", problem.code)
+      fake:state("up", false)
+      for i = 1, 10 do
+        assert(client:update_job_execution(update{ job_id = "j-" .. i }))
+      end
+      assert.equal(18 + 20, #fake.asked)
+    end)
+
+    it("has the answers delivered at QoS 0, and its requests at QoS 1", function()
+      local asked
+      fake.grant = function(_, qos)
+        asked = qos
+        return qos
+      end
+      obliging()
+      assert(client:update_job_execution(update()))
+      assert.equal(0, asked)
+      assert.equal(1, fake.posted[1].qos)
     end)
 
     local function fails(code, words, fn)

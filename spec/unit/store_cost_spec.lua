@@ -113,6 +113,24 @@ describe("hob_store's cost", function()
         assert.same({ what = "reads", syncs = 0, bytes = 0 }, found[5])
     end)
 
+    it("of what rides is a commit for many, where nothing else is committed", function()
+        local found = costs([[
+            local rows = {}
+            for i = 1, 300 do
+                rows[i] = assert(s:add({ thing = "gateway-1", job_id = "job-" .. i,
+                    document = "{}" }))
+                s:put_outcome(rows[i], "SUCCEEDED", "{}")
+            end
+            cost("outbox")
+            for _, row in ipairs(rows) do
+                assert(s:mark_told(row, "accepted"))
+            end
+            cost("drained")
+        ]])
+        -- Two commits, and the log's upkeep.
+        assert.truthy(found[3].syncs >= 2 and found[3].syncs < 20, found[3].syncs)
+    end)
+
     it("of the reserve is paid once, not at each start", function()
         assert.truthy(costs("")[1].bytes > 256 * 1024)
         assert.truthy(costs("")[1].bytes < 64 * 1024)

@@ -207,6 +207,15 @@ describe("hob_store", function()
             assert.same({ "", "", "boot-1", "" }, boots)
         end)
 
+        it("takes it from those of one thing, if that goes alone", function()
+            local s = open()
+            for _, thing in ipairs({ "gw-1", "gw-2" }) do
+                s:add(execution({ thing = thing, state = "running", boot = "boot-1" }))
+            end
+            s:expect_end("gw-2")
+            assert.same({ "boot-1", "" }, { s:get(1).boot, s:get(2).boot })
+        end)
+
         it("comes with the reboot that is asked for, in one commit", function()
             box.killed_after(function(s)
                 local row = s:add(execution({ state = "running", boot = "boot-1" }))

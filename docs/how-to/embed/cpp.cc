@@ -137,8 +137,12 @@ class Runtime {
 
 int main(int argc, char **argv)
 {
+    if (argc != 2) {
+        std::cerr << "usage: " << argv[0] << " hob.conf.lua\n";
+        return 2;
+    }
     try {
-        hob::Runtime runtime(argc > 1 ? argv[1] : nullptr);
+        hob::Runtime runtime(argv[1]);
         runtime.handle("greet", R"({"name": "string"})", [](hob::Run &run) {
             if (run.text("name") == "nobody") {
                 throw std::invalid_argument("there is nobody to greet");

@@ -268,6 +268,7 @@ static int run(struct product *product, const struct hob_runtime_options *option
     struct hob_error err;
     if (hob_runtime_new(options, &runtime, &err) || hob_runtime_start(runtime, &err)) {
         fprintf(stderr, "product: %s\n", err.message);
+        hob_runtime_free(runtime); /* NULL, if it could not be made */
         return err.code == HOB_ECONFIG ? 2 : 1;
     }
     connect_now(product);
@@ -276,6 +277,15 @@ static int run(struct product *product, const struct hob_runtime_options *option
     mosquitto_disconnect(product->client);
     hob_runtime_free(runtime);
     return 0;
+}
+
+static int usage(const char *program)
+{
+    fprintf(stderr,
+            "usage: %s --config hob.conf.lua --host HOST --port PORT --id CLIENT-ID\n"
+            "       [--cafile FILE [--cert FILE --key FILE]] [--NAME VALUE ...]\n",
+            program);
+    return 2;
 }
 
 int main(int argc, char **argv)
@@ -292,6 +302,8 @@ int main(int argc, char **argv)
     struct hob_runtime_options options = {
         .size = sizeof options, .settings = settings, .handle_signals = true};
     struct hob_error err;
+    if (argc < 3 || argc % 2 == 0) /* each flag has its value */
+        return usage(argv[0]);
     read_flags(&product, &options.config_file, settings, argc, argv);
     if (hob_connection_new(&lent, &product.connection, &err)) {
         fprintf(stderr, "product: %s\n", err.message);

@@ -166,9 +166,13 @@ static void drive(struct hob_runtime *runtime, struct board *board)
 
 int main(int argc, char **argv)
 {
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s hob.conf.lua\n", argv[0]);
+        return 2;
+    }
     struct board board = {.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)};
     struct hob_runtime_options options = {
-        .size = sizeof options, .config_file = argc > 1 ? argv[1] : NULL, .handle_signals = true};
+        .size = sizeof options, .config_file = argv[1], .handle_signals = true};
     struct hob_runtime *runtime = NULL;
     struct hob_error err;
     int rc = hob_runtime_new(&options, &runtime, &err);

@@ -1,6 +1,7 @@
 --- `hob thing`: the things of a running gateway: list them, add one, take one out.
 local asking = require("hob.cli.asking")
 local config_file = require("hob.setup.config")
+local gateways = require("hob.cli.gateway")
 local json_text = require("hob.service.json_text")
 local options = require("hob.cli.options")
 local tables = require("hob.cli.table")
@@ -48,6 +49,9 @@ M.SYNTAX = {
 
 local FILES = { cert = true, key = true, ca = true }
 local KEYS = { "cert", "key", "ca", "client_id", "connection", "endpoint", "port" }
+-- What stays a text in the configuration, whatever it looks like.
+local TEXTS = { client_id = true, connection = true, endpoint = true, ca = true, cert = true,
+  key = true, key_passphrase = true, alpn = true, credentials_endpoint = true }
 local SOON_DAYS = 30
 local DAY = 86400
 local REMOVE_SECONDS = 86400 -- it takes as long as stop_timeout may be
@@ -82,9 +86,14 @@ end
 
 --- All things, page by page.
 local function all(given)
+  local place, misuse = gateways.find(given)
+  if not place then
+    return nil, mistake("%s", misuse)
+  end
+  local where = { socket = place.socket } -- a configuration of many things is read once, not a page
   local list, from = {}, 0
   repeat
-    local last, code = asking.ask("hob thing", given, { command = "things", from = from },
+    local last, code = asking.ask("hob thing", where, { command = "things", from = from },
       function(line)
         list[#list + 1] = line.thing
       end)
@@ -131,12 +140,16 @@ end
 
 ---------------------------------------------------------------- add, remove
 
+-- A file's name is the gateway's, too, which works elsewhere. "": none.
+local function text_of(key, value)
+  return FILES[key] and value ~= "" and config_file.absolute(value) or tostring(value)
+end
+
 --- @return table<string, string>|nil settings, string|nil message
 local function settings_of(given)
   local settings = {}
   for _, key in ipairs(KEYS) do
-    local value = given[key] -- a file's name is the gateway's, too, which works elsewhere
-    settings[key] = value and (FILES[key] and config_file.absolute(value) or tostring(value))
+    settings[key] = given[key] and text_of(key, given[key])
   end
   for _, pair in ipairs(given.set or {}) do
     local key, value = pair:match("^([%w_]+)=(.*)$")
@@ -145,7 +158,7 @@ local function settings_of(given)
     elseif settings[key] then
       return nil, ("%s is given twice"):format(key)
     end
-    settings[key] = FILES[key] and config_file.absolute(value) or value
+    settings[key] = text_of(key, value)
   end
   return settings
 end
@@ -158,8 +171,10 @@ local function entry_of(name, settings)
   table.sort(keys)
   for _, key in ipairs(keys) do
     local value = settings[key]
-    local plain = tonumber(value) or value == "true" or value == "false"
-    items[#items + 1] = plain and ("%s = %s"):format(key, value) or ("%s = %q"):format(key, value)
+    local plain = value == "true" or value == "false"
+    local literal = TEXTS[key] and ("%q"):format(value) or plain and value
+      or tostring(tonumber(value) or ("%q"):format(value))
+    items[#items + 1] = ("%s = %s"):format(key, literal)
   end
   return "{ " .. table.concat(items, ", ") .. " }"
 end

@@ -17,20 +17,6 @@ local function changed_since(running, path)
   return stat and running and running.startedAt and stat.mtime > running.startedAt + 1
 end
 
--- They would throw each other out of the broker, again and again.
-local function look_for_twins(say, things)
-  local seen = {}
-  for _, thing in ipairs(things) do
-    local id = thing.client_id ~= "" and thing.client_id or thing.thing_name
-    local place = thing.endpoint .. "\0" .. id
-    if id ~= "" and seen[place] and thing.connection == "" then
-      say:failed(("%s and %s have the same client id, %s: they throw each other out"):format(
-        seen[place], thing.thing_name, id), "give each its own client_id")
-    end
-    seen[place] = seen[place] or thing.thing_name
-  end
-end
-
 ---@param report hob.doctor.report
 ---@param about hob.doctor.about
 function M.configuration(report, about)
@@ -45,7 +31,6 @@ function M.configuration(report, about)
     for _, problem in ipairs(about.problems) do
       say:failed(problem)
     end
-    look_for_twins(say, about.values.things)
     if not about.readable then
       return say:info("the rest of it is not known: what it names was not looked at")
     elseif changed_since(about.running, about.config_path) then

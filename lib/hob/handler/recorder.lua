@@ -247,6 +247,7 @@ end
 
 local function watch_steps()
   steps = require("hob.job.steps")
+  require("hob.job").watched = true
   local load_saved = steps.load
   function steps.load(new)
     job = new
