@@ -3,6 +3,7 @@ local exec_user = require("spec.support.exec_user")
 local fs = require("hob.fs")
 local process = require("hob.process")
 local time = require("hob.time")
+local wait_until = require("spec.support.wait").wait_until
 
 describe("hob.fs", function()
     local dir
@@ -218,16 +219,26 @@ describe("hob.fs", function()
                 fs.write(dir .. "/g", "x", { user = "no-such-user" }))
         end)
 
-        it("lets others run while a large file goes to the disk", function()
-            local turned = false
-            time.after(0, function() turned = true end)
+        -- The two are due at once, and the second begins at the first's first wait.
+        local function order_beside(work)
+            local order = {}
+            local function note(what) order[#order + 1] = what end
+            time.after(0, function()
+                work()
+                note("done")
+            end)
+            time.after(0, function() note("another") end)
+            wait_until(function() return #order == 2 end, 10, "both")
+            return order
+        end
+
+        it("lets others run while a large file goes to the disk, and comes from there", function()
             local data = ("0123456789abcdef"):rep(1 << 18)
-            assert.is_true(fs.write(dir .. "/f", data))
-            assert.is_true(turned)
-            turned = false
-            time.after(0, function() turned = true end)
-            assert.is_true(fs.read(dir .. "/f") == data)
-            assert.is_true(turned)
+            local function write() fs.write(dir .. "/f", data) end
+            local function read() fs.read(dir .. "/f") end
+            assert.same({ "another", "done" }, order_beside(write))
+            assert.same({ "another", "done" }, order_beside(read))
+            assert.same({ "done", "another" }, order_beside(function() end))
         end)
     end)
 
