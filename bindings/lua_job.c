@@ -214,17 +214,36 @@ static int job_encode(lua_State *L)
     return 1;
 }
 
+static int find_method(lua_State *L);
+static int job_succeed(lua_State *L);
+
+static void save_now(lua_State *L, void *user)
+{
+    struct hob_job *job = user;
+    struct hob_error err = {0};
+    if (hob_journal_commit(hob_job_journal(job), &err)) {
+        hob_job_set_step(job, hob_job_saved_step(job), false); /* which the outcome names */
+        store_failed(L, "the end of step", hob_job_step(job), &err);
+    }
+}
+
 /** save_step(name, failed, result, state): both as JSON; state may be nil. */
 static int job_save_step(lua_State *L)
 {
+    static const hob_task_quiet_fn on_the_way_to_the_outcome[] = {find_method, job_succeed, NULL};
     struct hob_job *job = check_job(L);
     const char *name = luaL_checkstring(L, 2);
+    bool failed = lua_toboolean(L, 3);
+    bool waits = !failed && hob_job_may_save_late(job) && hob_task_sees_next(L);
     struct hob_error err = {0};
-    if (hob_job_save_step(job, name, lua_toboolean(L, 3), luaL_checkstring(L, 4),
-                          luaL_optstring(L, 5, NULL), &err)) {
+    if (hob_job_save_step(job, name, failed, luaL_checkstring(L, 4), luaL_optstring(L, 5, NULL),
+                          !waits, &err)) {
         return store_failed(L, "the end of step", name, &err);
     }
     hob_job_set_step(job, NULL, false);
+    if (waits) {
+        hob_task_before_next(L, on_the_way_to_the_outcome, save_now, job);
+    }
     return 0;
 }
 

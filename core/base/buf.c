@@ -89,20 +89,37 @@ int hob_buf_append_string(struct hob_buf *buf, const char *string)
     return hob_buf_append(buf, string, strlen(string));
 }
 
+/* Most texts fit into the room that is there: only those that do not are written twice. */
 int hob_buf_printf(struct hob_buf *buf, const char *format, ...)
 {
     va_list args, again;
+    size_t end = buf->start + buf->len, room = buf->data ? buf->capacity - end : 0;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(room > 0 ? buf->data + end : NULL, room, format, args);
     va_end(args);
     int code = len < 0 ? HOB_EINVAL : make_room(buf, (size_t)len, 1);
     if (code == 0) {
-        vsnprintf(buf->data + buf->start + buf->len, (size_t)len + 1, format, again);
+        if ((size_t)len >= room)
+            vsnprintf(buf->data + buf->start + buf->len, (size_t)len + 1, format, again);
         buf->len += (size_t)len;
+    } else if (room > 0) {
+        buf->data[end] = '\0'; /* as hob_buf_string may have left it */
     }
     va_end(again);
     return code;
+}
+
+int hob_buf_append_integer(struct hob_buf *buf, int64_t value)
+{
+    char text[24], *at = text + sizeof text;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
+    return hob_buf_append(buf, at, (size_t)(text + sizeof text - at));
 }
 
 void *hob_buf_reserve(struct hob_buf *buf, size_t len)

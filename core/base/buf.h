@@ -8,6 +8,7 @@
 #define HOB_BASE_BUF_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct hob_buf {
     char *data;
@@ -25,6 +26,7 @@ void hob_buf_clear(struct hob_buf *buf);
 /** Append bytes. @return 0, or HOB_EMSGSIZE / HOB_ENOMEM and nothing was appended */
 int hob_buf_append(struct hob_buf *buf, const void *data, size_t len);
 int hob_buf_append_string(struct hob_buf *buf, const char *string);
+int hob_buf_append_integer(struct hob_buf *buf, int64_t value); /* in decimal */
 int hob_buf_printf(struct hob_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -56,6 +56,14 @@ int64_t hob_clock_wall_ms(void)
     return given.wall_ms ? given.wall_ms(given.user) : read_ms(CLOCK_REALTIME);
 }
 
+static char *put_number(char *out, int64_t value, int digits, char after)
+{
+    for (int i = digits - 1; i >= 0; i--, value /= 10)
+        out[i] = (char)('0' + value % 10);
+    out[digits] = after;
+    return out + digits + 1;
+}
+
 const char *hob_clock_text(int64_t wall_ms, char out[HOB_CLOCK_TEXT_MAX])
 {
     if (wall_ms < WALL_MS_MIN)
@@ -67,13 +75,14 @@ const char *hob_clock_text(int64_t wall_ms, char out[HOB_CLOCK_TEXT_MAX])
         ms += 1000; /* before 1970 the remainder is negative, the text's fraction never */
     time_t seconds = (time_t)((wall_ms - ms) / 1000);
     struct tm tm;
-    char date[24];
     gmtime_r(&seconds, &tm);
-    snprintf(date, sizeof date, "%04u-%02u-%02u", (unsigned)(tm.tm_year + 1900) % 10000,
-             (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100);
-    snprintf(out, HOB_CLOCK_TEXT_MAX, "%.10sT%02u:%02u:%02u.%03uZ", date,
-             (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100,
-             (unsigned)ms % 1000);
+    char *at = put_number(out, tm.tm_year + 1900, 4, '-');
+    at = put_number(at, tm.tm_mon + 1, 2, '-');
+    at = put_number(at, tm.tm_mday, 2, 'T');
+    at = put_number(at, tm.tm_hour, 2, ':');
+    at = put_number(at, tm.tm_min, 2, ':');
+    at = put_number(at, tm.tm_sec, 2, '.');
+    *put_number(at, ms, 3, 'Z') = '\0';
     return out;
 }
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INTEGER_MAX (INT64_C(1) << 53)
+#define INTEGER_MAX HOB_JSON_INTEGER_MAX
 
 /* ---- places in a value, for messages ---- */
 
@@ -91,12 +91,14 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* cjson takes "1." and rounds integers that a double cannot hold. */
+/* cjson takes "1." and "-.5", and rounds integers that a double cannot hold. */
 static int scan_number(const char *text, size_t len, size_t *at, struct hob_error *err)
 {
     size_t i = *at;
     uint64_t value = 0;
     i += text[i] == '-';
+    if (i < len && text[i] == '.')
+        return refuse_at(err, "Number without digits before its point", *at);
     for (; i < len && is_digit(text[i]); i++)
         value = value <= INTEGER_MAX ? value * 10 + (uint64_t)(text[i] - '0') : value;
     bool whole = i == len || !strchr(".eE", text[i]);
@@ -261,41 +263,27 @@ int hob_json_push(lua_State *L, const char *text, size_t len, struct hob_error *
 
 /* ---- keys ---- */
 
-enum hob_json_type hob_json_type_of(lua_State *L)
-{
-    switch (lua_type(L, -1)) {
-    case LUA_TLIGHTUSERDATA:
-        return HOB_JSON_NULL;
-    case LUA_TBOOLEAN:
-        return HOB_JSON_BOOLEAN;
-    case LUA_TNUMBER:
-        return HOB_JSON_NUMBER;
-    case LUA_TSTRING:
-        return HOB_JSON_STRING;
-    case LUA_TTABLE:
-        return lua_rawlen(L, -1) > 0 ? HOB_JSON_ARRAY : HOB_JSON_OBJECT;
-    default:
-        return HOB_JSON_ABSENT;
-    }
-}
+struct key {
+    const char *text; /* borrowed from the table */
+    size_t len;
+};
 
 static int compare_keys(const void *left, const void *right)
 {
-    const struct hob_json_key *a = left, *b = right;
+    const struct key *a = left, *b = right;
     int order = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
     return order ? order : (a->len > b->len) - (a->len < b->len);
 }
 
 /* Push a userdata that holds the `count` string keys of the table, sorted: what is written for one
  * value is always the same, though Lua's own order differs from process to process. */
-const struct hob_json_key *hob_json_push_keys(lua_State *L, int table, size_t count)
+static const struct key *push_keys(lua_State *L, int table, size_t count)
 {
-    struct hob_json_key *keys = lua_newuserdatauv(L, (count + 1) * sizeof *keys, 0);
+    struct key *keys = lua_newuserdatauv(L, (count + 1) * sizeof *keys, 0);
     size_t n = 0;
     lua_pushnil(L);
     while (lua_next(L, table)) {
         assert(n < count);
-        keys[n].type = hob_json_type_of(L);
         lua_pop(L, 1);
         keys[n].text = lua_tolstring(L, -1, &keys[n].len);
         n++;
@@ -453,7 +441,7 @@ static int encode_list(const struct encoder *enc, int table, size_t count,
     return code ? code : put(enc, "]", 1);
 }
 
-static int encode_member(const struct encoder *enc, int table, const struct hob_json_key *key,
+static int encode_member(const struct encoder *enc, int table, const struct key *key,
                          const struct place *member)
 {
     int code = encode_string(enc, key->text, key->len, member);
@@ -472,7 +460,7 @@ static int encode_object(const struct encoder *enc, int table, size_t count,
                          const struct place *place)
 {
     struct place member = {.up = place, .depth = place->depth + 1};
-    const struct hob_json_key *keys = hob_json_push_keys(enc->L, table, count);
+    const struct key *keys = push_keys(enc->L, table, count);
     int code = put(enc, "{", 1);
     for (size_t i = 0; i < count && code == 0; i++) {
         member.key = keys[i].text;
@@ -550,7 +538,7 @@ static int quote_control(struct hob_buf *out, unsigned char byte)
 {
     static const char letters[] = "btn\0fr";
     if (byte >= '\b' && byte <= '\r' && letters[byte - '\b'])
-        return hob_buf_printf(out, "\\%c", letters[byte - '\b']);
+        return hob_buf_append(out, (char[]){'\\', letters[byte - '\b']}, 2);
     return hob_buf_printf(out, "\\u%04x", byte);
 }
 
@@ -560,7 +548,7 @@ static int quote_character(struct hob_buf *out, const char *at, size_t n)
     if (n == 0)
         return hob_buf_append_string(out, "\xEF\xBF\xBD");
     if (byte == '"' || byte == '\\')
-        return hob_buf_printf(out, "\\%c", byte);
+        return hob_buf_append(out, (char[]){'\\', (char)byte}, 2);
     return byte < 0x20 ? quote_control(out, byte) : hob_buf_append(out, at, n);
 }
 

@@ -4,12 +4,14 @@
  * again, depth is capped at 32, text at 256 KB in and out, integers over 2^53, numbers that are not
  * finite, mixed and sparse tables are refused naming the path ("steps[2].action": indexes in
  * messages count from 1, as Lua does), text must be valid UTF-8 and as strict as RFC 8259 wants it.
- * lua-cjson decodes; the encoder is ours, because cjson's writes at most 14 digits and ends the
- * process when memory is short. It writes members in the order of their names, and the fewest
+ * lua-cjson decodes for Lua; the encoder is ours, because cjson's writes at most 14 digits and ends
+ * the process when memory is short. It writes members in the order of their names, and the fewest
  * digits that give the same number again.
  *
  * Two faces:
- *  - hob_json: a parser for C code. Owns a small Lua state of its own; one document at a time.
+ *  - hob_json: a parser for C code, one document at a time. It reads by itself (json_read.c), with
+ *    no Lua values in between, takes and refuses the same texts, and has the words of the other
+ *    one for what it refuses.
  *  - hob_json_push / hob_json_encode: Lua values in a caller's state (a job's sandbox).
  * Loop thread only.  Spec: spec/unit/json_spec.lua
  */
@@ -22,8 +24,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HOB_JSON_TEXT_MAX  (256 * 1024)
-#define HOB_JSON_DEPTH_MAX 32
+#define HOB_JSON_TEXT_MAX    (256 * 1024)
+#define HOB_JSON_DEPTH_MAX   32
+#define HOB_JSON_INTEGER_MAX (INT64_C(1) << 53)
 
 struct lua_State;
 struct hob_json;
@@ -31,7 +34,8 @@ struct hob_json;
 int hob_json_new(struct hob_json **out, struct hob_error *err);
 void hob_json_free(struct hob_json *json); /* NULL is legal */
 
-/** Parse a text; the former document is dropped, also on failure.
+/** Parse a text; the former document is dropped, also on failure. Without `err` what is wrong in
+ * the text is not looked for, which takes longer than to read it.
  * @return 0, HOB_EJSON (message says what and at which character) or HOB_EMSGSIZE */
 int hob_json_parse(struct hob_json *json, const char *text, size_t len, struct hob_error *err);
 
@@ -60,6 +64,23 @@ size_t hob_json_length(struct hob_json *json, const char *path); /* of an array 
 typedef bool hob_json_member_fn(void *user, const char *key, enum hob_json_type type);
 void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user);
 
+/* The same places by hand, for whoever reads many of them: NULL is a place that is absent, also as
+ * `in`. Borrowed until the next parse. */
+struct hob_json_value;
+const struct hob_json_value *hob_json_whole(const struct hob_json *json);
+const struct hob_json_value *hob_json_member(const struct hob_json *json,
+                                             const struct hob_json_value *in, const char *name);
+const struct hob_json_value *hob_json_element(const struct hob_json *json,
+                                              const struct hob_json_value *in, size_t index);
+enum hob_json_type hob_json_value_type(const struct hob_json_value *value);
+const char *hob_json_value_string(const struct hob_json *json, const struct hob_json_value *value,
+                                  size_t *len);
+int64_t hob_json_value_integer(const struct hob_json_value *value, int64_t fallback);
+size_t hob_json_value_length(const struct hob_json_value *value); /* of an array */
+/** @return at which byte of the text that was parsed it begins, and how many it has there */
+size_t hob_json_value_place(const struct hob_json_value *value, size_t *len);
+bool hob_json_value_is_empty(const struct hob_json_value *value); /* `{}` or `[]` */
+
 /* The next two read text that need not be parsed, of any depth and with any numbers: a job document
  * is handed on as it came, and what is wrong in it must not hide the message around it. In text
  * that is no JSON they give some part of it, never bytes outside it. Paths are member names
@@ -85,15 +106,5 @@ int hob_json_push(struct lua_State *L, const char *text, size_t len, struct hob_
  * @return 0, HOB_EINVAL with the path and the reason ("result.list[3]: function"), or HOB_EMSGSIZE;
  * then nothing was appended */
 int hob_json_encode(struct lua_State *L, int index, struct hob_buf *out, struct hob_error *err);
-
-/* Internal to json.c and json_document.c: the type of the value on top, and a table's keys, sorted
- * (a userdata is pushed that holds them). */
-enum hob_json_type hob_json_type_of(struct lua_State *L);
-struct hob_json_key {
-    const char *text; /* borrowed from the table */
-    size_t len;
-    enum hob_json_type type; /* of its value */
-};
-const struct hob_json_key *hob_json_push_keys(struct lua_State *L, int table, size_t count);
 
 #endif

@@ -1,6 +1,7 @@
 /* json_document.c - see json.h: a parsed document for C code, and slices of its text. */
 #include "base/alloc.h"
-#include "base/json.h"
+#include "base/json_values.h"
+#include "base/utf8.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -10,19 +11,14 @@
 /* ---- the parsed document ---- */
 
 struct hob_json {
-    lua_State *L; /* [1] is the document, nil if there is none */
+    struct hob_json_values values;
 };
 
 int hob_json_new(struct hob_json **out, struct hob_error *err)
 {
     struct hob_json *json = hob_calloc(1, sizeof *json);
-    if (json)
-        json->L = hob_alloc_lua_state();
-    if (!json || !json->L) {
-        hob_free(json);
+    if (!json)
         return hob_error_set(err, HOB_ENOMEM, "making a JSON parser: out of memory");
-    }
-    lua_pushnil(json->L);
     *out = json;
     return 0;
 }
@@ -31,175 +27,232 @@ void hob_json_free(struct hob_json *json)
 {
     if (!json)
         return;
-    lua_close(json->L);
+    hob_json_values_free(&json->values);
     hob_free(json);
 }
 
-struct request {
-    const char *text; /* a document, or a path */
+struct refusal {
+    const char *text;
     size_t len;
     struct hob_error *err;
     int code;
-    const struct hob_json_key *keys;
-    size_t count;
 };
 
-/* Call `fn(request, document)`. @return whether its one result was pushed; false: out of memory */
-static bool ask(struct hob_json *json, lua_CFunction fn, struct request *request)
+static int do_push(lua_State *L)
 {
-    lua_State *L = json->L;
-    if (!lua_checkstack(L, 4))
-        return false;
-    lua_pushcfunction(L, fn);
-    lua_pushlightuserdata(L, request);
-    lua_pushvalue(L, 1);
-    if (lua_pcall(L, 2, 1, 0) == LUA_OK)
-        return true;
-    lua_pop(L, 1);
-    return false;
+    struct refusal *refusal = lua_touserdata(L, 1);
+    refusal->code = hob_json_push(L, refusal->text, refusal->len, refusal->err);
+    return 0;
 }
 
-static int do_parse(lua_State *L)
+/* One place has the words for what is wrong in a text, and it needs a Lua state: rare enough. */
+static int explain(const char *text, size_t len, struct hob_error *err)
 {
-    struct request *request = lua_touserdata(L, 1);
-    request->code = hob_json_push(L, request->text, request->len, request->err);
-    return request->code ? 0 : 1;
+    struct refusal refusal = {.text = text, .len = len, .err = err};
+    lua_State *L = hob_alloc_lua_state();
+    bool asked = false;
+    if (L && lua_checkstack(L, 4)) {
+        lua_pushcfunction(L, do_push);
+        lua_pushlightuserdata(L, &refusal);
+        asked = lua_pcall(L, 1, 0, 0) == LUA_OK;
+    }
+    if (L)
+        lua_close(L);
+    if (!asked)
+        return hob_error_set(err, HOB_ENOMEM, "parsing JSON: out of memory");
+    return refusal.code ? refusal.code : hob_error_set(err, HOB_EJSON, "the text is no JSON");
 }
 
 int hob_json_parse(struct hob_json *json, const char *text, size_t len, struct hob_error *err)
 {
-    struct request request = {.text = text, .len = len, .err = err};
-    lua_settop(json->L, 0);
-    lua_pushnil(json->L);
-    if (!ask(json, do_parse, &request))
-        return hob_error_set(err, HOB_ENOMEM, "parsing JSON: out of memory");
-    lua_replace(json->L, 1);
-    return request.code;
+    json->values.count = 0;
+    int code = len > HOB_JSON_TEXT_MAX ? HOB_EMSGSIZE : hob_json_read(&json->values, text, len);
+    if (code == HOB_ENOMEM)
+        return hob_error_set(err, code, "parsing JSON: out of memory");
+    return code && err ? explain(text, len, err) : code;
 }
 
-/* The next step of a path from the value on top, which it replaces; nil where there is no such
- * member. @return what is left of the path */
-static const char *descend(lua_State *L, const char *path)
+/* ---- places by hand ---- */
+
+const struct hob_json_value *hob_json_whole(const struct hob_json *json)
+{
+    return json->values.count > 0 ? json->values.list : NULL;
+}
+
+static bool is_named(const struct hob_json *json, const struct hob_json_value *value,
+                     const char *name, size_t len)
+{
+    return value->key_len == len && memcmp(json->values.text + value->key, name, len) == 0;
+}
+
+/* The last one of that name, as for hob_json_push, where it takes the place of those before. */
+static const struct hob_json_value *member_of(const struct hob_json *json,
+                                              const struct hob_json_value *in, const char *name,
+                                              size_t len)
+{
+    const struct hob_json_value *found = NULL;
+    if (!in || in->type != HOB_JSON_OBJECT)
+        return NULL;
+    const struct hob_json_value *at = in + 1;
+    for (uint32_t i = 0; i < in->count; i++, at = json->values.list + at->next)
+        if (is_named(json, at, name, len))
+            found = at;
+    return found;
+}
+
+const struct hob_json_value *hob_json_member(const struct hob_json *json,
+                                             const struct hob_json_value *in, const char *name)
+{
+    return member_of(json, in, name, strlen(name));
+}
+
+const struct hob_json_value *hob_json_element(const struct hob_json *json,
+                                              const struct hob_json_value *in, size_t index)
+{
+    if (!in || in->type != HOB_JSON_ARRAY || index >= in->count)
+        return NULL;
+    const struct hob_json_value *at = in + 1;
+    while (index-- > 0)
+        at = json->values.list + at->next;
+    return at;
+}
+
+enum hob_json_type hob_json_value_type(const struct hob_json_value *value)
+{
+    return value ? (enum hob_json_type)value->type : HOB_JSON_ABSENT;
+}
+
+const char *hob_json_value_string(const struct hob_json *json, const struct hob_json_value *value,
+                                  size_t *len)
+{
+    bool is_string = hob_json_value_type(value) == HOB_JSON_STRING;
+    if (len)
+        *len = is_string ? value->string.len : 0;
+    return is_string ? json->values.text + value->string.at : NULL;
+}
+
+int64_t hob_json_value_integer(const struct hob_json_value *value, int64_t fallback)
+{
+    bool fits = hob_json_value_type(value) == HOB_JSON_NUMBER && value->is_integer;
+    return fits ? value->integer : fallback;
+}
+
+size_t hob_json_value_length(const struct hob_json_value *value)
+{
+    return hob_json_value_type(value) == HOB_JSON_ARRAY ? value->count : 0;
+}
+
+size_t hob_json_value_place(const struct hob_json_value *value, size_t *len)
+{
+    *len = value->to - value->from;
+    return value->from;
+}
+
+bool hob_json_value_is_empty(const struct hob_json_value *value)
+{
+    return hob_json_value_type(value) == HOB_JSON_OBJECT && value->count == 0;
+}
+
+/* ---- places by path ---- */
+
+/* The next step of a path. @return what is left of it */
+static const char *descend(const struct hob_json *json, const struct hob_json_value **value,
+                           const char *path)
 {
     if (*path == '[') {
         char *end;
         long long index = strtoll(path + 1, &end, 10);
-        lua_rawgeti(L, -1, (lua_Integer)index + 1);
+        *value = index < 0 ? NULL : hob_json_element(json, *value, (size_t)index);
         path = *end == ']' ? end + 1 : "";
     } else {
         size_t n = strcspn(path, ".[");
-        lua_pushlstring(L, path, n);
-        lua_rawget(L, -2);
+        *value = member_of(json, *value, path, n);
         path += n;
     }
-    lua_remove(L, -2);
     return *path == '.' ? path + 1 : path;
 }
 
-static int do_find(lua_State *L)
+static const struct hob_json_value *find(const struct hob_json *json, const char *path)
 {
-    struct request *request = lua_touserdata(L, 1);
-    const char *path = request->text;
-    while (*path) {
-        if (lua_type(L, -1) != LUA_TTABLE)
-            return 0;
-        path = descend(L, path);
-    }
-    return 1;
-}
-
-/* Push the value at `path` if it is of the type; pushes nothing otherwise. */
-static bool find(struct hob_json *json, const char *path, enum hob_json_type type)
-{
-    struct request request = {.text = path};
-    if (!ask(json, do_find, &request))
-        return false;
-    if (hob_json_type_of(json->L) == type)
-        return true;
-    lua_pop(json->L, 1);
-    return false;
+    const struct hob_json_value *value = hob_json_whole(json);
+    while (value && *path)
+        path = descend(json, &value, path);
+    return value;
 }
 
 enum hob_json_type hob_json_type(struct hob_json *json, const char *path)
 {
-    struct request request = {.text = path};
-    if (!ask(json, do_find, &request))
-        return HOB_JSON_ABSENT;
-    enum hob_json_type type = hob_json_type_of(json->L);
-    lua_pop(json->L, 1);
-    return type;
+    return hob_json_value_type(find(json, path));
 }
 
 const char *hob_json_string(struct hob_json *json, const char *path, size_t *len)
 {
-    size_t n = 0;
-    const char *text = NULL;
-    if (find(json, path, HOB_JSON_STRING)) {
-        text = lua_tolstring(json->L, -1, &n); /* stays: the document holds it */
-        lua_pop(json->L, 1);
-    }
-    if (len)
-        *len = n;
-    return text;
+    return hob_json_value_string(json, find(json, path), len);
 }
 
 int64_t hob_json_integer(struct hob_json *json, const char *path, int64_t fallback)
 {
-    if (!find(json, path, HOB_JSON_NUMBER))
-        return fallback;
-    int64_t value = lua_isinteger(json->L, -1) ? lua_tointeger(json->L, -1) : fallback;
-    lua_pop(json->L, 1);
-    return value;
+    return hob_json_value_integer(find(json, path), fallback);
 }
 
 double hob_json_number(struct hob_json *json, const char *path, double fallback)
 {
-    if (!find(json, path, HOB_JSON_NUMBER))
+    const struct hob_json_value *value = find(json, path);
+    if (hob_json_value_type(value) != HOB_JSON_NUMBER)
         return fallback;
-    double value = lua_tonumber(json->L, -1);
-    lua_pop(json->L, 1);
-    return value;
+    return value->is_integer ? (double)value->integer : value->number;
 }
 
 bool hob_json_boolean(struct hob_json *json, const char *path, bool fallback)
 {
-    if (!find(json, path, HOB_JSON_BOOLEAN))
-        return fallback;
-    bool value = lua_toboolean(json->L, -1);
-    lua_pop(json->L, 1);
-    return value;
+    const struct hob_json_value *value = find(json, path);
+    return hob_json_value_type(value) == HOB_JSON_BOOLEAN ? value->boolean : fallback;
 }
 
 size_t hob_json_length(struct hob_json *json, const char *path)
 {
-    if (!find(json, path, HOB_JSON_ARRAY))
-        return 0;
-    size_t length = lua_rawlen(json->L, -1);
-    lua_pop(json->L, 1);
-    return length;
+    return hob_json_value_length(find(json, path));
 }
 
-static int do_keys(lua_State *L)
+struct name {
+    const char *text;
+    size_t len;
+    const struct hob_json_value *value;
+};
+
+/* Of one name, in the order of the text. */
+static int compare_names(const void *left, const void *right)
 {
-    struct request *request = lua_touserdata(L, 1);
-    if (do_find(L) == 0 || hob_json_type_of(L) != HOB_JSON_OBJECT)
-        return 0;
-    int table = lua_gettop(L);
-    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
-        request->count++;
-    request->keys = hob_json_push_keys(L, table, request->count);
-    return 1;
+    const struct name *a = left, *b = right;
+    int order = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
+    if (order == 0)
+        order = (a->len > b->len) - (a->len < b->len);
+    return order ? order : (a->value > b->value) - (a->value < b->value);
+}
+
+static bool is_same_name(const struct name *a, const struct name *b)
+{
+    return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
 }
 
 void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user)
 {
-    struct request request = {.text = path};
-    if (!ask(json, do_keys, &request))
+    const struct hob_json_value *in = find(json, path);
+    size_t count = hob_json_value_type(in) == HOB_JSON_OBJECT ? in->count : 0;
+    struct name *names = count > 0 ? hob_malloc(count * sizeof *names) : NULL;
+    if (!names)
         return;
-    for (size_t i = 0; i < request.count; i++)
-        if (!fn(user, request.keys[i].text, request.keys[i].type))
+    const struct hob_json_value *at = in + 1;
+    for (size_t i = 0; i < count; i++, at = json->values.list + at->next)
+        names[i] = (struct name){json->values.text + at->key, at->key_len, at};
+    qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 0; i < count; i++) {
+        if (i + 1 < count && is_same_name(&names[i], &names[i + 1]))
+            continue; /* the last one counts */
+        if (!fn(user, names[i].text, hob_json_value_type(names[i].value)))
             break;
-    lua_pop(json->L, 1);
+    }
+    hob_free(names);
 }
 
 /* ---- slices ---- */
@@ -256,18 +309,6 @@ static unsigned read_hex4(const char *at, const char *end)
     return value;
 }
 
-static size_t put_utf8(unsigned code, char out[4])
-{
-    if (code < 0x80)
-        return out[0] = (char)code, 1;
-    int tails = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    static const unsigned char heads[] = {0, 0xC0, 0xE0, 0xF0};
-    out[0] = (char)(heads[tails] | code >> (6 * tails));
-    for (int i = 1; i <= tails; i++)
-        out[i] = (char)(0x80 | (code >> (6 * (tails - i)) & 0x3F));
-    return (size_t)tails + 1;
-}
-
 /* One character of a key, its escape decoded. @return how many bytes it has in `out` */
 static size_t read_character(struct cursor *key, char out[4])
 {
@@ -285,7 +326,7 @@ static size_t read_character(struct cursor *key, char out[4])
         code = 0x10000 + ((code & 0x3FF) << 10) + (read_hex4(key->at + 2, key->end) & 0x3FF);
         key->at += 6;
     }
-    return put_utf8(code, out);
+    return hob_utf8_put(code, out);
 }
 
 /* Keys are compared as they are meant, not as they are written: "\u006aob" is "job". */

@@ -167,13 +167,23 @@ void hob_log_untap(struct hob_log *log, struct hob_log_tap *tap)
 /* Appends `text` in the form of the line, without a newline of its own. */
 typedef int write_fn(struct hob_buf *out, const char *text, size_t len);
 
+/* @return how many of these bytes stand for themselves */
+static size_t plain_run(const char *text, size_t len)
+{
+    size_t run = 0;
+    while (run < len && text[run] >= 0x20 && text[run] < 0x7F)
+        run++;
+    return run;
+}
+
 /* Control characters (C0, DEL, C1) and bytes that are no UTF-8 must not reach a terminal. */
 static int write_plain(struct hob_buf *out, const char *text, size_t len)
 {
     int code = 0;
     for (size_t at = 0; at < len && code == 0;) {
         unsigned char byte = (unsigned char)text[at];
-        size_t n = hob_utf8_length(text + at, len - at);
+        size_t run = plain_run(text + at, len - at);
+        size_t n = run > 0 ? run : hob_utf8_length(text + at, len - at);
         if (byte == '\n')
             code = hob_buf_append_string(out, "\\n");
         else if (n == 0 || byte < 0x20 || byte == 0x7F)
@@ -190,7 +200,8 @@ static int write_plain(struct hob_buf *out, const char *text, size_t len)
 static bool is_bare(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] <= ' ' || strchr("\"'=\\\x7F", text[i]))
+        if ((unsigned char)text[i] <= ' ' || text[i] == '"' || text[i] == '\'' || text[i] == '=' ||
+            text[i] == '\\' || text[i] == 0x7F)
             return false;
     return len > 0;
 }
@@ -246,7 +257,9 @@ static void put_pair(struct hob_log *log, const char *key, const char *value)
     if (!value || !*value)
         return;
     bool json = log->writing == HOB_LOG_JSON;
-    hob_buf_printf(&log->line, json ? ",\"%s\":" : " %s=", key);
+    hob_buf_append_string(&log->line, json ? ",\"" : " ");
+    hob_buf_append_string(&log->line, key);
+    hob_buf_append_string(&log->line, json ? "\":" : "=");
     put_string(log, value, VALUE_MAX, json ? hob_json_quote : write_value);
 }
 
@@ -255,9 +268,10 @@ static void put_subject(struct hob_log *log, const struct hob_log_record *record
     bool json = log->writing == HOB_LOG_JSON;
     put_pair(log, "thing", record->thing);
     put_pair(log, "job", record->job);
-    if (record->execution != 0)
-        hob_buf_printf(&log->line, json ? ",\"execution\":%lld" : " execution=%lld",
-                       (long long)record->execution);
+    if (record->execution != 0) {
+        hob_buf_append_string(&log->line, json ? ",\"execution\":" : " execution=");
+        hob_buf_append_integer(&log->line, record->execution);
+    }
     put_pair(log, "step", record->step);
     put_pair(log, "code", record->code);
 }

@@ -198,17 +198,24 @@ static void mask_value(struct hob_buf *out, struct scan *scan, struct secret sec
 }
 
 /* With what all that is looked for begins: the words of secret_after, a key, "://". */
-static bool may_begin(char c)
+static bool may_begin(const char *text)
 {
-    switch (lower(c)) {
+    char second = lower(text[1]);
+    switch (lower(text[0])) {
     case 'a':
+        return second == 'c' || second == 'p' || second == 'u';
     case 'c':
+        return second == 'r';
     case 'p':
+        return second == 'a' || second == 'r';
     case 's':
+        return second == 'e' || second == 'i';
     case 't':
+        return second == 'o';
     case '-':
+        return second == '-';
     case ':':
-        return true;
+        return second == '/';
     default:
         return false;
     }
@@ -217,9 +224,9 @@ static bool may_begin(char c)
 static void copy_plain(struct hob_buf *out, struct scan *scan)
 {
     size_t end = scan->at;
-    while (end < scan->len && !may_begin(scan->text[end]))
+    while (end + 1 < scan->len && !may_begin(scan->text + end))
         end++;
-    copy(out, scan, end);
+    copy(out, scan, end + 1 < scan->len ? end : scan->len);
 }
 
 void hob_log_mask(struct hob_buf *out, const char *text, size_t len)

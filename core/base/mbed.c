@@ -36,9 +36,13 @@ static void begin(struct hob_sha256 *sha)
 static void write_hex(const unsigned char digest[DIGEST_BYTES], int failed,
                       char out[HOB_SHA256_HEX_MAX])
 {
-    out[0] = '\0';
-    for (size_t i = 0; i < DIGEST_BYTES && !failed; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    static const char digits[] = "0123456789abcdef";
+    size_t len = 0;
+    for (size_t i = 0; i < DIGEST_BYTES && !failed; i++) {
+        out[len++] = digits[digest[i] >> 4];
+        out[len++] = digits[digest[i] & 0x0F];
+    }
+    out[len] = '\0';
 }
 
 struct hob_sha256 *hob_sha256_new(void)

@@ -1,6 +1,6 @@
 /* utf8.h - where characters begin and end in bytes that may be anything.
  *
- * Header only: one function that log, json, error and whoever cuts text share. Valid is what RFC
+ * Header only: what log, json, error and whoever cuts text share. Valid is what RFC
  * 3629 says: no overlong forms, no surrogates, nothing over U+10FFFF.
  *
  * Any thread.  Spec: spec/unit/json_spec.lua
@@ -62,6 +62,19 @@ static inline size_t hob_utf8_cut(const char *text, size_t len, size_t max)
     while (at > 0 && max - at < 3 && hob_utf8_is_tail((unsigned char)text[at]))
         at--;
     return hob_utf8_is_tail((unsigned char)text[at]) ? max : at;
+}
+
+/** Write the character of that number. @return how many bytes it has (1-4) */
+static inline size_t hob_utf8_put(unsigned code, char out[4])
+{
+    static const unsigned char heads[] = {0, 0xC0, 0xE0, 0xF0};
+    if (code < 0x80)
+        return out[0] = (char)code, 1;
+    int tails = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    out[0] = (char)(heads[tails] | code >> (6 * tails));
+    for (int i = 1; i <= tails; i++)
+        out[i] = (char)(0x80 | (code >> (6 * (tails - i)) & 0x3F));
+    return (size_t)tails + 1;
 }
 
 #endif

@@ -23,23 +23,25 @@ _Noreturn static void give_up(const struct hob_spawn_plan *plan, int what)
     _exit(n == (ssize_t)sizeof report ? 127 : 126);
 }
 
-static void set_all_signals(void (*handler)(int number))
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = handler;
-    for (int number = 1; number < _NSIG; number++)
-        if (number != SIGKILL && number != SIGSTOP)
-            sigaction(number, &action, NULL);
-}
-
 /* Handlers of the process must not run here: all signals are blocked until there are none. What is
  * ignored would be so for the program, too. One that waits was for the group that the child was in
  * until now (a SIGTERM that stops Hob): to be ignored for a moment drops it. */
 static void reset_signals(void)
 {
-    set_all_signals(SIG_IGN);
-    set_all_signals(SIG_DFL);
+    struct sigaction action;
+    sigset_t waiting;
+    memset(&action, 0, sizeof action);
+    sigpending(&waiting);
+    for (int number = 1; number < _NSIG; number++) {
+        if (number == SIGKILL || number == SIGSTOP)
+            continue;
+        if (sigismember(&waiting, number) == 1) {
+            action.sa_handler = SIG_IGN;
+            sigaction(number, &action, NULL);
+        }
+        action.sa_handler = SIG_DFL;
+        sigaction(number, &action, NULL);
+    }
 }
 
 static void let_signals_in(void)

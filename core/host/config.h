@@ -89,6 +89,8 @@ void hob_config_thing_free(struct hob_config_thing *thing);
 int hob_config_thing_make(struct hob_config_thing *out, const struct hob_config *config,
                           const char *const *settings, struct hob_error *err);
 
+/** What it connects with: without one of its own, its name. Borrowed. */
+const char *hob_config_thing_client_id(const struct hob_config_thing *thing);
 /** Would each throw the other's connection out, with the same client id at the same place? */
 bool hob_config_thing_clashes(const struct hob_config_thing *a, const struct hob_config_thing *b);
 

@@ -1,4 +1,5 @@
 /* config_check.c - whether the values of a configuration make sense together; see config_value.h */
+#include "host/config_index.h"
 #include "host/config_value.h"
 
 #include "jobs/protocol.h"
@@ -88,11 +89,9 @@ static int check_name(const struct hob_config_load *load, const char *name, size
         rc = hob_config_expected(&origin, "thing_name", "1 to 128 of [a-zA-Z0-9:_-]", got,
                                  load->err);
     }
-    for (size_t i = 0; i + 1 < thing && rc == 0; i++) {
-        if (strcmp(load->config->things[i].thing_name, name) == 0) {
-            snprintf(got, sizeof got, "\"%.128s\" twice", name);
-            rc = hob_config_expected(&origin, "thing_name", "each thing once", got, load->err);
-        }
+    if (!rc && thing && hob_config_index_named(load->index, name, 0) < thing) {
+        snprintf(got, sizeof got, "\"%.128s\" twice", name);
+        rc = hob_config_expected(&origin, "thing_name", "each thing once", got, load->err);
     }
     return rc;
 }
@@ -218,14 +217,11 @@ static int check_credentials(const struct hob_config_load *load, const char *end
                                "a host name, without a scheme or a path", got, load->err);
 }
 
-static const struct hob_config_thing *find_thing(const struct hob_config *config, const char *name)
+static const struct hob_config_thing *find_thing(const struct hob_config_load *load,
+                                                 const char *name)
 {
-    for (size_t i = 0; i < config->thing_count; i++) {
-        if (strcmp(config->things[i].thing_name, name) == 0) {
-            return &config->things[i];
-        }
-    }
-    return NULL;
+    size_t number = hob_config_index_named(load->index, name, 0);
+    return number ? &load->config->things[number - 1] : NULL;
 }
 
 /* Of a thing that is added later, core/host/things.c sees to it. */
@@ -237,7 +233,7 @@ static int check_connection(const struct hob_config_load *load,
     if (!thing->connection[0]) {
         return 0;
     }
-    const struct hob_config_thing *over = find_thing(load->config, thing->connection);
+    const struct hob_config_thing *over = find_thing(load, thing->connection);
     if (over && over != thing && !over->connection[0]) {
         return 0;
     }
@@ -252,11 +248,15 @@ static int check_connection(const struct hob_config_load *load,
                                got, load->err);
 }
 
+const char *hob_config_thing_client_id(const struct hob_config_thing *thing)
+{
+    return thing->client_id[0] ? thing->client_id : thing->thing_name;
+}
+
 bool hob_config_thing_clashes(const struct hob_config_thing *a, const struct hob_config_thing *b)
 {
-    const char *a_id = a->client_id[0] ? a->client_id : a->thing_name;
-    const char *b_id = b->client_id[0] ? b->client_id : b->thing_name;
-    return !a->connection[0] && !b->connection[0] && strcmp(a_id, b_id) == 0 &&
+    return !a->connection[0] && !b->connection[0] &&
+           strcmp(hob_config_thing_client_id(a), hob_config_thing_client_id(b)) == 0 &&
            strcmp(a->endpoint, b->endpoint) == 0 && a->port == b->port;
 }
 
@@ -264,13 +264,15 @@ bool hob_config_thing_clashes(const struct hob_config_thing *a, const struct hob
 static int check_client_id(const struct hob_config_load *load, const struct hob_config_thing *thing,
                            size_t number)
 {
-    const struct hob_config *config = load->config;
+    const struct hob_config_thing *things = load->config->things;
     struct hob_config_origin origin = origin_of(load, "client_id", number);
     char got[200];
-    for (size_t i = 0; thing->client_id[0] && i < config->thing_count; i++) {
-        if (i != number - 1 && hob_config_thing_clashes(&config->things[i], thing)) {
-            snprintf(got, sizeof got, "\"%.128s\", with which things[%zu] connects, too",
-                     thing->client_id, i + 1);
+    const char *id = thing->client_id;
+    size_t other = id[0] ? hob_config_index_identified(load->index, id, 0) : 0;
+    for (; other; other = hob_config_index_identified(load->index, id, other)) {
+        if (other != number && hob_config_thing_clashes(&things[other - 1], thing)) {
+            snprintf(got, sizeof got, "\"%.128s\", with which things[%zu] connects, too", id,
+                     other);
             return hob_config_expected(&origin, "client_id",
                                        "another one for each: a broker closes the first connection "
                                        "when a second one comes",
@@ -299,13 +301,26 @@ int hob_config_check_thing(const struct hob_config_load *load, const struct hob_
     return rc ? rc : told(load, check_credentials(load, thing->credentials_endpoint, number));
 }
 
-int hob_config_check(const struct hob_config_load *load)
+static int check_things(struct hob_config_load *load)
 {
     const struct hob_config *config = load->config;
-    int rc = 0;
+    struct hob_config_index *index = hob_config_index_new(config->things, config->thing_count);
+    int rc = index
+                 ? 0
+                 : hob_error_set(load->err, HOB_ENOMEM, "reading the configuration: out of memory");
+    load->index = index;
     for (size_t i = 0; i < config->thing_count && rc == 0; i++) {
         rc = hob_config_check_thing(load, &config->things[i], i + 1);
     }
+    load->index = NULL;
+    hob_config_index_free(index);
+    return rc;
+}
+
+int hob_config_check(struct hob_config_load *load)
+{
+    const struct hob_config *config = load->config;
+    int rc = check_things(load);
     rc = rc ? rc : told(load, need(load, config->data, "data", 0));
     rc = rc ? rc : told(load, check_topics(load));
     rc = rc ? rc : told(load, check_proxy(load));

@@ -77,7 +77,7 @@ static const struct hob_config_key keys[] = {
     {"proxy", STRING, OF_CONFIG(proxy), 0, 0, NULL, NULL},
     {"memory", SIZE, OF_THING(memory), 1048576, 4294967296, NULL, "64M"},
     {"cpu", SECONDS, OF_THING(cpu), 0, 604800, NULL, "60"},
-    {"poll", SECONDS, OF_THING(poll), 1, 10000000, NULL, "900"},
+    {"poll", SECONDS, OF_THING(poll), 1, 10000000, NULL, "1800"},
     {"messages_per_minute", INTEGER, OF_THING(messages_per_minute), 0, 100000, NULL, "600"},
     {"max_concurrent_jobs", INTEGER, OF_THING(max_concurrent_jobs), 1, 32, NULL, "1"},
     {"max_running_jobs", INTEGER, OF_CONFIG(max_running_jobs), 0, 100000, NULL, "100"},

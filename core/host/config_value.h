@@ -104,6 +104,7 @@ struct hob_config_load {
     bool by_flag[HOB_CONFIG_KEYS_MAX];
     bool is_call;
     struct hob_config_looker looker;
+    const struct hob_config_index *index; /* of its things, while all are checked; NULL: not now */
     struct hob_error *err;
 };
 
@@ -114,7 +115,7 @@ int hob_config_read(struct hob_config_load *load);
 /** After the last value was set: does it make sense? @param rc  what came of it so far. @return it,
  * or what is wrong */
 int hob_config_finish(struct hob_config_load *load, int rc);
-int hob_config_check(const struct hob_config_load *load);
+int hob_config_check(struct hob_config_load *load);
 /** Is it a file that can be read? @param thing  which of its things, from 1; 0: none of them */
 int hob_config_check_file(const struct hob_config_load *load, const char *path, const char *name,
                           size_t thing);

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/random.h"
+#include "host/config_index.h"
 #include "host/own_connection.h"
 #include "host/process_limits.h"
 #include "jobs/client.h"
@@ -18,12 +19,15 @@
 
 #define BUCKETS_MIN 16
 
+/* What a thing is found by. */
+enum key { NAME, CLIENT_ID, KEYS };
+
 /* One thing, and its configuration. */
 struct place {
     struct hob_things *things;
     struct hob_config_thing config;
-    struct hob_thing *thing; /* NULL: it has stopped */
-    struct place *next;      /* of the same bucket */
+    struct hob_thing *thing;  /* NULL: it has stopped */
+    struct place *next[KEYS]; /* of the same bucket */
     bool leaving;
     void (*removed)(void *user);
     void *removed_user;
@@ -34,7 +38,7 @@ struct hob_things {
     struct hob_own_connection *own; /* the product's; NULL: none */
     struct place **places;          /* in the order in which they came */
     size_t count, room;
-    struct place **buckets;
+    struct place **buckets[KEYS];
     size_t bucket_count; /* a power of two */
     size_t running;      /* that have not stopped */
     uint64_t next_us;    /* on the monotonic clock: when the next one may begin to connect */
@@ -46,45 +50,55 @@ struct hob_things {
     void *stopped_user;
 };
 
-/* ---- by name ---- */
+/* ---- by name, and by client id ---- */
 
-static size_t hash(const char *name)
+static const char *key_of(const struct hob_config_thing *config, enum key key)
 {
-    size_t value = 5381;
-    for (; *name; name++) {
-        value = value * 33 + (unsigned char)*name;
-    }
-    return value;
+    return key == NAME ? config->thing_name : hob_config_thing_client_id(config);
 }
 
-static struct place **bucket_of(const struct hob_things *things, const char *name)
+static struct place **bucket_of(const struct hob_things *things, enum key key, const char *text)
 {
-    return &things->buckets[hash(name) & (things->bucket_count - 1)];
+    return &things->buckets[key][hob_config_hash(text) & (things->bucket_count - 1)];
 }
 
 static struct place *find(const struct hob_things *things, const char *name)
 {
-    struct place *place = *bucket_of(things, name);
+    struct place *place = *bucket_of(things, NAME, name);
     while (place && strcmp(place->config.thing_name, name) != 0) {
-        place = place->next;
+        place = place->next[NAME];
+    }
+    return place;
+}
+
+static struct place *find_clashing(const struct hob_things *things,
+                                   const struct hob_config_thing *config)
+{
+    struct place *place = *bucket_of(things, CLIENT_ID, hob_config_thing_client_id(config));
+    while (place && !hob_config_thing_clashes(&place->config, config)) {
+        place = place->next[CLIENT_ID];
     }
     return place;
 }
 
 static void link_place(struct hob_things *things, struct place *place)
 {
-    struct place **bucket = bucket_of(things, place->config.thing_name);
-    place->next = *bucket;
-    *bucket = place;
+    for (enum key key = NAME; key < KEYS; key++) {
+        struct place **bucket = bucket_of(things, key, key_of(&place->config, key));
+        place->next[key] = *bucket;
+        *bucket = place;
+    }
 }
 
 static void unlink_place(struct hob_things *things, struct place *place)
 {
-    struct place **at = bucket_of(things, place->config.thing_name);
-    while (*at != place) {
-        at = &(*at)->next;
+    for (enum key key = NAME; key < KEYS; key++) {
+        struct place **at = bucket_of(things, key, key_of(&place->config, key));
+        while (*at != place) {
+            at = &(*at)->next[key];
+        }
+        *at = place->next[key];
     }
-    *at = place->next;
 }
 
 /* ---- the list ---- */
@@ -93,14 +107,15 @@ static int grow(struct hob_things *things)
 {
     size_t room = things->room ? 2 * things->room : BUCKETS_MIN;
     struct place **places = hob_realloc(things->places, room * sizeof(struct place *));
-    struct place **buckets = hob_calloc(room, sizeof(struct place *));
+    struct place **buckets = hob_calloc(KEYS * room, sizeof(struct place *));
     things->places = places ? places : things->places;
     if (!places || !buckets) {
         hob_free(buckets);
         return HOB_ENOMEM;
     }
-    hob_free(things->buckets);
-    things->buckets = buckets;
+    hob_free(things->buckets[NAME]); /* the beginning of both */
+    things->buckets[NAME] = buckets;
+    things->buckets[CLIENT_ID] = buckets + room;
     things->bucket_count = things->room = room;
     for (size_t i = 0; i < things->count; i++) {
         link_place(things, places[i]);
@@ -189,7 +204,7 @@ void hob_things_free(struct hob_things *things)
     hob_fair_free(things->common.fair);
     hob_tls_cache_free(things->common.tls_cache);
     hob_free(things->places);
-    hob_free(things->buckets);
+    hob_free(things->buckets[NAME]);
     hob_free(things);
 }
 
@@ -225,16 +240,12 @@ static int find_over(const struct hob_things *things, const struct hob_config_th
 static int check_client_id(const struct hob_things *things, const struct hob_config_thing *config,
                            struct hob_error *err)
 {
-    for (size_t i = 0; !things->own && i < things->count; i++) {
-        const struct hob_config_thing *other = &things->places[i]->config;
-        if (hob_config_thing_clashes(other, config)) {
-            return hob_error_set(err, HOB_ECONFIG,
+    const struct place *other = things->own ? NULL : find_clashing(things, config);
+    return other ? hob_error_set(err, HOB_ECONFIG,
                                  "client_id: expected another one: the thing '%.128s' connects "
                                  "with it, too, and would be thrown out",
-                                 other->thing_name);
-        }
-    }
-    return 0;
+                                 other->config.thing_name)
+                 : 0;
 }
 
 static int make_place(struct hob_things *things, const struct hob_config_thing *config,

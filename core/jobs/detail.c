@@ -163,7 +163,11 @@ static int put_pair(struct hob_buf *out, struct hob_buf *scratch,
     int rc = hob_jobs_detail_fit(scratch, detail->value ? detail->value : "",
                                  detail->value ? detail->len : 0, detail->keep_tail);
     if (rc == 0)
-        rc = hob_buf_printf(out, "%s\"%s\":", first ? "" : ",", detail->key);
+        rc = hob_buf_append_string(out, first ? "\"" : ",\"");
+    if (rc == 0)
+        rc = hob_buf_append_string(out, detail->key);
+    if (rc == 0)
+        rc = hob_buf_append_string(out, "\":");
     return rc < 0 ? rc : hob_json_quote(out, hob_buf_data(scratch), hob_buf_len(scratch));
 }
 

@@ -96,18 +96,24 @@ struct object {
     bool comma;
 };
 
-static void object_key(struct object *object, const char *key)
+static void object_text(struct object *object, const char *text)
 {
     if (object->rc == 0)
-        object->rc = hob_buf_printf(object->out, "%s\"%s\":", object->comma ? "," : "{", key);
+        object->rc = hob_buf_append_string(object->out, text);
+}
+
+static void object_key(struct object *object, const char *key)
+{
+    object_text(object, object->comma ? ",\"" : "{\"");
+    object_text(object, key);
+    object_text(object, "\":");
     object->comma = true;
 }
 
 static void object_raw(struct object *object, const char *key, const char *value)
 {
     object_key(object, key);
-    if (object->rc == 0)
-        object->rc = hob_buf_append_string(object->out, value);
+    object_text(object, value);
 }
 
 static void object_string(struct object *object, const char *key, const char *value)
@@ -121,15 +127,14 @@ static void object_integer(struct object *object, const char *key, int64_t value
 {
     object_key(object, key);
     if (object->rc == 0)
-        object->rc = hob_buf_printf(object->out, "%" PRId64, value);
+        object->rc = hob_buf_append_integer(object->out, value);
 }
 
 static int object_end(struct object *object, const char *token, struct hob_error *err)
 {
     if (token && *token)
         object_string(object, "clientToken", token);
-    if (object->rc == 0)
-        object->rc = hob_buf_append_string(object->out, object->comma ? "}" : "{}");
+    object_text(object, object->comma ? "}" : "{}");
     if (object->rc < 0)
         return hob_error_set(err, object->rc, "the request does not fit: %s (limit %zu bytes)",
                              hob_error_words(object->rc), object->out->limit);
@@ -264,6 +269,7 @@ struct reader {
     size_t len;
     struct hob_error *err;
     int rc;
+    bool is_whole; /* it was parsed as it came */
 };
 
 static const char *type_name(enum hob_json_type type)
@@ -275,47 +281,70 @@ static const char *type_name(enum hob_json_type type)
     return names[type];
 }
 
+/** A place in the message; its path is written only for an error. */
+struct spot {
+    const struct spot *up; /* NULL: it is the whole */
+    const char *name;      /* NULL: an element */
+    size_t index;
+    const struct hob_json_value *value;
+};
+
+static struct spot whole(const struct reader *reader)
+{
+    return (struct spot){.value = hob_json_whole(reader->json)};
+}
+
+static struct spot member(const struct reader *reader, const struct spot *up, const char *name)
+{
+    return (struct spot){
+        .up = up, .name = name, .value = hob_json_member(reader->json, up->value, name)};
+}
+
+static size_t write_path(char path[PATH_SIZE], const struct spot *spot)
+{
+    size_t len = spot->up ? write_path(path, spot->up) : 0;
+    if (spot->name)
+        snprintf(path + len, PATH_SIZE - len, "%s%s", len > 0 ? "." : "", spot->name);
+    else
+        snprintf(path + len, PATH_SIZE - len, spot->up ? "[%zu]" : "", spot->index);
+    return len + strlen(path + len);
+}
+
 /** @return true if the member is there with this type; null counts as absent, any other type is
  * the reader's failure */
-static bool has(struct reader *reader, const char *path, enum hob_json_type expected)
+static bool has(struct reader *reader, const struct spot *spot, enum hob_json_type expected)
 {
-    enum hob_json_type type = reader->rc < 0 ? HOB_JSON_ABSENT : hob_json_type(reader->json, path);
+    char path[PATH_SIZE];
+    enum hob_json_type type = reader->rc < 0 ? HOB_JSON_ABSENT : hob_json_value_type(spot->value);
     if (type == HOB_JSON_ABSENT || type == HOB_JSON_NULL)
         return false;
-    if (type != expected)
+    if (type != expected) {
+        write_path(path, spot);
         reader->rc = hob_error_set(reader->err, HOB_EPROTO, "%s: expected %s, got %s", path,
                                    type_name(expected), type_name(type));
+    }
     return type == expected;
 }
 
-static const char *join(char path[PATH_SIZE], const char *base, const char *member)
+static int64_t integer_at(struct reader *reader, const struct spot *base, const char *name)
 {
-    snprintf(path, PATH_SIZE, "%s%s%s", base, *base ? "." : "", member);
-    return path;
+    struct spot spot = member(reader, base, name);
+    return has(reader, &spot, HOB_JSON_NUMBER) ? hob_json_value_integer(spot.value, 0) : 0;
 }
 
-static int64_t integer_at(struct reader *reader, const char *base, const char *member)
+static int64_t time_at(struct reader *reader, const struct spot *base, const char *name)
 {
-    char path[PATH_SIZE];
-    join(path, base, member);
-    return has(reader, path, HOB_JSON_NUMBER) ? hob_json_integer(reader->json, path, 0) : 0;
-}
-
-static int64_t time_at(struct reader *reader, const char *base, const char *member)
-{
-    int64_t time = integer_at(reader, base, member);
+    int64_t time = integer_at(reader, base, name);
     return time > MILLISECONDS ? time / 1000 : time;
 }
 
 /** @return "" if absent */
-static const char *string_at(struct reader *reader, const char *base, const char *member)
+static const char *string_at(struct reader *reader, const struct spot *base, const char *name)
 {
-    char path[PATH_SIZE];
-    size_t len;
-    join(path, base, member);
-    const char *text =
-        has(reader, path, HOB_JSON_STRING) ? hob_json_string(reader->json, path, &len) : NULL;
-    return text ? text : "";
+    struct spot spot = member(reader, base, name);
+    return has(reader, &spot, HOB_JSON_STRING)
+               ? hob_json_value_string(reader->json, spot.value, NULL)
+               : "";
 }
 
 static void copy_cut(char *out, size_t size, const char *text)
@@ -325,31 +354,37 @@ static void copy_cut(char *out, size_t size, const char *text)
     out[len] = '\0';
 }
 
-static const char *slice(struct reader *reader, const char *path, size_t *len)
+/** The bytes of a value as they came. A message that could not be parsed with its document was
+ * parsed without, and what the parser knows is not where it was. */
+static const char *slice(const struct reader *reader, const struct spot *spot, const char *path,
+                         size_t *len)
 {
-    enum hob_json_type type = hob_json_type(reader->json, path);
-    if (reader->rc < 0 || type == HOB_JSON_ABSENT || type == HOB_JSON_NULL)
-        return NULL;
-    return hob_json_slice(reader->payload, reader->len, path, len);
+    if (!reader->is_whole)
+        return hob_json_slice(reader->payload, reader->len, path, len);
+    return spot->value ? reader->payload + hob_json_value_place(spot->value, len) : NULL;
 }
 
-/** Not from the parser, which was given null in its place. */
-static const char *document_at(struct reader *reader, const char *path, size_t *len)
+static const char *document_at(const struct reader *reader, const struct spot *base,
+                               const char *path, size_t *len)
 {
-    const char *document = hob_json_slice(reader->payload, reader->len, path, len);
+    struct spot spot = member(reader, base, "jobDocument");
+    const char *document = slice(reader, &spot, path, len);
     bool none = !document || *len == 0 || (*len == 4 && memcmp(document, "null", 4) == 0);
     return reader->rc < 0 || none ? NULL : document;
 }
 
 /** @return false if there is no jobId here, or a wrong one (then the reader has failed) */
-static bool read_job_id(struct reader *reader, const char *base, char out[HOB_JOBS_ID_MAX + 1])
+static bool read_job_id(struct reader *reader, const struct spot *base,
+                        char out[HOB_JOBS_ID_MAX + 1])
 {
+    char path[PATH_SIZE];
     const char *id = string_at(reader, base, "jobId");
     if (!*id)
         return false;
     if (!hob_jobs_id_valid(id)) {
+        write_path(path, base);
         reader->rc = hob_error_set(reader->err, HOB_EPROTO,
-                                   "%s.jobId: '%.80s', expected 1 to %d of a-z A-Z 0-9 _ -", base,
+                                   "%s.jobId: '%.80s', expected 1 to %d of a-z A-Z 0-9 _ -", path,
                                    id, HOB_JOBS_ID_MAX);
         return false;
     }
@@ -358,7 +393,8 @@ static bool read_job_id(struct reader *reader, const char *base, char out[HOB_JO
 }
 
 /** The members that a summary has too. @return whether there is an execution */
-static bool read_summary(struct reader *reader, const char *base, struct hob_jobs_execution *out)
+static bool read_summary(struct reader *reader, const struct spot *base,
+                         struct hob_jobs_execution *out)
 {
     out->seconds_before_timeout = -1;
     if (!has(reader, base, HOB_JSON_OBJECT) || !read_job_id(reader, base, out->job_id))
@@ -371,110 +407,111 @@ static bool read_summary(struct reader *reader, const char *base, struct hob_job
     return reader->rc == 0;
 }
 
-static void read_execution(struct reader *reader, struct hob_jobs_execution *out)
+static void read_execution(struct reader *reader, const struct spot *message,
+                           struct hob_jobs_execution *out)
 {
-    if (!read_summary(reader, "execution", out))
+    struct spot execution = member(reader, message, "execution");
+    if (!read_summary(reader, &execution, out))
         return;
-    out->status = hob_jobs_status_parse(string_at(reader, "execution", "status"));
-    if (has(reader, "execution.approximateSecondsBeforeTimedOut", HOB_JSON_NUMBER))
-        out->seconds_before_timeout =
-            integer_at(reader, "execution", "approximateSecondsBeforeTimedOut");
-    if (has(reader, "execution.statusDetails", HOB_JSON_OBJECT))
-        out->details = slice(reader, "execution.statusDetails", &out->details_len);
-    out->document = document_at(reader, EXECUTION_DOCUMENT, &out->document_len);
+    out->status = hob_jobs_status_parse(string_at(reader, &execution, "status"));
+    struct spot seconds = member(reader, &execution, "approximateSecondsBeforeTimedOut");
+    if (has(reader, &seconds, HOB_JSON_NUMBER))
+        out->seconds_before_timeout = hob_json_value_integer(seconds.value, 0);
+    struct spot details = member(reader, &execution, "statusDetails");
+    if (has(reader, &details, HOB_JSON_OBJECT))
+        out->details = slice(reader, &details, "execution.statusDetails", &out->details_len);
+    out->document = document_at(reader, &execution, EXECUTION_DOCUMENT, &out->document_len);
     out->present = reader->rc == 0;
 }
 
-static void read_state(struct reader *reader, struct hob_jobs_state *out)
+static void read_state(struct reader *reader, const struct spot *message,
+                       struct hob_jobs_state *out)
 {
-    if (!has(reader, "executionState", HOB_JSON_OBJECT))
+    struct spot state = member(reader, message, "executionState");
+    if (!has(reader, &state, HOB_JSON_OBJECT))
         return;
-    out->status = hob_jobs_status_parse(string_at(reader, "executionState", "status"));
-    out->version_number = integer_at(reader, "executionState", "versionNumber");
+    out->status = hob_jobs_status_parse(string_at(reader, &state, "status"));
+    out->version_number = integer_at(reader, &state, "versionNumber");
     out->present = reader->rc == 0;
 }
 
-static bool note_member(void *user, const char *key, enum hob_json_type type)
+static void read_list(struct reader *reader, const struct spot *base, const char *name,
+                      enum hob_jobs_status status, struct hob_jobs_answer *out)
 {
-    *(bool *)user = true;
-    return false;
-}
-
-/** An empty list looks like an empty object. */
-static bool has_list(struct reader *reader, const char *path)
-{
-    bool members = false;
-    if (reader->rc == 0 && hob_json_type(reader->json, path) == HOB_JSON_OBJECT) {
-        hob_json_each(reader->json, path, note_member, &members);
-        if (!members)
-            return false;
-    }
-    return has(reader, path, HOB_JSON_ARRAY);
-}
-
-static void read_list(struct reader *reader, const char *base, enum hob_jobs_status status,
-                      struct hob_jobs_answer *out)
-{
-    char path[PATH_SIZE];
-    size_t count = has_list(reader, base) ? hob_json_length(reader->json, base) : 0;
+    struct spot list = member(reader, base, name);
+    if (hob_json_value_is_empty(list.value) || !has(reader, &list, HOB_JSON_ARRAY))
+        return; /* an empty list looks like an empty object */
+    size_t count = hob_json_value_length(list.value);
+    struct spot element = {.up = &list};
     for (size_t i = 0; i < count && out->pending_count < HOB_JOBS_PENDING_MAX; i++) {
         struct hob_jobs_execution *execution = &out->pending[out->pending_count];
-        snprintf(path, sizeof(path), "%s[%zu]", base, i);
+        element.index = i;
+        element.value = hob_json_element(reader->json, list.value, i);
         *execution = (struct hob_jobs_execution){.status = status};
-        execution->present = read_summary(reader, path, execution);
+        execution->present = read_summary(reader, &element, execution);
         if (execution->present)
             out->pending_count++;
     }
 }
 
-static void read_rejection(struct reader *reader, struct hob_jobs_answer *out)
+static void read_rejection(struct reader *reader, const struct spot *message,
+                           struct hob_jobs_answer *out)
 {
-    const char *code = string_at(reader, "", "code");
+    const char *code = string_at(reader, message, "code");
     out->code = hob_jobs_code_parse(code);
     copy_cut(out->code_text, sizeof(out->code_text), code);
-    copy_cut(out->message, sizeof(out->message), string_at(reader, "", "message"));
-    read_state(reader, &out->state);
+    copy_cut(out->message, sizeof(out->message), string_at(reader, message, "message"));
+    read_state(reader, message, &out->state);
 }
 
-static void read_accepted(struct reader *reader, enum hob_jobs_op op, struct hob_jobs_answer *out)
+static void read_accepted(struct reader *reader, const struct spot *message, enum hob_jobs_op op,
+                          struct hob_jobs_answer *out)
 {
     switch (op) {
     case HOB_JOBS_OP_GET:
-        read_list(reader, "inProgressJobs", HOB_JOBS_IN_PROGRESS, out);
-        read_list(reader, "queuedJobs", HOB_JOBS_QUEUED, out);
+        read_list(reader, message, "inProgressJobs", HOB_JOBS_IN_PROGRESS, out);
+        read_list(reader, message, "queuedJobs", HOB_JOBS_QUEUED, out);
         return;
     case HOB_JOBS_OP_START_NEXT:
     case HOB_JOBS_OP_DESCRIBE:
-        read_execution(reader, &out->execution);
+        read_execution(reader, message, &out->execution);
         return;
     case HOB_JOBS_OP_UPDATE:
-        read_state(reader, &out->state);
+        read_state(reader, message, &out->state);
         out->execution.document =
-            document_at(reader, UPDATE_DOCUMENT, &out->execution.document_len);
+            document_at(reader, message, UPDATE_DOCUMENT, &out->execution.document_len);
         return;
     }
+}
+
+static void read_lists(struct reader *reader, const struct spot *message,
+                       struct hob_jobs_answer *out)
+{
+    struct spot jobs = member(reader, message, "jobs");
+    if (!has(reader, &jobs, HOB_JSON_OBJECT))
+        return;
+    read_list(reader, &jobs, "IN_PROGRESS", HOB_JOBS_IN_PROGRESS, out);
+    read_list(reader, &jobs, "QUEUED", HOB_JOBS_QUEUED, out);
 }
 
 static void read_members(struct reader *reader, const struct hob_jobs_topic *topic,
                          struct hob_jobs_answer *out)
 {
-    copy_cut(out->token, sizeof(out->token), string_at(reader, "", "clientToken"));
-    out->timestamp = time_at(reader, "", "timestamp");
+    struct spot message = whole(reader);
+    copy_cut(out->token, sizeof(out->token), string_at(reader, &message, "clientToken"));
+    out->timestamp = time_at(reader, &message, "timestamp");
     switch (topic->kind) {
     case HOB_JOBS_ACCEPTED:
-        read_accepted(reader, topic->op, out);
+        read_accepted(reader, &message, topic->op, out);
         return;
     case HOB_JOBS_REJECTION:
-        read_rejection(reader, out);
+        read_rejection(reader, &message, out);
         return;
     case HOB_JOBS_NOTIFY:
-        if (!has(reader, "jobs", HOB_JSON_OBJECT))
-            return;
-        read_list(reader, "jobs.IN_PROGRESS", HOB_JOBS_IN_PROGRESS, out);
-        read_list(reader, "jobs.QUEUED", HOB_JOBS_QUEUED, out);
+        read_lists(reader, &message, out);
         return;
     case HOB_JOBS_NOTIFY_NEXT:
-        read_execution(reader, &out->execution);
+        read_execution(reader, &message, &out->execution);
         return;
     case HOB_JOBS_FOREIGN:
         assert(!"only topics of this thing are decoded");
@@ -491,13 +528,17 @@ static const char *document_path(const struct hob_jobs_topic *topic)
     return topic->op == HOB_JOBS_OP_UPDATE ? UPDATE_DOCUMENT : EXECUTION_DOCUMENT;
 }
 
-/** A document may break the parser's limits, which are ours and not the service's. The message
+/** A document may break the parser's limits, which are ours and not the service's. Then the message
  * is parsed without it, so that such a job can be refused: unread, it would block the queue. */
-static int parse_message(const struct reader *reader, const struct hob_jobs_topic *topic)
+static int parse_message(struct reader *reader, const struct hob_jobs_topic *topic)
 {
     const char *path = document_path(topic);
+    reader->is_whole = !path || reader->len > HOB_JSON_TEXT_MAX ||
+                       hob_json_parse(reader->json, reader->payload, reader->len, NULL) == 0;
     if (!path || reader->len > HOB_JSON_TEXT_MAX)
         return hob_json_parse(reader->json, reader->payload, reader->len, reader->err);
+    if (reader->is_whole)
+        return 0;
     struct hob_buf rest;
     hob_buf_init(&rest, 2 * HOB_JSON_TEXT_MAX);
     int rc = hob_json_without(reader->payload, reader->len, path, &rest);

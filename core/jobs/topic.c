@@ -96,14 +96,17 @@ static size_t split(const char *topic, struct segment *segments, size_t max)
     return count;
 }
 
+/** @return what follows `text`, or NULL; also if `at` is NULL */
+static const char *after(const char *at, const char *text)
+{
+    size_t len = strlen(text);
+    return at && strncmp(at, text, len) == 0 ? at + len : NULL;
+}
+
 /** What follows "$aws/things/THING/jobs/", or NULL. */
 static const char *own_rest(const char *topic, const char *thing)
 {
-    char prefix[HOB_JOBS_TOPIC_MAX];
-    int len = snprintf(prefix, sizeof(prefix), "$aws/things/%s/jobs/", thing);
-    if (len < 0 || (size_t)len >= sizeof(prefix) || strncmp(topic, prefix, (size_t)len) != 0)
-        return NULL;
-    return topic + len;
+    return after(after(after(topic, "$aws/things/"), thing), "/jobs/");
 }
 
 static enum hob_jobs_kind answer_kind(struct segment segment)

@@ -189,6 +189,7 @@ static void line_free(struct hob_mqtt *front)
     hob_timer_close(mqtt->keeper);
     hob_clock_watch_close(mqtt->clock);
     hob_tls_ticket_free(mqtt->ticket);
+    hob_tls_cache_free(mqtt->tls_cache);
     hob_mqtt_front_free(front);
     hob_free(mqtt);
     struct hob_spare kept;
@@ -256,6 +257,9 @@ int hob_mqtt_mosquitto_new(struct hob_loop *loop, struct hob_log *log,
         line_free(&mqtt->front);
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     }
+    struct hob_tls_options *tls = &mqtt->front.options.tls;
+    if (mqtt->front.options.use_tls && !tls->cache) /* without memory for it nothing is kept */
+        tls->cache = mqtt->tls_cache = hob_tls_cache_new();
     uint64_t base = mqtt->front.options.backoff_base_ms;
     hob_backoff_init(&mqtt->backoff, base, mqtt->front.options.backoff_cap_ms,
                      base < BACKOFF_FLOOR_MS ? base : BACKOFF_FLOOR_MS);

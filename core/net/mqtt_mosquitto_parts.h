@@ -43,6 +43,7 @@ struct hob_mqtt_line {
     struct hob_mqtt_link *link; /* the present one; NULL while waiting */
     unsigned links;             /* with those whose stream is closing */
     struct hob_tls_ticket *ticket;
+    struct hob_tls_cache *tls_cache; /* its own, for the next attempt; NULL: the options have one */
     struct hob_backoff backoff;
     struct hob_timer *timer;       /* the next attempt, or the end of patience for CONNACK */
     struct hob_timer *keeper;      /* the next keep-alive */

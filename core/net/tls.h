@@ -45,6 +45,8 @@ struct hob_tls_cache;
 struct hob_tls_cache *hob_tls_cache_new(void);        /* NULL: out of memory */
 void hob_tls_cache_free(struct hob_tls_cache *cache); /* NULL is legal; also before its users */
 size_t hob_tls_cache_count(const struct hob_tls_cache *cache); /* how much is held now */
+/** For how many pairs of key and certificate it was computed whether they belong together. */
+size_t hob_tls_cache_computed(const struct hob_tls_cache *cache);
 
 /** Read and check the files. HOB_ETLS, HOB_ENOENT or HOB_EACCES with a message that names the file;
  * HOB_EUNSUPPORTED: this mbedTLS lets no provider sign with such a key. */

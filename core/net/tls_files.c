@@ -9,9 +9,15 @@
 
 #include <string.h>
 
+#define MATCHED_MAX 1024 /* pairs; with more the oldest is computed again */
+
 struct hob_tls_cache {
     struct hob_tls_files *first;
     bool orphaned; /* freed by its owner; goes with the last of its files */
+    /* Digests of pairs that were found to belong together, also when nobody holds them any more: to
+     * compute that again is most of what resuming a session costs. */
+    char (*matched)[HOB_SHA256_HEX_MAX];
+    size_t matched_count, oldest, computed;
 };
 
 struct hob_tls_cache *hob_tls_cache_new(void)
@@ -21,10 +27,13 @@ struct hob_tls_cache *hob_tls_cache_new(void)
 
 void hob_tls_cache_free(struct hob_tls_cache *cache)
 {
-    if (cache && cache->first)
+    if (cache && cache->first) {
         cache->orphaned = true;
-    else
-        hob_free(cache);
+        return;
+    }
+    if (cache)
+        hob_free(cache->matched);
+    hob_free(cache);
 }
 
 size_t hob_tls_cache_count(const struct hob_tls_cache *cache)
@@ -33,6 +42,11 @@ size_t hob_tls_cache_count(const struct hob_tls_cache *cache)
     for (const struct hob_tls_files *files = cache->first; files; files = files->next)
         count++;
     return count;
+}
+
+size_t hob_tls_cache_computed(const struct hob_tls_cache *cache)
+{
+    return cache->computed;
 }
 
 /* ---- reading ---- */
@@ -77,14 +91,52 @@ static bool make_digest(const struct hob_tls_wish *wish, const struct texts *tex
     return out[0] != '\0';
 }
 
-static int parse_key(const struct hob_tls_wish *wish, const struct texts *texts,
-                     struct hob_tls_files *files, struct hob_error *err)
+/* @param digest  of both texts */
+static bool has_matched(const struct hob_tls_cache *cache, const char *digest)
+{
+    for (size_t i = 0; *digest && i < cache->matched_count; i++)
+        if (strcmp(cache->matched[i], digest) == 0)
+            return true;
+    return false;
+}
+
+/* Without memory for it, it is computed again. */
+static void remember(struct hob_tls_cache *cache, const char *digest)
+{
+    size_t place = cache->oldest;
+    if (cache->matched_count < MATCHED_MAX) {
+        void *more =
+            hob_realloc(cache->matched, (cache->matched_count + 1) * sizeof *cache->matched);
+        if (!more)
+            return;
+        cache->matched = more;
+        place = cache->matched_count++;
+    } else {
+        cache->oldest = (cache->oldest + 1) % MATCHED_MAX;
+    }
+    memcpy(cache->matched[place], digest, sizeof *cache->matched);
+}
+
+static bool check_pair(struct hob_tls_cache *cache, const struct hob_tls_files *files)
+{
+    if (cache && has_matched(cache, files->digest))
+        return true;
+    bool matches = hob_mbed_pk_check_pair(&files->certificates.pk, &files->key) == 0;
+    if (cache)
+        cache->computed++;
+    if (cache && matches)
+        remember(cache, files->digest);
+    return matches;
+}
+
+static int parse_key(struct hob_tls_cache *cache, const struct hob_tls_wish *wish,
+                     const struct texts *texts, struct hob_tls_files *files, struct hob_error *err)
 {
     const char *pass = wish->key_passphrase;
     int ret = hob_mbed_pk_parse(&files->key, texts->key, texts->key_len, pass);
     if (ret != 0)
         return hob_tls_words_key(ret, (char *)texts->key, wish->key_file, pass && *pass, err);
-    if (hob_mbed_pk_check_pair(&files->certificates.pk, &files->key) == 0)
+    if (check_pair(cache, files))
         return 0;
     return hob_error_set(err, HOB_ETLS,
                          "key file %s: the key does not match the certificate %s: put the two that "
@@ -92,12 +144,12 @@ static int parse_key(const struct hob_tls_wish *wish, const struct texts *texts,
                          wish->key_file, wish->cert_file);
 }
 
-static int parse(const struct hob_tls_wish *wish, const struct texts *texts,
-                 struct hob_tls_files *files, struct hob_error *err)
+static int parse(struct hob_tls_cache *cache, const struct hob_tls_wish *wish,
+                 const struct texts *texts, struct hob_tls_files *files, struct hob_error *err)
 {
     int code = hob_pem_parse_certificates(&files->certificates, wish->what, wish->cert_file,
                                           texts->certificates, texts->certificates_len, err);
-    return code || !wish->key_file ? code : parse_key(wish, texts, files, err);
+    return code || !wish->key_file ? code : parse_key(cache, wish, texts, files, err);
 }
 
 /* ---- sharing ---- */
@@ -126,12 +178,12 @@ static int make(struct hob_tls_cache *cache, const struct hob_tls_wish *wish,
         return hob_error_set(err, HOB_ENOMEM, "out of memory");
     mbedtls_x509_crt_init(&files->certificates);
     mbedtls_pk_init(&files->key);
-    int code = parse(wish, texts, files, err);
+    memcpy(files->digest, digest, sizeof files->digest);
+    int code = parse(cache, wish, texts, files, err);
     if (code) {
         destroy(files);
         return code;
     }
-    memcpy(files->digest, digest, sizeof files->digest);
     files->users = 1;
     if (cache && *digest) {
         files->cache = cache;

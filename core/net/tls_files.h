@@ -3,7 +3,8 @@
  * A thousand things that trust the same CA, or reconnect with the same certificate, hold one copy
  * of it: files are compared by what is in them (SHA-256), which is read anew for every user. So one
  * that was replaced is seen at once, however fast, and one that is only copied is still shared.
- * Kept as long as anybody uses it, no longer.
+ * Kept as long as anybody uses it, no longer; that a key and a certificate belong together is
+ * remembered longer, by that digest.
  *
  * Life: hob_tls_cache_new -> ... -> hob_tls_cache_free, at any time: what is still used goes with
  * its last user. hob_tls_files_get -> hob_tls_files_put. One thread.

@@ -386,11 +386,9 @@ struct hob_debug_target *hob_debug_register(struct hob_debugger *debugger,
         return NULL;
     }
     hob_debug_watch(target);
-    struct hob_debug_target **at = &debugger->targets;
-    while (*at) {
-        at = &(*at)->next;
-    }
-    *at = target;
+    target->link = debugger->last;
+    *target->link = target;
+    debugger->last = &target->next;
     sit_down(target);
     return target;
 }
@@ -404,11 +402,8 @@ void hob_debug_unregister(struct hob_debug_target *target)
     hob_debug_let_go(target, "the job has ended");
     hob_debug_say(target, NULL, "ended", "the job has ended");
     hob_scheduler_watch(target->scheduler, NULL);
-    struct hob_debug_target **at = &target->debugger->targets;
-    while (*at != target) {
-        at = &(*at)->next;
-    }
-    *at = target->next;
+    *target->link = target->next;
+    *(target->next ? &target->next->link : &target->debugger->last) = target->link;
     free_target(target);
 }
 
@@ -428,6 +423,7 @@ struct hob_debugger *hob_debugger_new(const struct hob_debugger_options *options
         debugger->options = *options;
         debugger->options.hold_ms = options->hold_ms ? options->hold_ms : HOLD_MS;
         debugger->next_id = 1;
+        debugger->last = &debugger->targets;
     }
     return debugger;
 }

@@ -75,7 +75,7 @@ struct hob_debug_kept {
 
 struct hob_debug_target {
     struct hob_debugger *debugger;
-    struct hob_debug_target *next;
+    struct hob_debug_target *next, **link;
     struct hob_debug_target_options options;
     struct hob_scheduler *scheduler;
     struct hob_task *task; /* of run() or cleanup; NULL: it has ended */
@@ -125,7 +125,7 @@ struct hob_debug_target {
 
 struct hob_debugger {
     struct hob_debugger_options options;
-    struct hob_debug_target *targets;
+    struct hob_debug_target *targets, **last; /* the oldest first */
     struct hob_debug_session *sessions;
     int last_thread, last_point, next_id;
 };

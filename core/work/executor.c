@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POLL_MS         900000
+#define POLL_MS         1800000
 #define BACKOFF_BASE_MS 1000
 #define BACKOFF_CAP_MS  60000
 #define BACKOFF_MIN_MS  50
@@ -439,8 +439,7 @@ static void stop_seat(struct hob_executor_seat *seat, uint64_t grace_ms, uint64_
 void hob_executor_stop(struct hob_executor *executor, uint64_t grace_ms, uint64_t limit_ms,
                        void (*stopped)(void *user), void *user)
 {
-    executor->stopping = true;
-    hob_executor_turn_give_up(executor);
+    hob_executor_turn_stop(executor);
     executor->stopped = stopped;
     executor->stopped_user = user;
     hob_executor_find_end(executor);
@@ -545,8 +544,7 @@ int hob_executor_new(const struct hob_executor_options *options, struct hob_exec
     executor->options = *options;
     executor->options.poll_ms = options->poll_ms ? options->poll_ms : POLL_MS;
     executor->turn = options->turn ? options->turn : &executor->own_turn;
-    executor->sibling = executor->turn->executors;
-    executor->turn->executors = executor;
+    hob_executor_turn_join(executor);
     int rc = fill(executor, err);
     if (rc) {
         hob_executor_free(executor);
@@ -556,22 +554,12 @@ int hob_executor_new(const struct hob_executor_options *options, struct hob_exec
     return 0;
 }
 
-static void leave_turn(struct hob_executor *executor)
-{
-    struct hob_executor **link = &executor->turn->executors;
-    while (*link != executor) {
-        link = &(*link)->sibling;
-    }
-    *link = executor->sibling;
-}
-
 void hob_executor_free(struct hob_executor *executor)
 {
     if (!executor) {
         return;
     }
-    hob_executor_turn_give_up(executor);
-    leave_turn(executor);
+    hob_executor_turn_part(executor);
     hob_jobs_client_forget(executor->options.client, executor);
     for (size_t i = 0; i < executor->count; i++) {
         struct hob_executor_seat *seat = &executor->seats[i];

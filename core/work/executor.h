@@ -49,10 +49,12 @@ enum hob_executor_unknown { HOB_EXECUTOR_REJECT, HOB_EXECUTOR_IGNORE };
  * known to be guilty of, what was at work in the whole process goes on one at a time. */
 struct hob_executor_turn {
     size_t limit; /* jobs at once of all of them; 0: no limit. The rest is the executors' own. */
-    size_t running, waiting, granted;
-    size_t since; /* jobs that have ended since memory was given back */
-    uint64_t tickets;
+    size_t running, granted;
+    size_t since;        /* jobs that have ended since memory was given back */
+    size_t on_probation; /* executors that are; each job asks, so nobody looks through all of them */
+    size_t going;        /* executors that are not stopping */
     struct hob_executor *executors;
+    struct hob_executor *waiting, *last_waiting; /* in the order in which they came */
     const struct hob_executor_seat *suspect; /* who goes on alone; NULL: nobody does */
 };
 
@@ -73,7 +75,7 @@ struct hob_executor_options {
     size_t slots;                          /* jobs at once; 0: 1 */
     size_t memory_bytes;                   /* of a job's sandbox; 0: default */
     uint64_t cpu_ms;                       /* of a job, in all its runs; 0: no limit */
-    uint64_t poll_ms;                      /* the safety poll; 0: 900,000 */
+    uint64_t poll_ms;                      /* the safety poll; 0: 1,800,000 */
     struct hob_executor_turn *turn; /* of the process; borrowed for its life; NULL: its own */
     /* Handed on to its slots; see slot.h. */
     struct hob_blackbox *blackbox;

@@ -7,9 +7,9 @@
  *             each candidate by its id
  *   doubt     does the service still want what a seat runs? Only its answer to that question counts
  *   turn      one of the jobs that the process may run at once (max_running_jobs); whoever wants
- * one and there is none draws a ticket, and is granted one in the order of the tickets waiting its
- * handler wants something (`requires`) that is not so yet, or the product that Hob is part of has
- * put it off; it has no seat
+ *             one when there is none queues for it
+ *   waiting   its handler wants something (`requires`) that is not so yet, or the product that Hob
+ *             is part of has put it off; it has no seat
  *
  *   executor.c         life, seats, claims, and what the outside says
  *   executor_find.c    looking
@@ -130,12 +130,13 @@ struct hob_executor_resume {
 struct hob_executor {
     struct hob_executor_options options;
     struct hob_executor_turn *turn, own_turn;
-    struct hob_executor *sibling; /* of the same process */
+    struct hob_executor *sibling, **sibling_link; /* of the same process */
     char *thing, *work_dir;
     struct hob_json *json, *own_json;
     struct hob_executor_seat *seats;
     size_t count;
-    uint64_t ticket;               /* it waits for a turn; the lower, the longer. 0: it does not */
+    bool queued; /* for a turn, between these two: */
+    struct hob_executor *earlier, *later;
     bool granted;                  /* it may begin with one, */
     struct hob_timer *grant_timer; /* for so long; NULL: it never had to wait */
     bool online, stopping;
@@ -272,6 +273,11 @@ void hob_executor_wait_free(struct hob_executor *executor);
 
 /* ---- executor_turn.c ---- */
 
+/** It is one of its process's from now on; it is not any more, for its memory is freed. */
+void hob_executor_turn_join(struct hob_executor *executor);
+void hob_executor_turn_part(struct hob_executor *executor);
+/** It begins with nothing any more: `stopping` is set. */
+void hob_executor_turn_stop(struct hob_executor *executor);
 /** May one more begin, or go on, in this process? If not it waits from now on, and `freed` is
  * started when it is its turn. */
 bool hob_executor_turn_ask(struct hob_executor *executor);
@@ -321,7 +327,7 @@ int hob_executor_resume_end_downgraded(struct hob_executor *executor, int64_t ro
 /** Nothing of it runs any more: whoever waits for its turn may go on. */
 void hob_executor_resume_sound(struct hob_executor_seat *seat);
 /** It is freed: who waits for the end of its probation waits no longer. */
-void hob_executor_resume_leave(const struct hob_executor *executor);
+void hob_executor_resume_leave(struct hob_executor *executor);
 /** Something of this process goes on on probation. */
 bool hob_executor_resume_probation(const struct hob_executor *executor);
 bool hob_executor_resume_waits(const struct hob_executor *executor, int64_t row);

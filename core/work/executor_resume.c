@@ -107,11 +107,14 @@ static void try_again(struct hob_executor *executor)
 
 bool hob_executor_resume_probation(const struct hob_executor *executor)
 {
-    const struct hob_executor *one = executor->turn->executors;
-    while (one && !one->resume.probation) {
-        one = one->sibling;
-    }
-    return one != NULL;
+    return executor->turn->on_probation > 0;
+}
+
+static void set_probation(struct hob_executor *executor, bool on)
+{
+    executor->turn->on_probation += on;
+    executor->turn->on_probation -= executor->resume.probation;
+    executor->resume.probation = on;
 }
 
 static void wake_all(const struct hob_executor *executor)
@@ -130,10 +133,11 @@ void hob_executor_resume_sound(struct hob_executor_seat *seat)
     }
 }
 
-void hob_executor_resume_leave(const struct hob_executor *executor)
+void hob_executor_resume_leave(struct hob_executor *executor)
 {
     struct hob_executor_turn *turn = executor->turn;
     bool others_wait = executor->resume.probation;
+    set_probation(executor, false);
     for (size_t i = 0; i < executor->count; i++) {
         if (turn->suspect == &executor->seats[i]) {
             turn->suspect = NULL;
@@ -201,7 +205,7 @@ void hob_executor_resume_next(struct hob_executor *executor)
         }
     }
     if (resume->probation && resume->count == 0 && !executor->turn->suspect) {
-        resume->probation = false;
+        set_probation(executor, false);
         wake_all(executor);
     }
 }
@@ -372,7 +376,9 @@ static bool add_row(void *user, const struct hob_store_execution *known)
 {
     struct found *found = user;
     struct hob_executor_resume *resume = &found->executor->resume;
-    resume->probation = resume->probation || is_suspect(found->executor, &found->deaths, known);
+    if (is_suspect(found->executor, &found->deaths, known)) {
+        set_probation(found->executor, true);
+    }
     if (resume->count == resume->capacity) {
         size_t capacity = resume->capacity ? resume->capacity * 2 : 8;
         int64_t *rows = hob_realloc(resume->rows, capacity * sizeof *rows);

@@ -7,23 +7,28 @@
 #define GRANT_MS                                                                                   \
     5000 /* who does not begin within this time lets the next one in, and waits again */
 
-static struct hob_executor *longest_waiting(const struct hob_executor_turn *turn)
+static void queue_up(struct hob_executor *executor)
 {
-    struct hob_executor *found = NULL;
-    for (struct hob_executor *one = turn->executors; one; one = one->sibling) {
-        if (one->ticket && (!found || one->ticket < found->ticket)) {
-            found = one;
-        }
+    struct hob_executor_turn *turn = executor->turn;
+    if (executor->queued) {
+        return;
     }
-    return found;
+    executor->queued = true;
+    executor->earlier = turn->last_waiting;
+    executor->later = NULL;
+    *(turn->last_waiting ? &turn->last_waiting->later : &turn->waiting) = executor;
+    turn->last_waiting = executor;
 }
 
-static void drop_ticket(struct hob_executor *executor)
+static void leave_queue(struct hob_executor *executor)
 {
-    if (executor->ticket) {
-        executor->ticket = 0;
-        executor->turn->waiting--;
+    struct hob_executor_turn *turn = executor->turn;
+    if (!executor->queued) {
+        return;
     }
+    executor->queued = false;
+    *(executor->earlier ? &executor->earlier->later : &turn->waiting) = executor->later;
+    *(executor->later ? &executor->later->earlier : &turn->last_waiting) = executor->earlier;
 }
 
 static void drop_grant(struct hob_executor *executor)
@@ -40,19 +45,11 @@ static bool has_room(const struct hob_executor_turn *turn)
     return turn->running + turn->granted < turn->limit;
 }
 
-static void draw_ticket(struct hob_executor *executor)
-{
-    if (!executor->ticket) {
-        executor->ticket = ++executor->turn->tickets;
-        executor->turn->waiting++;
-    }
-}
-
 static void grant(struct hob_executor_turn *turn)
 {
-    while (turn->waiting > 0 && has_room(turn)) {
-        struct hob_executor *executor = longest_waiting(turn);
-        drop_ticket(executor);
+    while (turn->waiting && has_room(turn)) {
+        struct hob_executor *executor = turn->waiting;
+        leave_queue(executor);
         executor->granted = true;
         turn->granted++;
         hob_timer_start(executor->grant_timer, GRANT_MS);
@@ -64,7 +61,7 @@ static void on_grant_over(void *user)
 {
     struct hob_executor *executor = user;
     drop_grant(executor);
-    draw_ticket(executor);
+    queue_up(executor);
     grant(executor->turn);
 }
 
@@ -75,20 +72,20 @@ bool hob_executor_turn_is_granted(const struct hob_executor *executor)
 
 bool hob_executor_turn_waits(const struct hob_executor *executor)
 {
-    return executor->ticket != 0;
+    return executor->queued;
 }
 
 bool hob_executor_turn_ask(struct hob_executor *executor)
 {
     struct hob_executor_turn *turn = executor->turn;
-    if (turn->limit == 0 || executor->granted || (turn->waiting == 0 && has_room(turn))) {
+    if (turn->limit == 0 || executor->granted || (!turn->waiting && has_room(turn))) {
         return true;
     }
     if (!executor->grant_timer) {
         executor->grant_timer = hob_timer_new(executor->options.loop, on_grant_over, executor);
     }
     if (executor->grant_timer) { /* else: out of memory; it comes again with the next event */
-        draw_ticket(executor);
+        queue_up(executor);
         grant(turn); /* the one who waits longest may be this one, and there may be room */
     }
     return executor->granted;
@@ -101,7 +98,7 @@ void hob_executor_turn_take(struct hob_executor_seat *seat)
         seat->counted = true;
         seat->executor->turn->running++;
         drop_grant(seat->executor);
-        drop_ticket(seat->executor);
+        leave_queue(seat->executor);
     }
 }
 
@@ -123,11 +120,35 @@ void hob_executor_turn_leave(struct hob_executor_seat *seat)
 
 bool hob_executor_turn_all_stop(const struct hob_executor *executor)
 {
-    const struct hob_executor *one = executor->turn->executors;
-    while (one && one->stopping) {
-        one = one->sibling;
+    return executor->turn->going == 0;
+}
+
+void hob_executor_turn_join(struct hob_executor *executor)
+{
+    struct hob_executor_turn *turn = executor->turn;
+    executor->sibling = turn->executors;
+    executor->sibling_link = &turn->executors;
+    if (executor->sibling) {
+        executor->sibling->sibling_link = &executor->sibling;
     }
-    return one == NULL;
+    turn->executors = executor;
+    turn->going++;
+}
+
+void hob_executor_turn_stop(struct hob_executor *executor)
+{
+    executor->turn->going -= !executor->stopping;
+    executor->stopping = true;
+    hob_executor_turn_give_up(executor);
+}
+
+void hob_executor_turn_part(struct hob_executor *executor)
+{
+    hob_executor_turn_stop(executor);
+    *executor->sibling_link = executor->sibling;
+    if (executor->sibling) {
+        executor->sibling->sibling_link = executor->sibling_link;
+    }
 }
 
 bool hob_executor_turn_is_wanted(const struct hob_executor *executor)
@@ -141,9 +162,9 @@ bool hob_executor_turn_is_wanted(const struct hob_executor *executor)
 
 void hob_executor_turn_give_up(struct hob_executor *executor)
 {
-    if ((executor->granted || executor->ticket) && !hob_executor_turn_is_wanted(executor)) {
+    if ((executor->granted || executor->queued) && !hob_executor_turn_is_wanted(executor)) {
         drop_grant(executor);
-        drop_ticket(executor);
+        leave_queue(executor);
         grant(executor->turn);
     }
 }

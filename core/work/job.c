@@ -502,12 +502,23 @@ void hob_job_set_step(struct hob_job *job, const char *name, bool once)
     }
 }
 
-int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const char *result,
-                      const char *state, struct hob_error *err)
+bool hob_job_may_save_late(const struct hob_job *job)
 {
-    int rc =
-        hob_journal_put(job->journal, name, failed, result, state, hob_job_elapsed_ms(job), err);
+    return !job->once && !job->cleaning;
+}
+
+const char *hob_job_saved_step(const struct hob_job *job)
+{
+    return job->saved_step;
+}
+
+int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const char *result,
+                      const char *state, bool commits, struct hob_error *err)
+{
+    int rc = hob_journal_put(job->journal, name, failed, result, state, hob_job_elapsed_ms(job),
+                             commits, err);
     job->interrupted = rc ? job->interrupted : 0; /* as the store has it now */
+    snprintf(job->saved_step, sizeof job->saved_step, "%s", name);
     return rc;
 }
 

@@ -223,9 +223,14 @@ bool hob_job_break_here(struct hob_job *job, struct lua_State *L, struct hob_tas
 /** A step begins; NULL: it has ended. */
 void hob_job_set_step(struct hob_job *job, const char *name, bool once);
 void hob_job_progress(struct hob_job *job, const char *text);
+/** May the end of its present step wait for the next commit, if nothing happens in between? Not
+ * that of a `once` step: it is never begun again. */
+bool hob_job_may_save_late(const struct hob_job *job);
+/** The step that was saved last. */
+const char *hob_job_saved_step(const struct hob_job *job);
 /** What the journal's `put` needs: see journal.h. A failure is of the store. */
 int hob_job_save_step(struct hob_job *job, const char *name, bool failed, const char *result,
-                      const char *state, struct hob_error *err);
+                      const char *state, bool commits, struct hob_error *err);
 int hob_job_reboot(struct hob_job *job, bool restart, const char *key, const char *reason,
                    struct hob_error *err);
 void hob_job_set_retry(struct hob_job *job, uint64_t ms);

@@ -51,6 +51,7 @@ struct hob_job {
     bool parked; /* waits for ever */
     char step[HOB_JOB_STEP_MAX + 1];
     bool once; /* of the step */
+    char saved_step[HOB_JOB_STEP_MAX + 1];
     bool began_step;
     /* What it came to. */
     bool has_outcome;

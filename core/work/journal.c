@@ -106,7 +106,7 @@ int hob_journal_get(struct hob_journal *journal, const char *name, bool *failed,
 }
 
 int hob_journal_put(struct hob_journal *journal, const char *name, bool failed, const char *result,
-                    const char *state, int64_t elapsed_ms, struct hob_error *err)
+                    const char *state, int64_t elapsed_ms, bool commits, struct hob_error *err)
 {
     const char *saved = state ? hob_journal_state(journal, err) : NULL;
     if (state && !saved) {
@@ -120,7 +120,7 @@ int hob_journal_put(struct hob_journal *journal, const char *name, bool failed, 
     int rc = hob_journal_save_sources(journal, err);
     rc = rc ? rc
             : hob_store_put_step(journal->store, journal->row, name, failed, result,
-                                 changed ? state : NULL, elapsed_ms, err);
+                                 changed ? state : NULL, elapsed_ms, commits, err);
     if (rc || !changed) {
         hob_free(copy);
         return rc;
@@ -128,6 +128,11 @@ int hob_journal_put(struct hob_journal *journal, const char *name, bool failed, 
     hob_free(journal->state);
     journal->state = copy;
     return 0;
+}
+
+int hob_journal_commit(struct hob_journal *journal, struct hob_error *err)
+{
+    return hob_store_flush(journal->store, err);
 }
 
 int hob_journal_begin(struct hob_journal *journal, const char *name, struct hob_error *err)

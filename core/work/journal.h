@@ -43,7 +43,9 @@ int hob_journal_get(struct hob_journal *journal, const char *name, bool *failed,
 
 /** As hob_store_put_step, with the sources that wait. `state` is job.state as JSON. */
 int hob_journal_put(struct hob_journal *journal, const char *name, bool failed, const char *result,
-                    const char *state, int64_t elapsed_ms, struct hob_error *err);
+                    const char *state, int64_t elapsed_ms, bool commits, struct hob_error *err);
+/** Commit what was put without that. */
+int hob_journal_commit(struct hob_journal *journal, struct hob_error *err);
 
 /** A `once` step. */
 int hob_journal_begin(struct hob_journal *journal, const char *name, struct hob_error *err);

@@ -26,22 +26,24 @@
 #define MARK_MS       5000
 #define CURRENT       ".log"
 #define FORMER        ".log.1"
+#define BUCKETS       128 /* of open files; each event of a job looks for its own */
 
 struct hob_outputs {
     struct hob_log *log;
     char *dir;
     uint64_t limit, total;
     struct hob_tally *tally;
-    struct hob_output *open;
+    struct hob_output *open[BUCKETS];
+    size_t open_count;
     struct hob_log_tap log_tap;
     struct hob_output_tap *taps, *next_tap; /* the next: to be told of what is written now */
 };
 
 struct hob_output {
     struct hob_outputs *outputs;
-    struct hob_output *next;
-    char path[PATH_MAX], former[PATH_MAX];
-    int fd; /* -1: not made yet */
+    struct hob_output *next;    /* of the same bucket */
+    struct hob_output_name own; /* points into the path; empty: it is named otherwise */
+    int fd;                     /* -1: not made yet */
     uint64_t size;
     uint64_t lost; /* bytes that could not be written */
     bool is_cut;   /* its first bytes are gone: said to the tally */
@@ -53,7 +55,36 @@ struct hob_output {
     uint64_t marked_ms;        /* monotonic: when it was */
     int64_t due_ms;            /* wall clock: since then */
     bool is_err;
+    const char *name; /* in the path, */
+    size_t stem;      /* so long without its end */
+    char path[];
 };
+
+/* ---- those that are written ---- */
+
+static uint64_t hash(uint64_t value, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        value = value * 33 + (unsigned char)text[i];
+    return value;
+}
+
+static size_t bucket_of(const struct hob_output_name *name)
+{
+    uint64_t value = hash((uint64_t)name->execution, name->thing, name->thing_len);
+    return hash(value, name->job, name->job_len) % BUCKETS;
+}
+
+static void read_name(const char *name, size_t stem, struct hob_output_name *out)
+{
+    if (!hob_output_parse_name(name, stem, out))
+        *out = (struct hob_output_name){.thing = "", .job = ""};
+}
+
+static bool is_part(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    return a_len == b_len && memcmp(a, b, a_len) == 0;
+}
 
 /* ---- all files together ---- */
 
@@ -78,12 +109,12 @@ static bool has_suffix(const char *name, const char *suffix)
 
 static bool is_open(const struct hob_outputs *outputs, const char *name, size_t stem)
 {
-    for (const struct hob_output *output = outputs->open; output; output = output->next) {
-        const char *own = strrchr(output->path, '/') + 1;
-        if (strlen(own) == stem + strlen(CURRENT) && strncmp(own, name, stem) == 0)
-            return true;
-    }
-    return false;
+    struct hob_output_name own;
+    read_name(name, stem, &own);
+    const struct hob_output *output = outputs->open[bucket_of(&own)];
+    while (output && !is_part(output->name, output->stem, name, stem))
+        output = output->next;
+    return output != NULL;
 }
 
 static int64_t queued_of(const char *name, size_t stem)
@@ -152,9 +183,7 @@ static int by_age(const void *a, const void *b)
 /* Those that are written may each grow to their limit. */
 static uint64_t room_for_old(const struct hob_outputs *outputs)
 {
-    uint64_t reserved = 0;
-    for (const struct hob_output *output = outputs->open; output; output = output->next)
-        reserved += outputs->limit;
+    uint64_t reserved = outputs->open_count * outputs->limit;
     return reserved < outputs->total ? outputs->total - reserved : 0;
 }
 
@@ -182,16 +211,21 @@ static bool is_bad_in_name(char c)
 }
 
 /* Of the files' names nothing but this is a stranger's. */
-static bool make_paths(struct hob_output *output, const char *dir, const char *name)
+static struct hob_output *make(const char *dir, const char *name)
 {
-    int room = (int)sizeof output->path;
-    int n = snprintf(output->path, sizeof output->path, "%s/%s" CURRENT, dir, name);
-    int m = snprintf(output->former, sizeof output->former, "%s/%s" FORMER, dir, name);
-    for (char *c = output->path + strlen(dir) + 1, *d = output->former + strlen(dir) + 1; *c;
-         c++, d++)
-        if (is_bad_in_name(*c))
-            *c = *d = '_';
-    return n > 0 && n < room && m > 0 && m < room;
+    size_t at = strlen(dir) + 1, stem = strlen(name), size = at + stem + sizeof CURRENT;
+    bool fits = at + stem + sizeof FORMER <= PATH_MAX;
+    struct hob_output *output = fits ? hob_calloc(1, sizeof *output + size) : NULL;
+    if (!output)
+        return NULL;
+    snprintf(output->path, size, "%s/%s" CURRENT, dir, name);
+    for (char *c = output->path + at; *c; c++)
+        *c = is_bad_in_name(*c) ? '_' : *c;
+    output->name = output->path + at;
+    output->stem = stem;
+    output->fd = -1;
+    read_name(output->name, stem, &output->own);
+    return output;
 }
 
 static void say_trouble(struct hob_output *output)
@@ -266,14 +300,17 @@ static int put_mark(struct hob_output *output, const char *words)
  * the place of another one, and this one may be gone again in a moment. */
 static int rotate(struct hob_output *output)
 {
+    char former[PATH_MAX];
+    snprintf(former, sizeof former, "%.*s" FORMER, (int)(strlen(output->path) - strlen(CURRENT)),
+             output->path);
     close(output->fd);
     output->fd = -1;
-    bool drops = unlink(output->former) == 0;
+    bool drops = unlink(former) == 0;
     if (drops && !output->is_cut) {
         output->is_cut = true;
         hob_tally_broke(output->outputs->tally, HOB_TALLY_OUTPUT);
     }
-    if (rename(output->path, output->former))
+    if (rename(output->path, former))
         return errno;
     int number = open_file(output);
     return number || !drops ? number : put_mark(output, HOB_OUTPUT_DROPPED);
@@ -383,25 +420,29 @@ bool hob_output_parse_name(const char *name, size_t len, struct hob_output_name 
     return true;
 }
 
-static bool is_text(const char *text, const char *part, size_t len)
+static bool is_about(const struct hob_output_name *a, const struct hob_output_name *b)
 {
-    return text && strlen(text) == len && memcmp(text, part, len) == 0;
+    return a->execution == b->execution && is_part(a->job, a->job_len, b->job, b->job_len) &&
+           is_part(a->thing, a->thing_len, b->thing, b->thing_len);
 }
 
 /* What is printed after an event belongs after it. */
 static void on_event(void *user, const struct hob_log_record *record, const char *line, size_t len)
 {
     const struct hob_outputs *outputs = user;
-    struct hob_output_name own;
-    for (struct hob_output *output = outputs->open; output && record->job; output = output->next) {
-        const char *name = strrchr(output->path, '/') + 1;
-        if (hob_output_parse_name(name, strlen(name) - strlen(CURRENT), &own) &&
-            own.execution == record->execution && is_text(record->job, own.job, own.job_len) &&
-            is_text(record->thing, own.thing, own.thing_len)) {
+    if (!record->job || !record->thing || outputs->open_count == 0)
+        return;
+    struct hob_output_name about = {.thing = record->thing,
+                                    .job = record->job,
+                                    .thing_len = strlen(record->thing),
+                                    .job_len = strlen(record->job),
+                                    .execution = record->execution};
+    struct hob_output *output = outputs->open[bucket_of(&about)];
+    for (; output; output = output->next)
+        if (is_about(&output->own, &about)) {
             output->is_due = true;
             output->due_ms = hob_clock_wall_ms();
         }
-    }
 }
 
 void hob_outputs_tap(struct hob_outputs *outputs, struct hob_output_tap *tap)
@@ -463,38 +504,28 @@ uint64_t hob_outputs_bytes(const struct hob_outputs *outputs)
     return bytes;
 }
 
-static void free_output(struct hob_output *output)
-{
-    if (output->fd >= 0)
-        close(output->fd);
-    hob_free(output);
-}
-
 void hob_outputs_free(struct hob_outputs *outputs)
 {
     if (!outputs)
         return;
     hob_log_untap(outputs->log, &outputs->log_tap);
-    while (outputs->open) {
-        struct hob_output *output = outputs->open;
-        outputs->open = output->next;
-        free_output(output);
-    }
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (outputs->open[i])
+            hob_output_close(outputs->open[i]);
     hob_free(outputs->dir);
     hob_free(outputs);
 }
 
 struct hob_output *hob_output_open(struct hob_outputs *outputs, const char *name)
 {
-    struct hob_output *output = outputs ? hob_calloc(1, sizeof *output) : NULL;
-    if (!output || !make_paths(output, outputs->dir, name)) {
-        hob_free(output);
+    struct hob_output *output = outputs ? make(outputs->dir, name) : NULL;
+    if (!output)
         return NULL;
-    }
+    struct hob_output **bucket = &outputs->open[bucket_of(&output->own)];
     output->outputs = outputs;
-    output->fd = -1;
-    output->next = outputs->open;
-    outputs->open = output;
+    output->next = *bucket;
+    *bucket = output;
+    outputs->open_count++;
     return output;
 }
 
@@ -503,8 +534,7 @@ static void tell_taps(struct hob_output *output, const char *program, bool is_er
 {
     struct hob_outputs *outputs = output->outputs;
     char name[NAME_MAX + 1];
-    const char *own = strrchr(output->path, '/') + 1;
-    snprintf(name, sizeof name, "%.*s", (int)(strlen(own) - strlen(CURRENT)), own);
+    snprintf(name, sizeof name, "%.*s", (int)output->stem, output->name);
     for (struct hob_output_tap *tap = outputs->taps; tap; tap = outputs->next_tap) {
         outputs->next_tap = tap->next;
         tap->fn(tap->user, name, program, is_err, data, len);
@@ -532,9 +562,12 @@ void hob_output_close(struct hob_output *output)
 {
     if (!output)
         return;
-    struct hob_output **place = &output->outputs->open;
+    struct hob_output **place = &output->outputs->open[bucket_of(&output->own)];
     while (*place != output)
         place = &(*place)->next;
     *place = output->next;
-    free_output(output);
+    output->outputs->open_count--;
+    if (output->fd >= 0)
+        close(output->fd);
+    hob_free(output);
 }

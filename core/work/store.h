@@ -2,9 +2,10 @@
  *
  * One file, WAL, synchronous=FULL, exclusive: one process owns it (HOB_EBUSY for a second one).
  * Every function that writes has committed when it returns 0, but for hob_store_mark_told, _prune,
- * _put_version, _put_source and the _begin_run of a first run, which ride on the next commit (if it
- * is lost with the power, the update is sent again, or the first run begun again). What rides is
- * seen at once, and survives a commit that fails.
+ * _put_version, _put_source, the _begin_run of a first run and, where its caller says so,
+ * _put_step, which ride on the next commit (if it is lost with the power, the update is sent again,
+ * the first run or the step begun again). What rides is seen at once, and survives a commit that
+ * fails.
  * A write that fails leaves what was stored before as it was; HOB_ENOSPC and HOB_EACCES say that
  * the file system is full or read-only, and the next write works when it is so no more. The end of
  * what runs (_expect_end, _put_ending, _begin_cleanup, _put_outcome) may take the room of a reserve
@@ -142,9 +143,10 @@ int hob_store_get_source(struct hob_store *store, int64_t row, const char *name,
 
 /** A finished step; one of the same name is replaced. `result` is JSON text, or, if `failed`, a
  * JSON object with `message` and `code`. Sets the state to RUNNING, interrupted and deaths to 0.
- * `state` (NULL: unchanged) is job.state as JSON. HOB_EMSGSIZE: more than 256 KB. */
+ * `state` (NULL: unchanged) is job.state as JSON. HOB_EMSGSIZE: more than 256 KB. It `commits`, or
+ * else rides on the next commit. */
 int hob_store_put_step(struct hob_store *store, int64_t row, const char *name, bool failed,
-                       const char *result, const char *state, int64_t elapsed_ms,
+                       const char *result, const char *state, int64_t elapsed_ms, bool commits,
                        struct hob_error *err);
 
 /** A `once` step is about to begin. One that had finished (and is not valid any more) has not. */

@@ -30,7 +30,7 @@ static int put_step(struct hob_store *store, const void *args, struct hob_error 
 }
 
 int hob_store_put_step(struct hob_store *store, int64_t row, const char *name, bool failed,
-                       const char *result, const char *state, int64_t elapsed_ms,
+                       const char *result, const char *state, int64_t elapsed_ms, bool commits,
                        struct hob_error *err)
 {
     struct step step = {row, name, failed, result, state, elapsed_ms};
@@ -39,7 +39,8 @@ int hob_store_put_step(struct hob_store *store, int64_t row, const char *name, b
     if (rc == 0 && state)
         rc = hob_store_statement_fits("job.state", strlen(state), HOB_STORE_TEXT_LIMIT, err);
     return rc < 0 ? rc
-                  : hob_store_statement_transact(store, HOB_STORE_COMMITS, put_step, &step, err);
+                  : hob_store_statement_transact(
+                        store, commits ? HOB_STORE_COMMITS : HOB_STORE_RIDES, put_step, &step, err);
 }
 
 /** One that begins again is not finished any more. */

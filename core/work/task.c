@@ -78,6 +78,57 @@ static bool sees_lines(const struct hob_scheduler *scheduler)
     return watcher && watcher->lines && scheduler->now.current && !scheduler->now.current->aside;
 }
 
+/* ---- what waits for what comes next ---- */
+
+bool hob_task_sees_next(lua_State *L)
+{
+    const struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    const struct hob_task *task = scheduler->now.current;
+    return task && task->co == L && !task->aside && !HOB_TASK_WATCHER(scheduler);
+}
+
+void hob_task_before_next(lua_State *L, const hob_task_quiet_fn *quiet, hob_task_next_fn *fn,
+                          void *user)
+{
+    struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    assert(hob_task_sees_next(L) && !scheduler->next.fn);
+    scheduler->next = (struct hob_task_next){fn, quiet, user};
+    hob_task_set_pace(L);
+}
+
+static void let_next(lua_State *L, struct hob_scheduler *scheduler)
+{
+    struct hob_task_next next = scheduler->next;
+    if (next.fn) {
+        scheduler->next.fn = NULL;
+        hob_task_set_pace(L);
+        next.fn(L, next.user);
+    }
+}
+
+static bool is_quiet(const hob_task_quiet_fn *quiet, lua_CFunction function)
+{
+    while (*quiet && *quiet != function) {
+        quiet++;
+    }
+    return *quiet != NULL;
+}
+
+/* Lua functions do nothing but call others. */
+static void on_call(lua_State *L, lua_Debug *ar)
+{
+    struct hob_scheduler *scheduler = hob_scheduler_of(L);
+    if (!scheduler->next.fn) {
+        return;
+    }
+    lua_getinfo(L, "f", ar);
+    lua_CFunction function = lua_tocfunction(L, -1);
+    lua_pop(L, 1);
+    if (function && !is_quiet(scheduler->next.quiet, function)) {
+        let_next(L, scheduler);
+    }
+}
+
 static void look_at_slice(lua_State *L, struct hob_scheduler *scheduler, lua_Debug *ar)
 {
     struct hob_task_now *now = &scheduler->now;
@@ -90,6 +141,7 @@ static void look_at_slice(lua_State *L, struct hob_scheduler *scheduler, lua_Deb
         if (HOB_TASK_WATCHER(scheduler) && !now->current->aside) {
             HOB_TASK_WATCHER(scheduler)->on_tick(HOB_TASK_WATCHER(scheduler)->user, L, ar);
         }
+        let_next(L, scheduler);
         scheduler->passing = true;
         lua_yield(L, 0);
     }
@@ -130,13 +182,15 @@ static void on_line(lua_State *L, lua_Debug *ar)
     }
 }
 
-/* The one dispatcher, while somebody looks on: limits first. */
+/* The one dispatcher, while there is more to see than limits. */
 static void on_event(lua_State *L, lua_Debug *ar)
 {
     if (ar->event == LUA_HOOKLINE) {
         on_line(L, ar);
-    } else {
+    } else if (ar->event == LUA_HOOKCOUNT) {
         on_count(L, ar);
+    } else {
+        on_call(L, ar);
     }
 }
 
@@ -154,9 +208,15 @@ static int wanted_pace(const struct hob_scheduler *scheduler)
     return !task->thrown || task->late > LATE_CLOSES ? 1 : TICK_INSTRUCTIONS;
 }
 
-static void set_hook(lua_State *L, lua_Hook hook, int pace)
+static int wanted_events(const struct hob_scheduler *scheduler)
 {
-    lua_sethook(L, hook, hook == on_event ? LUA_MASKCOUNT | LUA_MASKLINE : LUA_MASKCOUNT, pace);
+    return LUA_MASKCOUNT | (sees_lines(scheduler) ? LUA_MASKLINE : 0) |
+           (scheduler->next.fn ? LUA_MASKCALL : 0);
+}
+
+static void set_hook(lua_State *L, int events, int pace)
+{
+    lua_sethook(L, events == LUA_MASKCOUNT ? on_count : on_event, events, pace);
 }
 
 /* To set a hook takes time for each call on the stack, milliseconds for a deep recursion: that is
@@ -165,10 +225,9 @@ static void set_hook(lua_State *L, lua_Hook hook, int pace)
 void hob_task_set_pace(lua_State *L)
 {
     struct hob_scheduler *scheduler = hob_scheduler_of(L);
-    int pace = wanted_pace(scheduler);
-    lua_Hook hook = sees_lines(scheduler) ? on_event : on_count;
-    if (lua_gethook(L) != hook || lua_gethookcount(L) != pace) {
-        set_hook(L, hook, pace);
+    int pace = wanted_pace(scheduler), events = wanted_events(scheduler);
+    if (lua_gethookmask(L) != events || lua_gethookcount(L) != pace) {
+        set_hook(L, events, pace);
         scheduler->now.tick_ms = hob_clock_mono_ms();
     }
 }
@@ -176,7 +235,7 @@ void hob_task_set_pace(lua_State *L)
 void hob_task_give_tick(lua_State *L)
 {
     struct hob_scheduler *scheduler = hob_scheduler_of(L);
-    set_hook(L, sees_lines(scheduler) ? on_event : on_count, wanted_pace(scheduler));
+    set_hook(L, wanted_events(scheduler), wanted_pace(scheduler));
 }
 
 /* ---- the only places that suspend and resume ---- */

@@ -98,6 +98,12 @@ struct hob_task_now {
     unsigned stuck_looks;    /* has looked so often since */
 };
 
+struct hob_task_next { /* see hob_task_before_next */
+    hob_task_next_fn *fn; /* NULL: nothing waits */
+    const hob_task_quiet_fn *quiet;
+    void *user;
+};
+
 struct hob_scheduler {
     struct hob_loop *loop;
     lua_State *L;
@@ -122,6 +128,7 @@ struct hob_scheduler {
     bool passing;     /* a yield of ours is on its way up through the script's coroutines */
     unsigned closing; /* coroutines that are being closed, one inside the other */
     struct hob_task_now now;
+    struct hob_task_next next;
     bool trusted;
     int tick_instructions;
     unsigned slice_ticks;

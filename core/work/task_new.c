@@ -312,6 +312,7 @@ void hob_task_tell_end(struct hob_task *task, int status, int results)
  * status of lua_resume itself: there was no memory for task_main. */
 void hob_task_end(struct hob_task *task, int resumed, int results)
 {
+    task->scheduler->next.fn = NULL; /* only a task that runs can have left it */
     if (resumed != LUA_OK) {
         hob_task_set_memory(task);
         hob_task_tell_end(task, resumed, 1);

@@ -412,6 +412,36 @@ describe("the configuration", function()
         .. 'when a second one comes, got "a", with which things[1] connects, too')
     end)
 
+    it("finds one that is there twice among many", function()
+      local function refuses_among_many(number, entry, words)
+        local entries = {}
+        for i = 1, 1000 do
+          entries[i] = ("{ thing_name = 'thing-%d', client_id = 'id-%d' },\n"):format(i, i)
+        end
+        entries[number] = entry .. ",\n"
+        refuses_things("{\n" .. table.concat(entries) .. "}", 3 + number, words)
+      end
+      refuses_among_many(900, "{ thing_name = 'thing-7' }",
+        'things[900].thing_name: expected each thing once, got "thing-7" twice')
+      refuses_among_many(1000, "{ thing_name = 'thing-1000', connection = 'thing-1001' }",
+        'things[1000].connection: expected the name of another of the things, one with a '
+        .. 'connection of its own, got "thing-1001", which is not there')
+      refuses_among_many(900, "{ thing_name = 'thing-900', client_id = 'id-950' }",
+        "things[900].client_id: expected another one for each: a broker closes the first "
+        .. 'connection when a second one comes, got "id-950", with which things[950] connects, too')
+    end)
+
+    it("takes many things of one client id that cannot throw each other out", function()
+      local entries = {}
+      for i = 1, 40 do
+        entries[i] = ("{ thing_name = 'thing-%d', client_id = 'one', port = %d },"):format(i, i)
+      end
+      entries[40] = "{ thing_name = 'thing-40', client_id = 'one', port = 17 }"
+      refuses_things("{\n" .. table.concat(entries) .. "}", 4,
+        "things[17].client_id: expected another one for each: a broker closes the first "
+        .. 'connection when a second one comes, got "one", with which things[40] connects, too')
+    end)
+
     it("refuses a key of the whole gateway in an entry", function()
       refuses_things("{ { thing_name = 'a',\n data = 'x' } }", 4,
         "things[1].data: expected beside things: it holds for all")

@@ -61,6 +61,56 @@ describe("a handler that runs again", function()
     assert.equal("install\nreport\nreport\n", fs.read(marks))
   end)
 
+  -- docs/adr/0044
+  describe("finds its last step done, whose end is saved", function()
+    local DOES_SOMETHING = {
+      ["in run()"] = [[ mark(args, "behind") ]],
+      ["in a function"] = [[
+        local function deep(n) if n > 0 then return deep(n - 1) end mark(args, "behind") end
+        deep(9) ]],
+      ["in a coroutine"] = [[ coroutine.wrap(function() mark(args, "behind") end)() ]],
+      ["in a metamethod"] = [[
+        local _ = setmetatable({}, { __index = function() mark(args, "behind") end }).member ]],
+      ["in a <close> variable"] = [[
+        local _ <close> = setmetatable({}, { __close = function() mark(args, "behind") end }) ]],
+      ["in an iterator"] = [[ for _ in function() mark(args, "behind") end do break end ]],
+    }
+    local STEP = 'job:step("install", function() mark(args, "install") end) '
+
+    -- Up to the report of its end.
+    local function commits_of(spy)
+      local count = 0
+      for _, point in ipairs(spy:points()) do
+        count = count + (point.kind == "commit" and 1 or 0)
+        if point.kind == "publish" and point.detail:find("SUCCEEDED") then
+          return count
+        end
+      end
+    end
+
+    local function commits(body)
+      local job, thing = "job-" .. #body, "gw-" .. #body
+      gateway = world:gateway({ thing = thing, launch = false, scripts = { ["work.lua"] = HEAD
+        .. "return { api = 1, args = { marks = 'string' }, run = function(job, args) " .. body
+        .. " end }" } })
+      local spy = shim.on(gateway)
+      spy:arm()
+      gateway:launch()
+      world:create(job, document, thing)
+      return wait_until(function() return commits_of(spy) end, worlds.PATIENCE, "the report")
+    end
+
+    it("with the outcome, if nothing comes between", function()
+      assert.equal(commits(""), commits(STEP))
+    end)
+
+    for where, body in pairs(DOES_SOMETHING) do
+      it("before anything is done " .. where, function()
+        assert.equal(commits("") + 1, commits(STEP .. body))
+      end)
+    end
+  end)
+
   it("gets the error of a failed step again, the same one", function()
     interrupted([[
       local ok, err = pcall(job.step, job, "fails", function()

@@ -90,6 +90,23 @@ describe("TLS to the broker", function()
             end
         end)
 
+        -- With TLS 1.3 suites are another list.
+        it("by ChaCha20-Poly1305 where the broker prefers it, and by AES where it has only that",
+            function()
+            for suite, words in pairs{ CHACHA20 = "CHACHA20-POLY1305", AESGCM = "GCM" } do
+                for _, algorithm in ipairs{ "ec", "rsa" } do
+                    local server = later(brokers.start{ pki = pki,
+                        server = pki:issue{ cn = "localhost", algorithm = algorithm },
+                        conf = "tls_version tlsv1.2\nciphers ECDHE+" .. suite }, "stop")
+                    local conn = connect(server:options{ client_id = algorithm })
+                    assert.is_true(conn:wait_up(TIMEOUT))
+                    if conn:describe():find("^TLSv1.2") then
+                        assert.matches(words, conn:describe(), 1, true)
+                    end
+                end
+            end
+        end)
+
         it("with an encrypted key and its passphrase", function()
             for _, algorithm in ipairs{ "ec", "rsa" } do
                 local own = pki:issue{ cn = "locked", san = {}, algorithm = algorithm,

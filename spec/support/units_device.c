@@ -414,7 +414,7 @@ static const luaL_Reg box_functions[] = {{"open", box_open}, {NULL, NULL}};
 
 /* ---- output ---- */
 
-#define OUTPUTS_MAX 8
+#define OUTPUTS_MAX 300
 
 struct outputs {
     struct hob_outputs *outputs;
@@ -483,6 +483,18 @@ static int outputs_finish(lua_State *L)
     return 0;
 }
 
+/* outputs:event(thing, job, execution): Hob's log has one of this execution */
+static int outputs_event(lua_State *L)
+{
+    struct hob_log_record record = {.level = HOB_LOG_INFO,
+                                    .event = "job.step",
+                                    .thing = luaL_checkstring(L, 2),
+                                    .job = luaL_checkstring(L, 3),
+                                    .execution = luaL_checkinteger(L, 4)};
+    hob_log_write(to_outputs(L)->log, &record, "%s", "");
+    return 0;
+}
+
 static int outputs_close(lua_State *L)
 {
     struct outputs *outputs = to_outputs(L);
@@ -492,11 +504,9 @@ static int outputs_close(lua_State *L)
     return 0;
 }
 
-static const luaL_Reg outputs_methods[] = {{"open", outputs_open},
-                                           {"write", outputs_write},
-                                           {"finish", outputs_finish},
-                                           {"close", outputs_close},
-                                           {NULL, NULL}};
+static const luaL_Reg outputs_methods[] = {{"open", outputs_open},     {"write", outputs_write},
+                                           {"finish", outputs_finish}, {"event", outputs_event},
+                                           {"close", outputs_close},   {NULL, NULL}};
 static const luaL_Reg outputs_functions[] = {{"new", outputs_new}, {NULL, NULL}};
 
 int hob_units_open_device(lua_State *L)

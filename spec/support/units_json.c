@@ -59,6 +59,12 @@ static int json_integer(lua_State *L)
     return 1;
 }
 
+static int json_number(lua_State *L)
+{
+    lua_pushnumber(L, hob_json_number(to_json(L), luaL_checkstring(L, 2), -99));
+    return 1;
+}
+
 static int json_boolean(lua_State *L)
 {
     lua_pushboolean(L, hob_json_boolean(to_json(L), luaL_checkstring(L, 2), lua_toboolean(L, 3)));
@@ -68,6 +74,19 @@ static int json_boolean(lua_State *L)
 static int json_length(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)hob_json_length(to_json(L), luaL_checkstring(L, 2)));
+    return 1;
+}
+
+/* json:last_of(list, member) -> the integer that the last element has there, else -99 */
+static int json_last_of(lua_State *L)
+{
+    const struct hob_json *json = to_json(L);
+    const struct hob_json_value *list =
+        hob_json_member(json, hob_json_whole(json), luaL_checkstring(L, 2));
+    size_t count = hob_json_value_length(list);
+    const struct hob_json_value *last = hob_json_element(json, list, count - 1);
+    lua_pushinteger(
+        L, hob_json_value_integer(hob_json_member(json, last, luaL_checkstring(L, 3)), -99));
     return 1;
 }
 
@@ -136,10 +155,11 @@ static const luaL_Reg json_functions[] = {{"new", json_new},
                                           {"without", json_without},
                                           {"decode", json_decode},
                                           {NULL, NULL}};
-static const luaL_Reg json_methods[] = {{"parse", json_parse},     {"type", json_type},
-                                        {"string", json_string},   {"integer", json_integer},
-                                        {"boolean", json_boolean}, {"length", json_length},
-                                        {"each", json_each},       {NULL, NULL}};
+static const luaL_Reg json_methods[] = {{"parse", json_parse},   {"type", json_type},
+                                        {"string", json_string}, {"integer", json_integer},
+                                        {"number", json_number}, {"boolean", json_boolean},
+                                        {"length", json_length}, {"last_of", json_last_of},
+                                        {"each", json_each},     {NULL, NULL}};
 
 int hob_units_open_json(lua_State *L)
 {

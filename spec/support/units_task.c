@@ -280,6 +280,32 @@ static int bench_trust(lua_State *L)
     return 0;
 }
 
+/** quiet(): nothing that before_next would wait for */
+static int bench_quiet(lua_State *L)
+{
+    return 0;
+}
+
+static void note_next(lua_State *L, void *user)
+{
+    note(bench_of(L), "next", "");
+    if (user) {
+        hob_task_raise(L, "failed", "by the spec");
+    }
+}
+
+/** before_next(raises): notes "next" before the next call in C, or a yield; false: cannot tell */
+static int bench_before_next(lua_State *L)
+{
+    static const hob_task_quiet_fn quiet[] = {bench_quiet, NULL};
+    bool sees = hob_task_sees_next(L);
+    if (sees) {
+        hob_task_before_next(L, quiet, note_next, lua_toboolean(L, 1) ? bench_of(L) : NULL);
+    }
+    lua_pushboolean(L, sees);
+    return 1;
+}
+
 static int in_critical(lua_State *L)
 {
     lua_pushboolean(L, bench_of(L)->main && hob_task_in_critical(bench_of(L)->main));
@@ -317,6 +343,8 @@ static const luaL_Reg globals[] = {
     {"executing", bench_executing},
     {"unmark", bench_unmark},
     {"trust", bench_trust},
+    {"quiet", bench_quiet},
+    {"before_next", bench_before_next},
     {"in_critical", in_critical},
     {"outside", bench_outside},
     {"critical", hob_task_critical},

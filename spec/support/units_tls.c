@@ -188,6 +188,12 @@ static int cache_count(lua_State *L)
     return 1;
 }
 
+static int cache_computed(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)hob_tls_cache_computed(*check_cache(L, 1)));
+    return 1;
+}
+
 static int tls_cache(lua_State *L)
 {
     struct hob_tls_cache **cache = lua_newuserdatauv(L, sizeof(struct hob_tls_cache *), 0);
@@ -209,7 +215,7 @@ int hob_units_open_tls(lua_State *L)
     static const luaL_Reg functions[] = {
         {"cache", tls_cache}, {"config", tls_config}, {"heap", tls_heap}, {NULL, NULL}};
     static const luaL_Reg cache_methods[] = {
-        {"count", cache_count}, {"free", cache_gc}, {NULL, NULL}};
+        {"count", cache_count}, {"computed", cache_computed}, {"free", cache_gc}, {NULL, NULL}};
     static const luaL_Reg config_methods[] = {{"probe", config_probe},   {"settle", config_settle},
                                               {"asked", config_asked},   {"free", config_gc},
                                               {"shares", config_shares}, {NULL, NULL}};

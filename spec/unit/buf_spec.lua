@@ -24,6 +24,15 @@ describe("buf", function()
     assert.equal("1234567890", b:data())
   end)
 
+  it("appends the whole text by printf, however much room there is", function()
+    for len = 0, 200 do
+      local b = buf.new(1000)
+      assert.is_true(len == 0 or b:append(("x"):rep(len)))
+      assert.is_true(b:printf(1, "abc"))
+      assert.equal(("x"):rep(len) .. "1:abc", b:data())
+    end
+  end)
+
   it("fills to the limit by printf too, and never has more than a NUL besides", function()
     local b = buf.new(5)
     assert.is_true(b:printf(1, "abc"))

@@ -1,5 +1,6 @@
 local units = require("hob_units")
 local json = units.json
+local mangle = require("spec.support.mangle")
 
 local TEXT_MAX = 256 * 1024
 local NULL = json.decode("null")
@@ -19,6 +20,15 @@ local function refuses(words, code, value, message, got)
   assert.equal(code, got)
   assert.truthy(message:find(words, 1, true), "no '" .. words .. "' in: " .. message)
 end
+
+-- No JSON.
+local bad = {
+  "NaN", "nan", "[Infinity]", "-Infinity", "inf", "0x10", "[01]", "[1.]", "[1.e5]", "[.5]",
+  "[+1]", "[-]", "'a'", '"\\x41"', '"\\ud800"', '"\\ude00"', "tru", "[1]x", "[1] \0", "\0",
+  '"a\nb"', '"a\0b"', '"\t"', '"unended', '"\\', "\xef\xbb\xbf1", "[1,,2]", "{1:2}", "[1}",
+  "[1 2]", "// x\n1", "1 1", "-.5", "[-.5]", "1e", "[1e+]", "-", "-01", "[1.5.5]", "", " ", "{",
+  '{"a"', '{"a":', '{"a":1', '{"a":1,', '"\\u12g4"', '"\\ud83dx"', '"\\ud83d\\u0041"', "[\f1]",
+}
 
 describe("json decode", function()
   it("makes whole numbers integers again, everywhere", function()
@@ -97,12 +107,6 @@ describe("json decode", function()
     refuses("Expected value but found the end at character 1", "EJSON", json.decode(""))
   end)
 
-  local bad = {
-    "NaN", "nan", "[Infinity]", "-Infinity", "inf", "0x10", "[01]", "[1.]", "[1.e5]", "[.5]",
-    "[+1]", "[-]", "'a'", '"\\x41"', '"\\ud800"', '"\\ude00"', "tru", "[1]x", "[1] \0", "\0",
-    '"a\nb"', '"a\0b"', '"\t"', '"unended', '"\\', "\xef\xbb\xbf1", "[1,,2]", "{1:2}", "[1}",
-    "[1 2]", "// x\n1", "1 1",
-  }
   for _, text in ipairs(bad) do
     it(("refuses %q"):format(text):gsub("\n", "n"), function()
       local value, message, code = json.decode(text)
@@ -363,6 +367,79 @@ describe("json for C", function()
     assert.equal(7, doc:integer("[0]"))
     refuses("bytes", "EMSGSIZE", doc:parse((" "):rep(TEXT_MAX + 1)))
     assert.equal("absent", doc:type(""))
+  end)
+
+  -- What the other face makes of a text, asked place by place.
+  local function same(value, path)
+    local kind = doc:type(path)
+    if value == NULL then
+      return kind == "null"
+    elseif type(value) == "table" then
+      if value[1] ~= nil then
+        local fits = kind == "array" and doc:length(path) == #value
+        for i = 1, fits and #value or 0 do
+          fits = fits and same(value[i], ("%s[%d]"):format(path, i - 1))
+        end
+        return fits
+      end
+      local names, fits = {}, kind == "object"
+      for name, member in pairs(value) do
+        names[#names + 1] = name
+        fits = fits and (name == "" or name:find("[.%[%z]")
+          or same(member, path == "" and name or path .. "." .. name))
+      end
+      return fits and #doc:each(path) == #names
+    elseif math.type(value) == "integer" then
+      return kind == "number" and doc:integer(path) == value and doc:number(path) == value
+    elseif type(value) == "number" then
+      return kind == "number" and doc:integer(path) == -99 and doc:number(path) == value
+    elseif type(value) == "boolean" then
+      return kind == "boolean" and doc:boolean(path, not value) == value
+    end
+    return kind == "string" and doc:string(path) == value
+  end
+
+  local function agrees(text)
+    local value, why, code = json.decode(text)
+    local is_read, other_why, other_code = doc:parse(text)
+    assert(value == nil or same(value, ""), text)
+    assert.same({ text, why, code }, { text, other_why, other_code })
+    assert.equal(value ~= nil, is_read ~= nil and is_read ~= false)
+  end
+
+  it("takes and refuses what the decoder for Lua does, in its words", function()
+    for _, text in ipairs(bad) do
+      agrees(text)
+    end
+    for _, text in ipairs({ "0", "-0", "-1", "1.5", "-0.5e-3", "1E5", "1e+2", "9007199254740992",
+      "-9007199254740992", "9007199254740993", "-9007199254740993", "9007199254740993.0",
+      "1e16", "123456789012345678901234567890e-20", "1e999", "1e-999", '""', '"a\\u0000b"',
+      '"\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20AC\\ud83d\\ude00é€😀\127"',
+      "true", "false", "null", "[]",
+      "[[]]", "[null]", "[{}]", " \t\r\n[ 1 , 2 ] \n", '{"a":1,"b":{"c":[]},"a":"x"}',
+      '{"\\u0061":1,"a":2}', '{"":1}', '{"a\\u0000":1,"a":2}', ("["):rep(32) .. ("]"):rep(32),
+      ("["):rep(33) .. ("]"):rep(33), ('{"a":'):rep(32) .. "1" .. ("}"):rep(32),
+      ('{"a":'):rep(33) .. "1" .. ("}"):rep(33), "[" .. ("1,"):rep(5000) .. "1]",
+      '["' .. ("é"):rep(20000) .. '"]', (" "):rep(TEXT_MAX + 1) }) do
+      agrees(text)
+    end
+  end)
+
+  it("takes and refuses what the decoder for Lua does, however it is broken", function()
+    for _, text in pairs(mangle.VALID) do
+      agrees(text)
+      for seed = 1, 400 do
+        agrees(mangle.text(text, seed))
+      end
+    end
+  end)
+
+  it("gives places by hand, and what is absent for what is not there", function()
+    for text, last in pairs({ ['{"l":[{"a":1},{"a":2,"a":3}]}'] = 3, ['{"l":[]}'] = -99,
+      ['{"l":{"a":1}}'] = -99, ["[1]"] = -99, ['{"l":[{"a":"x"}]}'] = -99 }) do
+      assert(doc:parse(text))
+      assert.equal(last, doc:last_of("l", "a"))
+    end
   end)
 
   it("can be parsed into and asked thousands of times", function()

@@ -57,6 +57,42 @@ describe("hob_output", function()
             .. ERR .. "other\n", read(path))
     end)
 
+    it("says it again after an event of the execution, of no other one", function()
+        local numbers, paths = {}, {}
+        new{ log = top .. "/log" }
+        for i = 1, 200 do -- more than it has buckets
+            numbers[i], paths[i] = outputs:open(("thing-%d@say-1-1700000000"):format(i))
+        end
+        local function write(i, text)
+            outputs:write(numbers[i], "fw", false, text)
+        end
+        local looked_at = { 2, 7, 8, 9, 99, 200 }
+        for _, i in ipairs(looked_at) do
+            write(i, "one\n")
+        end
+        outputs:finish(numbers[1])
+        outputs:event("thing-1", "say", 1)
+        outputs:event("thing-7", "say", 1)
+        outputs:event("thing-8", "say", 2)
+        outputs:event("thing-9", "else", 1)
+        outputs:event("thing-99", "say", 1)
+        for _, i in ipairs(looked_at) do
+            local again = (i == 7 or i == 99) and "--- fw" .. OUT or ""
+            write(i, "two\n")
+            assert.equal("--- fw" .. OUT .. "one\n" .. again .. "two\n", read(paths[i]))
+        end
+    end)
+
+    it("knows an execution's file while another one of the same name is opened and closed", function()
+        local first, path = new{ log = top .. "/log" }:open("a@say-1-1700000000")
+        local second = outputs:open("a@say-1-1700000000")
+        outputs:write(first, "fw", false, "one\n")
+        outputs:finish(second)
+        outputs:event("a", "say", 1)
+        outputs:write(first, "fw", false, "two\n")
+        assert.equal("--- fw" .. OUT .. "one\n--- fw" .. OUT .. "two\n", read(path))
+    end)
+
     it("keeps bytes as they come: NUL, invalid UTF-8, no newline (field failure 10)", function()
         local bytes = "\0\xff\xfe\r\n\0" .. ("x"):rep(100000)
         local number, path = new():open("a-1-1")

@@ -136,6 +136,17 @@ describe("hob_store's cost", function()
         assert.truthy(costs("")[1].bytes < 64 * 1024)
     end)
 
+    it("of a start is no sync after an orderly end, one of the directory after another", function()
+        assert.is_true(costs("")[1].syncs > 0)
+        assert.equal(0, costs("")[1].syncs)
+        -- As one leaves it that was killed before its first commit.
+        box.write_all(box.path .. "-wal", "")
+        assert.equal(1, costs("")[1].syncs)
+        local of_commit = costs(JOB .. "job('job-1', 0) cost('job')")
+        assert.equal(0, of_commit[1].syncs)
+        assert.equal(4, of_commit[2].syncs) -- two commits; the log is new, and so is its directory
+    end)
+
     it("does not grow with the history: a thousand that were told, in their order", function()
         open():close()
         box.sql("WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"

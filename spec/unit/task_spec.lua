@@ -199,6 +199,77 @@ describe("task", function()
     end)
   end)
 
+  describe("what waits for what comes next", function()
+    local function notes(code)
+      local result = run{ code = code }
+      assert.is_true(result.ok, result.message)
+      return result.notes, result.results
+    end
+
+    it("comes before the next call of a function in C, once", function()
+      assert.same({ "next", "one", "two" }, (notes('before_next() note("one") note("two")')))
+    end)
+
+    for what, code in pairs({
+      ["a call in a Lua function"] = 'local function f() return note("behind") end f()',
+      ["a metamethod in C"] = "local _ = setmetatable_done.member",
+      ["an iterator"] = 'for _ in note, "behind" do break end',
+      ["a coroutine"] = "co()",
+      ["a wait"] = "pause(1)",
+      ["a <close> function"] = "do local _ <close> = closes end",
+      ["an error"] = "pcall(error)",
+    }) do
+      it("comes before " .. what, function()
+        local list = notes([[
+          co = coroutine.wrap(function() note("behind") end)
+          setmetatable_done = setmetatable({}, { __index = note })
+          closes = setmetatable({}, { __close = function() note("behind") end })
+          before_next() ]] .. code)
+        assert.equal("next", list[1])
+      end)
+    end
+
+    it("does not come before what is quiet, nor before Lua functions", function()
+      local code = [[
+        local function f(n) if n > 0 then return f(n - 1) end return { n } end
+        before_next()
+        quiet()
+        f(10)
+        quiet() ]]
+      assert.same({}, (notes(code)))
+      assert.same({ "next", "end" }, (notes(code .. 'note("end")')))
+    end)
+
+    it("does not come after the task's end", function()
+      local result = run{ code = "before_next()", after = 'return (before_next())' }
+      assert.same({}, result.notes)
+      assert.same({ "true" }, result.after.results) -- none is left
+    end)
+
+    it("comes before a forced yield", function()
+      local list = notes([[
+        go(function() note("another") end)
+        before_next()
+        local x = 0
+        for i = 1, 100000 do x = x + i end
+        note("end") ]])
+      assert.same({ "next", "another", "freed", "end" }, list)
+    end)
+
+    it("may end the task", function()
+      local result = run{ code = 'before_next(true) pcall(note, "behind")' }
+      assert.equal("failed", result.kind)
+      assert.same({ "next" }, result.notes)
+    end)
+
+    it("is not to be seen from a coroutine of the script's own", function()
+      local list, results = notes([[
+        return coroutine.wrap(function() local sees = before_next() note("end") return sees end)()]])
+      assert.same({ "end" }, list)
+      assert.same({ "false" }, results)
+    end)
+  end)
+
   describe("a callback from the loop", function()
     it("is a task of its own, so it may suspend", function()
       local order = {}

@@ -99,6 +99,35 @@ describe("what TLS reads from files", function()
     assert.matches("the key does not match the certificate", message, 1, true)
     assert.equal(0, cache:count())
   end)
+
+  it("is known to belong together when it comes again, until a byte of it has changed", function()
+    local cache, changing = tls.cache(), copy_of(own)
+    local function connect()
+      local made, message = tls.config{ ca = pki.ca, cache = cache, cert = changing.cert,
+        key = changing.key }
+      if made then
+        made:free()
+      end
+      return message
+    end
+    assert.is_nil(connect())
+    assert.is_nil(connect())
+    assert.same({ 1, 0 }, { cache:computed(), cache:count() })
+    assert(fs.write(changing.key, fs.read(pki:issue{ cn = "other", san = {} }.key)))
+    for times = 2, 3 do -- what does not match is not remembered
+      assert.matches("the key does not match the certificate", connect(), 1, true)
+      assert.equal(times, cache:computed())
+    end
+    assert(fs.write(changing.key, fs.read(own.key)))
+    assert.is_nil(connect())
+    assert.equal(3, cache:computed())
+    for i = 1, 1024 do -- others push it out; a passphrase makes another one of a pair
+      config{ cache = cache, cert = own.cert, key = own.key, passphrase = "no. " .. i }:free()
+    end
+    assert.equal(1027, cache:computed())
+    assert.is_nil(connect())
+    assert.equal(1028, cache:computed())
+  end)
 end)
 
 describe("a key provider", function()

@@ -2,18 +2,26 @@
 -- Specs: spec/unit/handlers_spec.lua, spec/integration/job_spec.lua
 
 local limits = require("hob.job.limits")
-local nearest = require("hob.nearest")
-local requires = require("hob.job.requires")
 local schema = require("hob.job.schema")
 
 local M = {}
 
 -- The language's own, whatever a handler does to its globals.
 local error, ipairs, next, pairs, pcall = error, ipairs, next, pairs, pcall
-local rawlen, select, tostring, type = rawlen, select, tostring, type
+local rawlen, require, select, tostring, type = rawlen, require, select, tostring, type
 local concat, find, format, sort, sub = table.concat, string.find, string.format, table.sort,
   string.sub
 local gsub, math_type, move, to_integer = string.gsub, math.type, table.move, math.tointeger
+
+-- What few handlers need is loaded by them.
+
+local function hint(word, known)
+  return require("hob.nearest").hint(word, known)
+end
+
+local function read_requires(written)
+  return require("hob.job.requires").read(written)
+end
 
 ---------------------------------------------------------------- the handler's table
 
@@ -99,7 +107,7 @@ local function check_position(word, i, count, args)
     return nil
   elseif args[name] == nil then
     return format("positional[%d]: args has no '%s'%s", i, name,
-      nearest.hint(name, sorted_keys(args)))
+      hint(name, sorted_keys(args)))
   end
   local kind = type(args[name]) == "table" and args[name][1] or args[name]
   local base = type(kind) == "string" and gsub(kind, "%?$", "")
@@ -146,7 +154,7 @@ local function check_parts(handler)
     message = schema.check(args)
   end
   if not message and handler.requires then
-    message = select(2, requires.read(handler.requires))
+    message = select(2, read_requires(handler.requires))
   end
   return message or check_names(handler.names) or check_positional(handler)
 end
@@ -157,7 +165,7 @@ function M.check_member(key, value)
   local expected = MEMBERS[key]
   if not expected then
     return format("unknown member '%s' in the handler's table%s (known: %s)", tostring(key),
-      nearest.hint(tostring(key), M.members), concat(M.members, ", "))
+      hint(tostring(key), M.members), concat(M.members, ", "))
   elseif not fits(value, expected) then
     local words = type(expected) == "table" and concat(expected, " or ") or expected
     return format("%s: expected %s, got %s", key, words, type(value))
@@ -192,7 +200,7 @@ function M.requirements(handler)
   if not handler.requires and not handler.max_age then
     return nil
   end
-  local read = handler.requires and requires.read(handler.requires) or {}
+  local read = handler.requires and read_requires(handler.requires) or {}
   read.max_age = handler.max_age
   return read
 end

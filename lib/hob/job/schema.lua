@@ -12,14 +12,13 @@
 -- docs/reference/handlers.md has the table of types and options. Spec: spec/unit/schema_spec.lua
 
 local json = require("hob.json")
-local nearest = require("hob.nearest")
 
 local M = {}
 
 -- The language's own, whatever a handler does to its globals.
 local getmetatable, ipairs, next, pairs, pcall, rawlen = getmetatable, ipairs, next, pairs, pcall,
   rawlen
-local tonumber, tostring, type = tonumber, tostring, type
+local require, tonumber, tostring, type = require, tonumber, tostring, type
 local concat, find, format, gsub = table.concat, string.find, string.format, string.gsub
 local lower, match, sort, sub = string.lower, string.match, table.sort, string.sub
 local huge, math_type, to_integer = math.huge, math.type, math.tointeger
@@ -353,7 +352,7 @@ end
 local function check_type(base, path)
   if not COERCE[base] then
     return format("%s: unknown type '%s'%s (types: %s; ? after it if it may be absent)", path, base,
-      nearest.hint(base, TYPES), concat(TYPES, ", "))
+      require("hob.nearest").hint(base, TYPES), concat(TYPES, ", "))
   end
 end
 
@@ -403,7 +402,7 @@ local function check_options(written, kind, path)
   for name in pairs(written) do
     local is_value = math_type(name) == "integer" and (name == 1 or kind.type == "enum")
     if not is_value and not contains(known, name) then
-      local hint = type(name) == "string" and nearest.hint(name, known) or ""
+      local hint = type(name) == "string" and require("hob.nearest").hint(name, known) or ""
       sort(known)
       return format("%s: unknown option '%s' of type %s%s (options: %s)", path, tostring(name),
         kind.type, hint, concat(known, ", "))

@@ -51,11 +51,13 @@ local function save(job, name, failure, result)
     failure = { message = rare().clean(wrong), code = "BAD_RESULT" }
     text = core:encode(failure)
   end
+  -- Last: the end of the last step is committed with the outcome, if nothing is called in between.
+  local decoded = not failure and json.decode(text)
   core:save_step(name, failure ~= nil, text, state)
   if M.on_saved then
     M.on_saved(name, failure, text)
   end
-  return failure, text
+  return failure, decoded
 end
 M.save = save
 
@@ -94,16 +96,16 @@ local function run(job, name, options, fn)
 end
 
 local function do_step(job, name, options, fn)
-  local failure, text
+  local failure, result
   if options.once or job._core:interrupted() > 0 then
     failure = rare().check_interruptions(job, name, options)
   end
   if failure then
-    failure, text = save(job, name, failure)
+    failure, result = save(job, name, failure)
   else
-    failure, text = run(job, name, options, fn)
+    failure, result = run(job, name, options, fn)
   end
-  return failure, not failure and json.decode(text)
+  return failure, result
 end
 
 -- A step, checked already: done, or as it was when it was done.

@@ -11,7 +11,8 @@ local PATIENCE = 60
 local QUIET = 1.5       -- seconds without a byte: what was begun is over
 local KEEP_ALIVE = 60   -- seconds, of both
 local SHORT = 5         -- the shortest one that Hob takes: to count what a ping takes
-local POLLS_AN_HOUR = 4 -- Hob asks for work each quarter of an hour, though nothing was said
+-- Hob asks for work though nothing was said: after its `poll` (1800 s), or up to half of it sooner.
+local POLLS_AN_HOUR = 3600 / (1800 * 0.75)
 local HANDLER = [[
 return { api = 1, args = { text = "string" }, run = function(job, args)
   return { said = job:step("say", function() return args.text end) }

@@ -7,7 +7,7 @@ local wait_until = require("spec.support.wait").wait_until
 local M = { name = "flash", what = "bytes and syncs of a short job, and of an idle day" }
 
 local PATIENCE = 120
-local POLLS_A_DAY = 96 -- a safety poll each quarter of an hour
+local POLLS_A_DAY = 96 -- at most: a safety poll each 15 to 30 minutes
 local HANDLER = [[
 return { api = 1, args = { text = "string" }, run = function(job, args)
   return { said = job:step("say", function() return args.text end) }
