@@ -4,6 +4,10 @@
 -- failed, "N passed, N failed" and exit status 1 if anything failed.
 --
 -- Specs mostly wait. And they must not know of one another, which this shows anew each time.
+--
+-- With HOB_SPEC_AGAIN=N in the environment, as CI has it, up to N files that failed beside others
+-- run once more, alone, and that is what counts. One that passes then is named as `unsteady`: what
+-- it printed at first is to be looked into all the same. More than N are never an accident.
 
 local exec = require("hob.exec")
 local fs = require("hob.fs")
@@ -48,36 +52,37 @@ local function files()
   return list
 end
 
-local total = { passed = 0, failed = 0, skipped = 0 }
-local slow, failed = {}, {}
+local results = {} -- by file: { passed, failed, skipped, names of what failed }
+local slow = {}
 
 -- What one file printed, without its summary, which becomes a part of this one's.
 local function take(name, lines, result)
-  local passed, wrong, skipped
+  local one = { failures = {} }
   for _, line in ipairs(lines) do
     local seconds = tonumber(line:match("^slow +([%d.]+) s  "))
     local name_of_failed = line:match("^[\27%[%dm]*failed[\27%[%dm]*  (.*)$")
     if seconds then
       slow[#slow + 1] = { seconds = seconds, line = line }
     elseif name_of_failed then
-      failed[#failed + 1] = line
+      table.insert(one.failures, line)
     elseif line:find("^%d+ passed, %d+ failed") then
-      passed, wrong = line:match("^(%d+) passed, (%d+) failed")
-      skipped = line:match("(%d+) skipped") or 0
+      one.passed, one.failed = line:match("^(%d+) passed, (%d+) failed")
+      one.skipped = line:match("(%d+) skipped")
     elseif not line:find("^[%d.]+ s$") then
       put(line, "\n")
     end
   end
-  if not passed then -- it did not come to its end
-    passed, wrong, skipped = 0, 1, 0
-    failed[#failed + 1] = ("failed  %s: it ended with %s%s"):format(name,
+  if not one.passed then -- it did not come to its end
+    one.passed, one.failed = 0, 1
+    table.insert(one.failures, ("failed  %s: it ended with %s%s"):format(name,
       result.signal and "signal " .. result.signal or "exit code " .. tostring(result.code),
-      result.timed_out and (", having run for %g s"):format(LIMIT) or "")
-    put(failed[#failed], "\n", result.stderr, "\n")
+      result.timed_out and (", having run for %g s"):format(LIMIT) or ""))
+    put(one.failures[1], "\n", result.stderr, "\n")
   end
-  total.passed = total.passed + passed
-  total.failed = total.failed + wrong
-  total.skipped = total.skipped + skipped
+  for _, key in ipairs({ "passed", "failed", "skipped" }) do
+    one[key] = math.tointeger(tonumber(one[key] or 0))
+  end
+  results[name] = one
 end
 
 local binary = exec.check({ "readlink", ("/proc/%d/exe"):format(process.pid()) }).stdout
@@ -113,12 +118,43 @@ for _, worker in ipairs(workers) do
   worker:result()
 end
 
+local names = {} -- of files with failures
+for name, one in pairs(results) do
+  if one.failed > 0 then
+    names[#names + 1] = name
+  end
+end
+table.sort(names)
+local unsteady = {}
+if #names <= (tonumber(os.getenv("HOB_SPEC_AGAIN")) or 0) then
+  for _, name in ipairs(names) do
+    local first = results[name].failures
+    put("again   ", name, ", alone\n")
+    run(name)
+    if results[name].failed == 0 then
+      for _, line in ipairs(first) do
+        unsteady[#unsteady + 1] = line:gsub("failed", "unsteady", 1)
+      end
+    end
+  end
+end
+
+local total, failures = { passed = 0, failed = 0, skipped = 0 }, {}
+for _, one in pairs(results) do
+  for key, count in pairs(total) do
+    total[key] = count + one[key]
+  end
+  table.move(one.failures, 1, #one.failures, #failures + 1, failures)
+end
 table.sort(slow, function(a, b) return a.seconds > b.seconds end)
+table.sort(failures)
 for i = 1, math.min(#slow, 10) do
   put(slow[i].line, "\n")
 end
-for _, line in ipairs(failed) do
-  put(line, "\n")
+for _, lines in ipairs({ unsteady, failures }) do
+  for _, line in ipairs(lines) do
+    put(line, "\n")
+  end
 end
 put(("%.1f s\n"):format(time.mono() - began))
 put(("%d passed, %d failed%s\n"):format(total.passed, total.failed,

@@ -533,13 +533,19 @@ void hob_executor_find_afresh(struct hob_executor *executor)
     start_poll(executor);
 }
 
+/* What is being looked through is looked through to its end: begun anew each time, it would never
+ * come to the last jobs where that takes longer than a poll. */
 static void on_poll(void *user)
 {
     struct hob_executor *executor = user;
     for (size_t i = 0; i < executor->count; i++) {
         hob_executor_watch_suspect(&executor->seats[i]);
     }
-    hob_executor_find_afresh(executor);
+    if (executor->find.looking == HOB_EXECUTOR_CALM) {
+        hob_executor_find_afresh(executor);
+    } else {
+        start_poll(executor);
+    }
 }
 
 static void on_retry(void *user)

@@ -160,7 +160,7 @@ local function finish(world, name, part)
     outcome = part.process:wait(0.05)
   until outcome
   world.running[part] = nil
-  local deadline = time.mono() + 2 -- its last lines may still be on their way
+  local deadline = time.mono() + 10 -- its last lines may still be on their way
   repeat
     tell_new()
     time.sleep(0.01)

@@ -30,7 +30,7 @@ local SCRIPTS = {
     end }
   ]],
   ["critical-timeout.lua"] = [[
-    return { api = 1, args = ARGS, timeout = 0.05, cleanup = cleanup, run = function(job)
+    return { api = 1, args = ARGS, timeout = 2, cleanup = cleanup, run = function(job)
       job:step("flash", function()
         job:critical(function() mark("critical") hold() mark("over") end)
         mark("after")
@@ -62,7 +62,7 @@ local SCRIPTS = {
     end }
   ]],
   ["slow-child.lua"] = [[
-    return { api = 1, args = ARGS, timeout = 0.3, cleanup = cleanup, run = function(job, args)
+    return { api = 1, args = ARGS, timeout = 2, cleanup = cleanup, run = function(job, args)
       job:step("child", function()
         mark("child")
         exec.run{ "sh", "-c", "trap '' TERM; echo $$ >" .. args.pid .. "; exec sleep 1000",
@@ -72,7 +72,7 @@ local SCRIPTS = {
   ]],
   ["slow-step.lua"] = [[
     return { api = 1, args = ARGS, cleanup = cleanup, run = function(job, args)
-      local ok, err = pcall(job.step, job, "child", { timeout = 0.3 }, function()
+      local ok, err = pcall(job.step, job, "child", { timeout = 2 }, function()
         exec.run{ "sh", "-c", "trap '' TERM; echo $$ >" .. args.pid .. "; exec sleep 1000",
           grace = 0.2 }
       end)
@@ -323,7 +323,7 @@ describe("a time-out", function()
     life:go()
     local execution = life.world:ended("job")
     assert.equal("TIMED_OUT", execution.details.code)
-    assert.matches("^timed out after 0%.05 s %(%d+%.%d s late", execution.details.reason)
+    assert.matches("^timed out after 2 s %(%d+%.%d s late", execution.details.reason)
     life:wait_marks("critical over cleanup:timed_out:TIMED_OUT:flash ")
   end)
 

@@ -132,7 +132,7 @@ local SCRIPTS = {
   ]],
   -- Its end waits for a child, which leaves time for a kill before cleanup.
   ["tough.lua"] = [[
-    return { api = 1, args = ARGS, timeout = 0.3, cleanup = cleanup, run = function(job, args)
+    return { api = 1, args = ARGS, timeout = 2, cleanup = cleanup, run = function(job, args)
       job:step("child", function()
         mark("child")
         exec.run{ "sh", "-c", "trap '' TERM; echo $$ >" .. args.pid .. "; exec sleep 1000",
@@ -362,7 +362,7 @@ describe("cleanup", function()
   end)
 
   it("that is ended leaves no child behind when the next job starts (field failure 12)", function()
-    begin({ cleanup_timeout = 1 })
+    begin({ cleanup_timeout = 3 })
     local pid = life.world:path("pid")
     life:create("job", "bad", { mode = "child", pid = pid })
     lives.wait_pid(pid)

@@ -126,10 +126,10 @@ describe("hob doctor", function()
   it("gives a subscription that is not answered its time, and goes on", function()
     local mute = peer.start("strict_broker", PREFIX .. "notify", "mute")
     finally(function() mute:stop() end)
-    local found = doctor("--timeout", "1", "--config",
+    local found = doctor("--timeout", "3", "--config",
       gateway({ port = mute.port, tls = false }).config)
     local list = desk.all_of(found, "subscription")
-    desk.expect(list[2], "failed", "did not answer within 1 s", "iot:Subscribe on topicfilter/"
+    desk.expect(list[2], "failed", "did not answer within 3 s", "iot:Subscribe on topicfilter/"
       .. PREFIX .. "notify")
     assert.equal("ok", list[6].state)
   end)

@@ -305,7 +305,7 @@ describe("hob doctor", function()
 
     it("have what hangs ended, and what their doctors leave behind", function()
       local hung, left = world:path("hung"), world:path("left")
-      local found = doctor("--offline", "--timeout", "1", "--config", gateway(nil, {
+      local found = doctor("--offline", "--timeout", "3", "--config", gateway(nil, {
         ["hangs.lua"] = ([[
           local exec = require("hob.exec")
           return { api = 1, run = function() end, doctor = function()
@@ -322,7 +322,7 @@ describe("hob doctor", function()
           end }
         ]]):format(left, left, left),
       }).config)
-      desk.expect(desk.the(found, "handler", "hangs"), "failed", "did not answer within 1 s")
+      desk.expect(desk.the(found, "handler", "hangs"), "failed", "did not answer within 3 s")
       assert.is_true(is_gone(hung))
       desk.expect(desk.the(found, "handler", "leaves"), "ok", "its doctor: ok")
       assert.is_true(is_gone(left))

@@ -69,7 +69,7 @@ describe("a handler that does not want to end", function()
         list[file .. ".lua"] = handler(code, timeout):gsub("@marks", marks)
       end
     end
-    add(WAYS, "way-", 0.2)
+    add(WAYS, "way-", 1.5) -- in which a step has begun
     add(LIMITS, "limit-", 3600)
     list["good.lua"] = "return { api = 1, run = function() return { pid = 'good' } end }"
     return list

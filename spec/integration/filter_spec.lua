@@ -157,6 +157,16 @@ describe("job_filter", function()
     end
   end)
 
+  it("is asked for each job, though that takes longer than it is to the next poll", function()
+    for i = 1, 6 do
+      world:create("other-" .. i, QUICK)
+    end
+    world:create("mine", QUICK)
+    world:fault{ op = "describe", action = "delay", delayMs = 400 }
+    start("a", 'function(job) return job.id == "mine" end', { poll = 1 })
+    assert.equal("SUCCEEDED", world:ended("mine").status)
+  end)
+
   it("is asked once for each job, not for each notification", function()
     local asked = 0
     start("a", 'function(job) return job.id:find("^mine") ~= nil end', { max_concurrent_jobs = 2 })

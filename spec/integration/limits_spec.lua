@@ -53,7 +53,7 @@ local SCRIPTS = {
     local time = require("hob.time")
     local ways = {}
     @ways
-    return { api = 1, cpu = 0.4, args = { way = "string" },
+    return { api = 1, cpu = 0.8, args = { way = "string" },
       run = function(job, args)
         if args.way ~= "in_a_step" then job:step("first", function() end) end
         ways[args.way](job)
@@ -187,7 +187,7 @@ describe("a job that takes too much", function()
     for _, way in ipairs(names_of(WAYS)) do
       it(way, function()
         local beside, breach = ends_alone("breach", way, "LIMIT",
-          "^used more than 0%.4 s of processor time %(cpu%), at .*/breach%.lua:%d+$")
+          "^used more than 0%.8 s of processor time %(cpu%), at .*/breach%.lua:%d+$")
         assert.is_true(beside < breach, "the other one was done meanwhile")
       end)
     end

@@ -166,16 +166,19 @@ describe("hob.mqtt", function()
 
         it("says that nobody listens, that a name is unknown, that no answer comes", function()
             local broker = fake("function on.connect() end")
-            local conn = connect(to(broker, { connect_timeout = 0.05 }))
-            local _, message, code = conn:wait_up(0.5)
+            local conn, told = connect(to(broker, { connect_timeout = 0.05 }))
+            wait_until(function() return told.downs[1] end, TIMEOUT, "the silence")
+            local _, message, code = conn:wait_up(0.001)
             assert.matches("no answer to CONNECT within 0.05 s", message, 1, true)
             assert.equal("ETIMEDOUT", code)
             broker:stop()
-            _, message, code = connect(to(broker)):wait_up(0.2)
+            conn, told = connect(to(broker))
+            wait_until(function() return told.downs[1] end, TIMEOUT, "the refusal")
+            _, message, code = conn:wait_up(0.001)
             assert.matches("127.0.0.1:" .. broker.port .. ": connection refused",
                 message, 1, true)
             assert.equal("ECONNREFUSED", code)
-            local _, told = connect(to(broker, { host = "no-such-host.invalid" }))
+            _, told = connect(to(broker, { host = "no-such-host.invalid" }))
             wait_until(function() return told.downs[1] end, TIMEOUT, "the unknown name")
             assert.matches("^no%-such%-host%.invalid:%d+: name not resolved", told.downs[1].message)
             assert.equal("ERESOLVE", told.downs[1].code)
@@ -214,7 +217,7 @@ describe("hob.mqtt", function()
             exec.check{ "cc", "-shared", "-fPIC", "-o", library, "spec/support/two_families.c" }
             local run = exec.check{ "/proc/self/exe", "lua", "-e", ([[
                 local conn = require("hob.mqtt").connect{ host = "two-families.test", port = %d,
-                    tls = false, client_id = "c", connect_timeout = 2 }
+                    tls = false, client_id = "c", connect_timeout = 10 }
                 assert(conn:wait_up(%d))
                 conn:close()
             ]]):format(plain_broker.port, TIMEOUT), env = { LD_PRELOAD = library },
@@ -534,15 +537,18 @@ describe("hob.mqtt", function()
         end)
 
         it("queues nothing while the broker has not said CONNACK", function()
-            local broker = fake([[
+            local dir = assert(fs.tempdir())
+            finally(function() fs.remove(dir, { recursive = true }) end)
+            local broker = fake(([[
                 function on.connect(c)
-                    require("socket").sleep(0.1)
+                    while not io.open("%s/go") do require("socket").sleep(0.01) end
                     c:send(mqtt.connack(0))
                 end
-            ]])
+            ]]):format(dir))
             local conn = connect(to(broker))
             broker:wait("^connect", TIMEOUT)
             assert.equal("ENOTCONN", select(3, conn:publish("spec/early", "x")))
+            assert(fs.write(dir .. "/go", ""))
             assert(conn:wait_up(TIMEOUT))
             assert.is_true(conn:publish("spec/late", "x"))
             broker:wait("topic=spec/late", TIMEOUT)
@@ -569,7 +575,7 @@ describe("hob.mqtt", function()
     describe("keep-alive", function()
         it("goes by the broker's own interval with MQTT 5", function()
             local broker = fake([[
-                function on.connect(c) c:send("\x20\x06\0\0\3\x13\0\1") end
+                function on.connect(c) c:send("\x20\x06\0\0\3\x13\0\3") end
             ]])
             local _, told = up(to(broker, { protocol = 5, keep_alive = 60 }))
             assert.equal("60", broker:wait("keep_alive=(%d+)", TIMEOUT))

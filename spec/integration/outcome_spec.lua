@@ -37,7 +37,7 @@ local WAYS = [[
     local much = ("x"):rep(2000)
     return { stdout = much .. "end", other = "begin" .. much }
   end
-  return { api = 1, timeout = 0.4, run = function(job) return ways[job.document.way](job) end }
+  return { api = 1, timeout = 3600, run = function(job) return ways[job.document.way](job) end }
 ]]
 
 local CLEANUP = [[
@@ -54,7 +54,7 @@ local CLEANUP = [[
   function ways.late(job)
     job:step("first", function()
       job:critical(function()
-        pcall(job.sleep, job, 0.5)
+        pcall(job.sleep, job, 3)
         fs.append(job.document.marks, "whole\n")
       end)
       fs.append(job.document.marks, "after\n")
@@ -74,7 +74,7 @@ local CLEANUP = [[
     end
     fs.append(job.document.marks, table.concat(said, "\n") .. "\n")
   end
-  return { api = 1, timeout = 0.3,
+  return { api = 1, timeout = 3600,
     run = function(job) return ways[job.document.way](job) end,
     cleanup = function(job, args, why)
       assert(fs.append(args.marks, json.encode({ why = why, results = job.results,
@@ -90,14 +90,22 @@ local ASKED = [[
     cleanup = function(job) fs.append(job.document.marks, "cleaned\n") end }
 ]]
 
+-- The same handler where its time is to be over, once it has come so far.
+local function short(text)
+  local changed, count = text:gsub("timeout = 3600", "timeout = 2")
+  assert(count == 1)
+  return changed
+end
+
 describe("the outcome of a job", function()
   local world, gateway
 
   setup(function()
     world = worlds.start({ tls = false })
     gateway = world:gateway({ scripts = { ["ways.lua"] = WAYS, ["clean.lua"] = CLEANUP,
-        ["asked.lua"] = ASKED },
-      config = { cleanup_timeout = 1 } })
+        ["asked.lua"] = ASKED, ["short-ways.lua"] = short(WAYS),
+        ["short-clean.lua"] = short(CLEANUP) },
+      config = { cleanup_timeout = 3 } })
     gateway:wait_event("jobs.subscribed")
   end)
   teardown(function()
@@ -114,8 +122,8 @@ describe("the outcome of a job", function()
     assert.equal(1, world:terminal_updates(id))
     return execution, execution.details
   end
-  local function failed(way, code, reason)
-    local execution, details = run("ways", way)
+  local function failed(way, code, reason, handler)
+    local execution, details = run(handler or "ways", way)
     assert.equal("FAILED", execution.status, way)
     assert.equal(code, details.code, way)
     assert.matches(reason, details.reason)
@@ -149,7 +157,7 @@ describe("the outcome of a job", function()
   end)
 
   it("is TIMED_OUT when the handler's `timeout` is over, whatever it catches", function()
-    local details = failed("endless", "TIMED_OUT", "^timed out after 0%.4 s$")
+    local details = failed("endless", "TIMED_OUT", "^timed out after 2 s$", "short-ways")
     assert.equal("loop", details.step)
   end)
 
@@ -206,16 +214,16 @@ describe("the outcome of a job", function()
 
     it("waits for a critical section, and says by how much it is late", function()
       local marks = world:path("marks")
-      local _, details = run("clean", "late", marks)
+      local _, details = run("short-clean", "late", marks)
       assert.equal("TIMED_OUT", details.code)
-      assert.matches("^timed out after 0%.3 s %(%d+%.%d s late: a critical section had to end "
+      assert.matches("^timed out after 2 s %(%d+%.%d s late: a critical section had to end "
         .. "first%)$", details.reason)
       assert.matches('^whole\n{.*"kind":"timed_out".*}\n$', fs.read(marks))
     end)
 
     it("stays what it was when cleanup fails, and has cleanup_error", function()
       for way, message in pairs({ cleanup_raises = "clean%.lua:%d+: oh, cleanup$",
-        cleanup_returns = "^not clean$", cleanup_hangs = "^cleanup timed out after 1 s$" }) do
+        cleanup_returns = "^not clean$", cleanup_hangs = "^cleanup timed out after 3 s$" }) do
         local _, details = run("clean", way, world:path("marks"))
         assert.equal("no disk", details.reason)
         assert.matches(message, details.cleanup_error)

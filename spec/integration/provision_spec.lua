@@ -156,9 +156,9 @@ describe("hob provision", function()
 
     it("without an answer names what the policy must allow", function()
       faults:add({ op = "create-certificate", action = "drop" })
-      local result = run(place({ timeout = 1, tries = 1 }))
+      local result = run(place({ timeout = 3, tries = 1 }))
       assert.equal(1, result.code)
-      assert.matches("no answer within 1 s", result.stderr, 1, true)
+      assert.matches("no answer within 3 s", result.stderr, 1, true)
       assert.matches("iot:Publish on topic/$aws/certificates/create-from-csr/json", result.stderr,
         1, true)
     end)
@@ -319,7 +319,7 @@ describe("hob provision", function()
 
   it("refuses a directory in which another run is at work, which goes on", function()
     for _, csr in ipairs({ true, false }) do
-      local one = place({ csr = csr, timeout = 1 })
+      local one = place({ csr = csr, timeout = 5 })
       faults:add({ op = "register-thing", action = "drop", count = 1 })
       local first = assert(exec.spawn(words_of(one)))
       wait_until(function() return faults.list[1].used == 1 end, worlds.PATIENCE,

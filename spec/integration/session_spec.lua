@@ -134,7 +134,7 @@ describe("the session", function()
         end
         return nil
       end)
-      start({ request_timeout = 2, max_concurrent_jobs = 4 })
+      start({ request_timeout = 5, max_concurrent_jobs = 4 })
       for i = 1, 3 do
         world:create("stuck-" .. i, QUICK)
       end

@@ -139,7 +139,7 @@ local WAYS = [[
   function ways.timeout_tries(job)
     local count, alive = 0, {}
     local pids = {}
-    local r = raised(job, "a", { timeout = 0.2, tries = 2, backoff = 0.001 }, function()
+    local r = raised(job, "a", { timeout = 1, tries = 2, backoff = 0.001 }, function()
       count = count + 1
       for _, pid in ipairs(pids) do alive[#alive + 1] = fs.stat("/proc/" .. pid) and pid end
       -- One that does not care for TERM, waited for, and one beside.

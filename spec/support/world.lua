@@ -376,7 +376,25 @@ end
 
 local OPEN = { QUEUED = true, IN_PROGRESS = true }
 
----Wait until an execution has ended, by the service's own view.
+-- What the gateways had said by now has come, too: a turn of the loop reads it, the next ones
+-- hand it on line by line.
+local function hear_all(self)
+  local function heard()
+    local count = 0
+    for _, one in ipairs(self.gateways) do
+      count = count + #one.lines
+    end
+    return count
+  end
+  local before
+  repeat
+    before = heard()
+    time.sleep(0)
+    time.sleep(0)
+  until heard() == before
+end
+
+---Wait until an execution has ended, by the service's own view; and here, by the gateway's log.
 function world:ended(job_id, thing)
   wait_until(function()
     local execution = self:describe(job_id, thing)
@@ -388,6 +406,7 @@ function world:ended(job_id, thing)
   wait_until(function()
     return self:terminal_updates(job_id) > 0 or #self.turns.token > 0
   end, PATIENCE, "the turn that ended " .. job_id)
+  hear_all(self)
   return self:describe(job_id, thing)
 end
 

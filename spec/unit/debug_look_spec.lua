@@ -380,7 +380,7 @@ return { api = 1, run = function()
   nap()
 end }
 ]], { bench = { memory = 400 * 1024 * 1024 } })
-      local began = time.mono()
+      local began = os.clock()
       local found = locals_of(work, "run")
       assert.equal("{…} 1000000 items", found.list.value)
       assert.equal("{…} more than 1001 items", (found.map.value:gsub("%d+", "1001")))
@@ -388,7 +388,7 @@ end }
       assert.same({ { "[999999]", "[1000000]" }, 1000000 }, { names_of(page), total })
       local _, listed, more = work.session:variables(found.map.ref, { count = 10 })
       assert.same({ 20000, true }, { listed, more })
-      assert.is_true(time.mono() - began < 5, "bounded work")
+      assert.is_true(os.clock() - began < 5, "bounded work")
       finish(work)
     end)
 

@@ -672,7 +672,10 @@ describe("iotjobs.IotJobsClient", function()
     end
 
     it("says which time was over", function()
-      client = new{ operation_timeout = 0.02 }
+      obliging()
+      assert(client:update_job_execution(update())) -- so that its answers are subscribed to
+      fake.on_post = function() return true end
+      client.operation_timeout = 0.02
       fails("ETIMEDOUT", GW .. "j-1/update: no answer within 0.02 s")
       fake.grant = function() return "never" end
       fails("ETIMEDOUT", "the broker did not answer the subscription within 0.02 s", function()
@@ -734,6 +737,7 @@ describe("iotjobs.IotJobsClient", function()
       assert.equal(64, #fake.posted)
       long:close()
       obliging()
+      client.operation_timeout = PATIENCE
       assert(client:update_job_execution(update()))
     end)
 
@@ -746,6 +750,7 @@ describe("iotjobs.IotJobsClient", function()
       assert.same({}, fake:filters())
       fake.grant = grant
       obliging()
+      client.operation_timeout = PATIENCE
       assert(client:update_job_execution(update()))
     end)
 

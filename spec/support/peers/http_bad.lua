@@ -342,14 +342,24 @@ function paths.halves(s)
     s:send(FILE:sub(CUT + 1))
 end
 
--- A body that is taken only when somebody has asked for something else meanwhile.
-function paths.hold(s, request)
-    print("held")
+local function wait_for_another()
     local other = listener:accept()
     other:settimeout(10)
     other:receive("*l")
     answer(other, "200 OK", { "Content-Length: 0" })
     other:close()
+end
+
+-- A part, and an end when somebody has asked for something else meanwhile.
+function paths.part(s)
+    answer(s, "200 OK", { "Content-Length: 100" }, "0123456789")
+    wait_for_another()
+end
+
+-- A body that is taken only when somebody has asked for something else meanwhile.
+function paths.hold(s, request)
+    print("held")
+    wait_for_another()
     local body = s:receive(tonumber(request.headers["content-length"]))
     print("body " .. (body and #body or "broken"))
     answer(s, "200 OK", { "Content-Length: 0" })
