@@ -9,9 +9,8 @@
  * digits that give the same number again.
  *
  * Two faces:
- *  - hob_json: a parser for C code, one document at a time. It reads by itself (json_read.c), with
- *    no Lua values in between, takes and refuses the same texts, and has the words of the other
- *    one for what it refuses.
+ *  - hob_json: a parser for C code, one document at a time. It decodes in a Lua state of its own,
+ *    then walks the tables once into a list of values, which is asked without Lua.
  *  - hob_json_push / hob_json_encode: Lua values in a caller's state (a job's sandbox).
  * Loop thread only.  Spec: spec/unit/json_spec.lua
  */
@@ -34,9 +33,8 @@ struct hob_json;
 int hob_json_new(struct hob_json **out, struct hob_error *err);
 void hob_json_free(struct hob_json *json); /* NULL is legal */
 
-/** Parse a text; the former document is dropped, also on failure. Without `err` what is wrong in
- * the text is not looked for, which takes longer than to read it.
- * @return 0, HOB_EJSON (message says what and at which character) or HOB_EMSGSIZE */
+/** Parse a text; the former document is dropped, also on failure.
+ * @return 0, HOB_EJSON (message says what and at which character), HOB_EMSGSIZE or HOB_ENOMEM */
 int hob_json_parse(struct hob_json *json, const char *text, size_t len, struct hob_error *err);
 
 enum hob_json_type {
@@ -73,12 +71,9 @@ const struct hob_json_value *hob_json_member(const struct hob_json *json,
 const struct hob_json_value *hob_json_element(const struct hob_json *json,
                                               const struct hob_json_value *in, size_t index);
 enum hob_json_type hob_json_value_type(const struct hob_json_value *value);
-const char *hob_json_value_string(const struct hob_json *json, const struct hob_json_value *value,
-                                  size_t *len);
+const char *hob_json_value_string(const struct hob_json_value *value, size_t *len);
 int64_t hob_json_value_integer(const struct hob_json_value *value, int64_t fallback);
 size_t hob_json_value_length(const struct hob_json_value *value); /* of an array */
-/** @return at which byte of the text that was parsed it begins, and how many it has there */
-size_t hob_json_value_place(const struct hob_json_value *value, size_t *len);
 bool hob_json_value_is_empty(const struct hob_json_value *value); /* `{}` or `[]` */
 
 /* The next two read text that need not be parsed, of any depth and with any numbers: a job document

@@ -11,14 +11,19 @@
 /* ---- the parsed document ---- */
 
 struct hob_json {
-    struct hob_json_values values;
+    lua_State *L;                  /* [1] is the document, nil if there is none */
+    struct hob_json_values values; /* its strings are those of the document */
 };
 
 int hob_json_new(struct hob_json **out, struct hob_error *err)
 {
     struct hob_json *json = hob_calloc(1, sizeof *json);
-    if (!json)
+    if (json)
+        json->L = hob_alloc_lua_state();
+    if (!json || !json->L) {
+        hob_free(json);
         return hob_error_set(err, HOB_ENOMEM, "making a JSON parser: out of memory");
+    }
     *out = json;
     return 0;
 }
@@ -27,49 +32,41 @@ void hob_json_free(struct hob_json *json)
 {
     if (!json)
         return;
+    lua_close(json->L);
     hob_json_values_free(&json->values);
     hob_free(json);
 }
 
-struct refusal {
+struct request {
+    struct hob_json_values *values;
     const char *text;
     size_t len;
     struct hob_error *err;
     int code;
 };
 
-static int do_push(lua_State *L)
+static int do_parse(lua_State *L)
 {
-    struct refusal *refusal = lua_touserdata(L, 1);
-    refusal->code = hob_json_push(L, refusal->text, refusal->len, refusal->err);
-    return 0;
-}
-
-/* One place has the words for what is wrong in a text, and it needs a Lua state: rare enough. */
-static int explain(const char *text, size_t len, struct hob_error *err)
-{
-    struct refusal refusal = {.text = text, .len = len, .err = err};
-    lua_State *L = hob_alloc_lua_state();
-    bool asked = false;
-    if (L && lua_checkstack(L, 4)) {
-        lua_pushcfunction(L, do_push);
-        lua_pushlightuserdata(L, &refusal);
-        asked = lua_pcall(L, 1, 0, 0) == LUA_OK;
-    }
-    if (L)
-        lua_close(L);
-    if (!asked)
-        return hob_error_set(err, HOB_ENOMEM, "parsing JSON: out of memory");
-    return refusal.code ? refusal.code : hob_error_set(err, HOB_EJSON, "the text is no JSON");
+    struct request *request = lua_touserdata(L, 1);
+    request->code = hob_json_push(L, request->text, request->len, request->err);
+    if (request->code)
+        return 0;
+    hob_json_values_add(request->values, L);
+    return 1;
 }
 
 int hob_json_parse(struct hob_json *json, const char *text, size_t len, struct hob_error *err)
 {
-    json->values.count = 0;
-    int code = len > HOB_JSON_TEXT_MAX ? HOB_EMSGSIZE : hob_json_read(&json->values, text, len);
-    if (code == HOB_ENOMEM)
-        return hob_error_set(err, code, "parsing JSON: out of memory");
-    return code && err ? explain(text, len, err) : code;
+    struct request request = {.values = &json->values, .text = text, .len = len, .err = err};
+    lua_State *L = json->L;
+    hob_json_values_clear(&json->values);
+    lua_settop(L, 0);
+    lua_pushcfunction(L, do_parse);
+    lua_pushlightuserdata(L, &request);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+        return request.code;
+    hob_json_values_clear(&json->values);
+    return hob_error_set(err, HOB_ENOMEM, "parsing JSON: out of memory");
 }
 
 /* ---- places by hand ---- */
@@ -79,25 +76,17 @@ const struct hob_json_value *hob_json_whole(const struct hob_json *json)
     return json->values.count > 0 ? json->values.list : NULL;
 }
 
-static bool is_named(const struct hob_json *json, const struct hob_json_value *value,
-                     const char *name, size_t len)
-{
-    return value->key_len == len && memcmp(json->values.text + value->key, name, len) == 0;
-}
-
-/* The last one of that name, as for hob_json_push, where it takes the place of those before. */
 static const struct hob_json_value *member_of(const struct hob_json *json,
                                               const struct hob_json_value *in, const char *name,
                                               size_t len)
 {
-    const struct hob_json_value *found = NULL;
     if (!in || in->type != HOB_JSON_OBJECT)
         return NULL;
     const struct hob_json_value *at = in + 1;
     for (uint32_t i = 0; i < in->count; i++, at = json->values.list + at->next)
-        if (is_named(json, at, name, len))
-            found = at;
-    return found;
+        if (at->key_len == len && memcmp(at->key, name, len) == 0)
+            return at;
+    return NULL;
 }
 
 const struct hob_json_value *hob_json_member(const struct hob_json *json,
@@ -122,13 +111,12 @@ enum hob_json_type hob_json_value_type(const struct hob_json_value *value)
     return value ? (enum hob_json_type)value->type : HOB_JSON_ABSENT;
 }
 
-const char *hob_json_value_string(const struct hob_json *json, const struct hob_json_value *value,
-                                  size_t *len)
+const char *hob_json_value_string(const struct hob_json_value *value, size_t *len)
 {
     bool is_string = hob_json_value_type(value) == HOB_JSON_STRING;
     if (len)
-        *len = is_string ? value->string.len : 0;
-    return is_string ? json->values.text + value->string.at : NULL;
+        *len = is_string ? value->len : 0;
+    return is_string ? value->string : NULL;
 }
 
 int64_t hob_json_value_integer(const struct hob_json_value *value, int64_t fallback)
@@ -140,12 +128,6 @@ int64_t hob_json_value_integer(const struct hob_json_value *value, int64_t fallb
 size_t hob_json_value_length(const struct hob_json_value *value)
 {
     return hob_json_value_type(value) == HOB_JSON_ARRAY ? value->count : 0;
-}
-
-size_t hob_json_value_place(const struct hob_json_value *value, size_t *len)
-{
-    *len = value->to - value->from;
-    return value->from;
 }
 
 bool hob_json_value_is_empty(const struct hob_json_value *value)
@@ -187,7 +169,7 @@ enum hob_json_type hob_json_type(struct hob_json *json, const char *path)
 
 const char *hob_json_string(struct hob_json *json, const char *path, size_t *len)
 {
-    return hob_json_value_string(json, find(json, path), len);
+    return hob_json_value_string(find(json, path), len);
 }
 
 int64_t hob_json_integer(struct hob_json *json, const char *path, int64_t fallback)
@@ -214,45 +196,29 @@ size_t hob_json_length(struct hob_json *json, const char *path)
     return hob_json_value_length(find(json, path));
 }
 
-struct name {
-    const char *text;
-    size_t len;
-    const struct hob_json_value *value;
-};
-
-/* Of one name, in the order of the text. */
-static int compare_names(const void *left, const void *right)
+static int compare_keys(const void *left, const void *right)
 {
-    const struct name *a = left, *b = right;
-    int order = memcmp(a->text, b->text, a->len < b->len ? a->len : b->len);
-    if (order == 0)
-        order = (a->len > b->len) - (a->len < b->len);
-    return order ? order : (a->value > b->value) - (a->value < b->value);
-}
-
-static bool is_same_name(const struct name *a, const struct name *b)
-{
-    return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
+    const struct hob_json_value *a = *(const struct hob_json_value *const *)left;
+    const struct hob_json_value *b = *(const struct hob_json_value *const *)right;
+    int order = memcmp(a->key, b->key, a->key_len < b->key_len ? a->key_len : b->key_len);
+    return order ? order : (a->key_len > b->key_len) - (a->key_len < b->key_len);
 }
 
 void hob_json_each(struct hob_json *json, const char *path, hob_json_member_fn *fn, void *user)
 {
     const struct hob_json_value *in = find(json, path);
     size_t count = hob_json_value_type(in) == HOB_JSON_OBJECT ? in->count : 0;
-    struct name *names = count > 0 ? hob_malloc(count * sizeof *names) : NULL;
-    if (!names)
+    const struct hob_json_value **members = count > 0 ? hob_malloc(count * sizeof *members) : NULL;
+    if (!members)
         return;
     const struct hob_json_value *at = in + 1;
     for (size_t i = 0; i < count; i++, at = json->values.list + at->next)
-        names[i] = (struct name){json->values.text + at->key, at->key_len, at};
-    qsort(names, count, sizeof *names, compare_names);
-    for (size_t i = 0; i < count; i++) {
-        if (i + 1 < count && is_same_name(&names[i], &names[i + 1]))
-            continue; /* the last one counts */
-        if (!fn(user, names[i].text, hob_json_value_type(names[i].value)))
+        members[i] = at;
+    qsort(members, count, sizeof(const struct hob_json_value *), compare_keys);
+    for (size_t i = 0; i < count; i++)
+        if (!fn(user, members[i]->key, hob_json_value_type(members[i])))
             break;
-    }
-    hob_free(names);
+    hob_free(members);
 }
 
 /* ---- slices ---- */

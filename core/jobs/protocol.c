@@ -269,7 +269,6 @@ struct reader {
     size_t len;
     struct hob_error *err;
     int rc;
-    bool is_whole; /* it was parsed as it came */
 };
 
 static const char *type_name(enum hob_json_type type)
@@ -342,9 +341,7 @@ static int64_t time_at(struct reader *reader, const struct spot *base, const cha
 static const char *string_at(struct reader *reader, const struct spot *base, const char *name)
 {
     struct spot spot = member(reader, base, name);
-    return has(reader, &spot, HOB_JSON_STRING)
-               ? hob_json_value_string(reader->json, spot.value, NULL)
-               : "";
+    return has(reader, &spot, HOB_JSON_STRING) ? hob_json_value_string(spot.value, NULL) : "";
 }
 
 static void copy_cut(char *out, size_t size, const char *text)
@@ -354,14 +351,14 @@ static void copy_cut(char *out, size_t size, const char *text)
     out[len] = '\0';
 }
 
-/** The bytes of a value as they came. A message that could not be parsed with its document was
- * parsed without, and what the parser knows is not where it was. */
+/** The bytes at `path`, where the spot is, as they came; NULL if it is absent. Not from the parser,
+ * which was given null in the place of a document. */
 static const char *slice(const struct reader *reader, const struct spot *spot, const char *path,
                          size_t *len)
 {
-    if (!reader->is_whole)
-        return hob_json_slice(reader->payload, reader->len, path, len);
-    return spot->value ? reader->payload + hob_json_value_place(spot->value, len) : NULL;
+    if (hob_json_value_type(spot->value) == HOB_JSON_ABSENT)
+        return NULL;
+    return hob_json_slice(reader->payload, reader->len, path, len);
 }
 
 static const char *document_at(const struct reader *reader, const struct spot *base,
@@ -528,17 +525,13 @@ static const char *document_path(const struct hob_jobs_topic *topic)
     return topic->op == HOB_JOBS_OP_UPDATE ? UPDATE_DOCUMENT : EXECUTION_DOCUMENT;
 }
 
-/** A document may break the parser's limits, which are ours and not the service's. Then the message
+/** A document may break the parser's limits, which are ours and not the service's. The message
  * is parsed without it, so that such a job can be refused: unread, it would block the queue. */
-static int parse_message(struct reader *reader, const struct hob_jobs_topic *topic)
+static int parse_message(const struct reader *reader, const struct hob_jobs_topic *topic)
 {
     const char *path = document_path(topic);
-    reader->is_whole = !path || reader->len > HOB_JSON_TEXT_MAX ||
-                       hob_json_parse(reader->json, reader->payload, reader->len, NULL) == 0;
     if (!path || reader->len > HOB_JSON_TEXT_MAX)
         return hob_json_parse(reader->json, reader->payload, reader->len, reader->err);
-    if (reader->is_whole)
-        return 0;
     struct hob_buf rest;
     hob_buf_init(&rest, 2 * HOB_JSON_TEXT_MAX);
     int rc = hob_json_without(reader->payload, reader->len, path, &rest);

@@ -51,11 +51,11 @@ struct hob_executor_turn {
     size_t limit; /* jobs at once of all of them; 0: no limit. The rest is the executors' own. */
     size_t running, granted;
     size_t since;        /* jobs that have ended since memory was given back */
-    size_t on_probation; /* executors that are; each job asks, so nobody looks through all of them */
+    size_t on_probation; /* executors; each job asks, and is not to look at all of them */
     size_t going;        /* executors that are not stopping */
     struct hob_executor *executors;
     struct hob_executor *waiting, *last_waiting; /* in the order in which they came */
-    const struct hob_executor_seat *suspect; /* who goes on alone; NULL: nobody does */
+    const struct hob_executor_seat *suspect;     /* who goes on alone; NULL: nobody does */
 };
 
 struct hob_executor_options {

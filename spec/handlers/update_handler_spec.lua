@@ -338,8 +338,8 @@ describe("the shipped handler update-handler", function()
       return id
     end
 
-    -- The commits of one update: the row, the claim, then its steps, then the outcome.
-    local ROW, CHECK, WRITE, OUTCOME = 1, 5, 6, 8
+    -- The commits of one update: the row, the claim, its steps, the outcome with the last of them.
+    local ROW, CHECK, WRITE, OUTCOME = 1, 5, 6, 7
     local WRITE_AGAIN = 2 -- the first is that it goes on
 
     after_each(function()

@@ -83,7 +83,7 @@ describe("hob_output", function()
         end
     end)
 
-    it("knows an execution's file while another one of the same name is opened and closed", function()
+    it("knows an execution's file while another of its name is opened and closed", function()
         local first, path = new{ log = top .. "/log" }:open("a@say-1-1700000000")
         local second = outputs:open("a@say-1-1700000000")
         outputs:write(first, "fw", false, "one\n")
