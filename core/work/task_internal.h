@@ -98,7 +98,7 @@ struct hob_task_now {
     unsigned stuck_looks;    /* has looked so often since */
 };
 
-struct hob_task_next { /* see hob_task_before_next */
+struct hob_task_next {    /* see hob_task_before_next */
     hob_task_next_fn *fn; /* NULL: nothing waits */
     const hob_task_quiet_fn *quiet;
     void *user;

@@ -269,10 +269,10 @@ static int store_get_source(lua_State *L)
 static int store_put_step(lua_State *L)
 {
     struct hob_error err;
-    int rc = hob_store_put_step(check(L), luaL_checkinteger(L, 2), luaL_checkstring(L, 3),
-                                lua_toboolean(L, 4), luaL_checkstring(L, 5),
-                                luaL_optstring(L, 6, NULL), luaL_optinteger(L, 7, 0),
-                                !lua_toboolean(L, 8), &err);
+    int rc =
+        hob_store_put_step(check(L), luaL_checkinteger(L, 2), luaL_checkstring(L, 3),
+                           lua_toboolean(L, 4), luaL_checkstring(L, 5), luaL_optstring(L, 6, NULL),
+                           luaL_optinteger(L, 7, 0), !lua_toboolean(L, 8), &err);
     return result(L, rc, &err);
 }
 

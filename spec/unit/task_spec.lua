@@ -264,7 +264,11 @@ describe("task", function()
 
     it("is not to be seen from a coroutine of the script's own", function()
       local list, results = notes([[
-        return coroutine.wrap(function() local sees = before_next() note("end") return sees end)()]])
+        return coroutine.wrap(function()
+          local sees = before_next()
+          note("end")
+          return sees
+        end)()]])
       assert.same({ "end" }, list)
       assert.same({ "false" }, results)
     end)
