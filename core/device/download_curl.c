@@ -415,7 +415,8 @@ static void set_easy(struct hob_curl *curl)
     set_protocols(easy);
     set_method(easy, o);
     curl_easy_setopt(easy, CURLOPT_URL, o->url);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* a signature is of the URL as it came */
+    if (!o->sign) /* libcurl signs what it sends; newer ones refuse both together */
+        curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* a signature is of the URL as it came */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hob/" HOB_VERSION);

@@ -100,7 +100,15 @@ local function is_word(text)
   return type(text) == "string" and text:match("^[a-z0-9-]+$") ~= nil
 end
 
--- AWS's Signature Version 4 is made by libcurl, of the request as it goes out.
+-- "a/../b": as "%2e%2e", too.
+local function has_dot_segments(url)
+  local path = url:match("^%a+://[^/?#]*/([^?#]*)") or ""
+  path = ("/" .. path .. "/"):gsub("%%2[eE]", ".")
+  return path:find("/./", 1, true) or path:find("/../", 1, true)
+end
+
+-- AWS's Signature Version 4 is made by libcurl, of the request as it goes out. It takes dot
+-- segments out of the path: another object than was meant.
 local function sign(o)
   local aws = o.aws
   o.aws = nil
@@ -108,6 +116,9 @@ local function sign(o)
     return
   elseif type(aws) ~= "table" or not is_word(aws.region) or not is_word(aws.service) then
     misuse("aws: expected { credentials = ..., region = 'eu-central-1', service = 's3' }")
+  end
+  if type(o.url) == "string" and has_dot_segments(o.url) then
+    misuse("aws: expected a url without . and .. in its path, got %s", (o.url:gsub("%?.*", "")))
   end
   local of, why = keys.of(aws.credentials)
   if not of then

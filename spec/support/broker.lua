@@ -127,7 +127,9 @@ function M.start(options)
         self.plain_port = options.plain and math.random(PORT_MIN, PORT_MAX) or nil
         if launch(self) then return self end
         local log = fs.read(self.log_path) or ""
-        if not log:find("Address already in use", 1, true) then
+        -- It does not always come to saying why it could not listen.
+        if not log:find("Address already in use", 1, true)
+            and not log:find("Opening ipv4 listen socket on port %d+%.\n$") then
             error("mosquitto did not start: " .. log:sub(-500))
         end
     end

@@ -210,6 +210,9 @@ describe("hob.aws", function()
             misused({ file = "x" }, "put_s3: expected file or body")
             misused({ credentials = {} }, "expected a string in access_key_id, got nil")
             misused({ bukket = 1 }, "unknown option 'bukket'")
+            for _, key in ipairs({ "a/../b", "..", "./a", "a/." }) do
+                misused({ key = key }, "aws: expected a url without . and .. in its path, got http")
+            end
         end)
     end)
 

@@ -190,10 +190,14 @@ describe("the forced yield", function()
 end)
 
 describe("the limit of memory", function()
-  local function is_refused(code, where)
+  -- `grows`: a block that may be a stack, at which nobody can look meanwhile from Lua 5.4.5 on.
+  local function is_refused(code, where, grows)
     local ok, message = sandbox(code, 4 << 20)
+    local words = "more than 4 MB of memory (memory)"
     assert.is_nil(ok)
-    assert.equal("more than 4 MB of memory (memory), at code:" .. where, message)
+    if not grows or message ~= words then
+      assert.equal(words .. ", at code:" .. where, message)
+    end
   end
 
   it("is told with its value and the line that asked for more", function()
@@ -202,9 +206,9 @@ describe("the limit of memory", function()
     is_refused("local s = 'x'\nwhile true do s =\n s .. s end", 3)
     is_refused("local t = {}\n\nfor i = 1, 1e9 do t[i] = function() return i end end", 3)
     is_refused("\n\nreturn ('x'):rep(5 << 20)", 3)
-    is_refused("local function deep(...)\n return 1 + deep(1, 2, ...) end\nreturn deep()", 2)
+    is_refused("local function deep(...)\n return 1 + deep(1, 2, ...) end\nreturn deep()", 2, true)
     is_refused("local t = {}\nfor i = 1, 1e9 do\n t[i] = coroutine.create(print) end", 3)
-    is_refused("\nlocal t = {} for i = 1, 1e9 do t[i] = i end", 2)
+    is_refused("\nlocal t = {} for i = 1, 1e9 do t[i] = i end", 2, true)
   end)
 
   it("is caught by nothing, wherever it comes", function()

@@ -23,8 +23,8 @@ local function scribble(name, from)
     file:close()
 end
 
-local function damaged_in_use(s)
-    for row = 1, 12 do
+local function damaged_in_use(s, rows)
+    for row = 1, rows do
         local _, message, code = s:get(row)
         if code then
             return message, code
@@ -32,11 +32,31 @@ local function damaged_in_use(s)
     end
 end
 
--- More than is kept in memory of it, less than makes a checkpoint.
+-- More than is kept in memory of it, in pages that each hold one document: of a long one SQLite
+-- reads all but the beginning past what it keeps.
+local ROWS = 300
 local function fill(s)
-    for i = 1, 12 do
-        s:add(execution({ job_id = "job-" .. i, document = ("d"):rep(100 * 1024) }))
+    for i = 1, ROWS do
+        s:add(execution({ job_id = "job-" .. i, document = ("d"):rep(3500) }))
     end
+end
+
+-- One more, and more, until the latest has begun the log anew: who has read all others reads it
+-- from there.
+local function fill_log(s)
+    local function generation()
+        local file = assert(io.open(box.path .. "-wal", "rb"))
+        file:seek("set", 16) -- the header's salts
+        local salts = file:read(8)
+        file:close()
+        return salts
+    end
+    local count, former = ROWS, generation()
+    while generation() == former do
+        count = count + 1
+        s:add(execution({ job_id = "job-" .. count, document = ("d"):rep(100 * 1024) }))
+    end
+    return count
 end
 
 describe("hob_store's damage", function()
@@ -147,7 +167,7 @@ describe("hob_store's damage", function()
             s:close()
             s = open(box.log)
             scribble(box.path, 4096)
-            return s, damaged_in_use(s)
+            return s, damaged_in_use(s, ROWS)
         end
 
         it("is ESTORE, with what to do", function()
@@ -204,7 +224,7 @@ describe("hob_store's damage", function()
         it("is not there in a store that is whole", function()
             local s = open(box.log)
             fill(s)
-            assert.is_nil(damaged_in_use(s))
+            assert.is_nil(damaged_in_use(s, ROWS))
             assert.is_false(s:is_damaged())
         end)
 
@@ -229,10 +249,10 @@ describe("hob_store's damage", function()
             store
                 .child(function()
                     local s = open()
-                    s:add(execution({ job_id = "first" }))
                     fill(s)
-                    scribble(box.path .. "-wal", 200 * 1024)
-                    local _, code = damaged_in_use(s)
+                    local rows = fill_log(s)
+                    scribble(box.path .. "-wal", 60 * 1024)
+                    local _, code = damaged_in_use(s, rows)
                     assert(code == "ESTORE", tostring(code))
                     s:close()
                 end)
