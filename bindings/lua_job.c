@@ -28,6 +28,21 @@ static void set_text(lua_State *L, const char *name, const char *text)
     }
 }
 
+static void set_integer(lua_State *L, const char *name, lua_Integer number)
+{
+    lua_pushinteger(L, number);
+    lua_setfield(L, -2, name);
+}
+
+/* Of the table on top. */
+static void set_identity(lua_State *L, const struct hob_job_view *view)
+{
+    set_text(L, "id", view->id);
+    set_text(L, "thing", view->thing);
+    set_integer(L, "execution_number", view->execution_number);
+    set_integer(L, "attempt", view->attempt);
+}
+
 /** facts() -> table of what is known of the execution; `step` is nil between steps. */
 static int job_facts(lua_State *L)
 {
@@ -35,16 +50,10 @@ static int job_facts(lua_State *L)
     struct hob_job_view view;
     hob_job_view(job, &view);
     lua_newtable(L);
+    set_identity(L, &view);
     set_text(L, "step", hob_job_step(job));
-    set_text(L, "id", view.id);
-    set_text(L, "thing", view.thing);
     set_text(L, "handler", view.label);
-    lua_pushinteger(L, view.execution_number);
-    lua_setfield(L, -2, "execution_number");
-    lua_pushinteger(L, view.attempt);
-    lua_setfield(L, -2, "attempt");
-    lua_pushinteger(L, view.interrupted);
-    lua_setfield(L, -2, "interrupted");
+    set_integer(L, "interrupted", view.interrupted);
     lua_pushlstring(L, view.document, view.document_len);
     lua_setfield(L, -2, "document");
     return 1;
@@ -58,12 +67,7 @@ static int job_describe(lua_State *L)
     hob_job_view(job, &view);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
-    set_text(L, "id", view.id);
-    set_text(L, "thing", view.thing);
-    lua_pushinteger(L, view.execution_number);
-    lua_setfield(L, -2, "execution_number");
-    lua_pushinteger(L, view.attempt);
-    lua_setfield(L, -2, "attempt");
+    set_identity(L, &view);
     lua_pushboolean(L, hob_job_is_new(job));
     return 1;
 }

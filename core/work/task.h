@@ -159,8 +159,7 @@ int hob_task_within(struct lua_State *L);
 /** What was done may wait for what comes next: `fn` is called, once, before the running task calls
  * a function in C that is not one of `quiet` (ended by NULL), or lets others run; never, if it ends
  * before that. It may raise. What comes next cannot be seen while a debugger looks on, of what a
- * person evaluates, and from a script's own coroutine. Borrowed: `user`, `quiet`.
- */
+ * person evaluates, and from a script's own coroutine. Borrowed: `user`, `quiet`. */
 typedef void hob_task_next_fn(struct lua_State *L, void *user);
 typedef int (*hob_task_quiet_fn)(struct lua_State *L);
 bool hob_task_sees_next(struct lua_State *L); /* false: it must not be asked for */

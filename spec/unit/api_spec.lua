@@ -102,7 +102,7 @@ describe("lib/hob/api.lua", function()
     for name in object:gmatch("\nfunction MADE%.([%w_]+)") do
       there[name] = true
     end
-    local describe = read("bindings/lua_job.c"):match("\nstatic int job_describe%b()(.-\n})")
+    local describe = read("bindings/lua_job.c"):match("\nstatic void set_identity%b()(.-\n})")
     for name in describe:gmatch('"([%w_]+)"') do
       there[name] = true
     end

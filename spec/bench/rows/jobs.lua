@@ -10,7 +10,7 @@ return { api = 1, args = { text = "string" }, run = function(job, args)
   return { said = job:step("say", function() return args.text end) }
 end }]]
 
-local MANY = 8 -- jobs at a time; the others' service gives them one after the other
+local MANY = 8 -- jobs at a time; who asks for the next one, as the others do, has one
 
 function M.run(bench)
   local rig <close> = rigs.start()
